@@ -1,0 +1,4 @@
+/** Private barrel for the API report: one namespace a subpath. Not in the exports map. */
+export * from './index.js';
+export * as broker from './broker.js';
+export * as memory from './memory.js';

@@ -1,0 +1,121 @@
+/** One source as its group sees it. @internal */
+export interface MemoryMember {
+  readonly topics: readonly string[];
+  assign(topic: string, partition: number): void;
+  /** `done` once the member has drained and let go. */
+  revoke(topic: string, partition: number, done: () => void): void;
+  /** Who owns what may have changed. */
+  rebalanced(): void;
+}
+
+interface Share {
+  readonly topic: string;
+  readonly partition: number;
+  owner: MemoryMember | null;
+  revoking: boolean;
+  /** The next offset to read, or `null` before the first commit. */
+  committed: number | null;
+}
+
+/**
+ * A consumer group: shares the partitions of each topic evenly among the members that read it. Only what moves is
+ * revoked, and it is assigned again once its owner has drained.
+ * @internal
+ */
+export interface MemoryGroup {
+  join(member: MemoryMember): void;
+  leave(member: MemoryMember): void;
+  committed(topic: string, partition: number): number | null;
+  /** Refuses a member that does not own the partition (I5). */
+  commit(member: MemoryMember, topic: string, partition: number, next: number): void;
+  /** Whether nothing is on its way to the member: each partition is owned, by it or by another. */
+  isSettled(member: MemoryMember): boolean;
+  forget(topic: string): void;
+}
+
+/** @internal */
+export function createGroup(partitionsOf: (topic: string) => number): MemoryGroup {
+  const shares = new Map<string, Share[]>();
+  let members: readonly MemoryMember[] = [];
+  let rebalancing = false;
+  let again = false;
+
+  const sharesOf = (topic: string): Share[] => {
+    let known = shares.get(topic);
+    if (known === undefined) {
+      known = Array.from({ length: partitionsOf(topic) }, (_, partition) => ({
+        topic,
+        partition,
+        owner: null,
+        revoking: false,
+        committed: null,
+      }));
+      shares.set(topic, known);
+    }
+    return known;
+  };
+
+  const shareOf = (topic: string, partition: number): Share => sharesOf(topic)[partition] as Share;
+
+  const wanted = ({ topic, partition }: Share): MemoryMember | null => {
+    const readers = members.filter(({ topics }) => topics.includes(topic));
+    return readers[partition % readers.length] ?? null;
+  };
+
+  const move = (share: Share): void => {
+    const { topic, partition, owner } = share;
+    const next = wanted(share);
+    if (owner === next || share.revoking) return;
+    if (owner === null) {
+      share.owner = next;
+      next?.assign(topic, partition);
+      return;
+    }
+    share.revoking = true;
+    owner.revoke(topic, partition, () => {
+      if (share.owner !== owner) return;
+      share.owner = null;
+      share.revoking = false;
+      rebalance();
+    });
+  };
+
+  // Members answer synchronously and may join or leave meanwhile: one round at a time.
+  const rebalance = (): void => {
+    again = true;
+    if (rebalancing) return;
+    rebalancing = true;
+    while (again) {
+      again = false;
+      for (const topic of [...shares.keys()]) for (const share of sharesOf(topic)) move(share);
+    }
+    rebalancing = false;
+    for (const member of members) member.rebalanced();
+  };
+
+  return {
+    join: (member) => {
+      members = [...members, member];
+      for (const topic of member.topics) sharesOf(topic);
+      rebalance();
+    },
+    leave: (member) => {
+      members = members.filter((other) => other !== member);
+      for (const share of [...shares.values()].flat()) {
+        if (share.owner !== member) continue;
+        share.owner = null;
+        share.revoking = false;
+      }
+      rebalance();
+    },
+    committed: (topic, partition) => shareOf(topic, partition).committed,
+    commit: (member, topic, partition, next) => {
+      const share = shareOf(topic, partition);
+      if (share.owner !== member) throw new Error(`${topic}/${partition} belongs to another member of the group`);
+      share.committed = next;
+    },
+    isSettled: (member) =>
+      member.topics.every((topic) => sharesOf(topic).every(({ owner, revoking }) => owner !== null && !revoking)),
+    forget: (topic) => void shares.delete(topic),
+  };
+}

@@ -1,0 +1,92 @@
+import { defer, Observable, of } from 'rxjs';
+import { environment } from '../../core/environment.js';
+import { SluiceError } from '../../core/errors.js';
+import { hashOf } from '../../core/hash.js';
+import type { HeaderValue, Message, MessageBytes, MessageHeaders } from '../../core/message.js';
+import { checkNames, checkOptions } from '../../core/options.js';
+import type { Publisher, PublisherConnection, PublishOutcome } from '../../core/publisher.js';
+import { internalsOf, isMemoryBroker, unknownTopic, type MemoryBroker, type MemoryTopic } from './memory-client.js';
+import { append, truncate, type MemoryLog } from './memory-log.js';
+import type { MemoryPublisherOptions } from './memory-options.js';
+import type { MemoryPosition } from './memory-source.js';
+
+/**
+ * Publishes to a topic of a memory broker. Text is stored as UTF-8. A topic that does not exist, a partition that it does
+ * not have, a message that is too large or is no bytes is refused by itself, as permanent.
+ * @public
+ */
+export function memoryPublisher(broker: MemoryBroker, options: MemoryPublisherOptions): Publisher<Message> {
+  checkNames('memoryPublisher', options, ['topic']);
+  checkOptions('memoryPublisher', { broker, ...options }, {
+    broker: { required: true, that: { be: 'a memoryBroker()', holds: isMemoryBroker } },
+    topic: { required: true, type: 'string' },
+  });
+  const publish = (messages: readonly Message[]): Observable<readonly PublishOutcome[]> =>
+    defer(() => of(publishAll(broker, options.topic, messages)));
+
+  return {
+    connect: () =>
+      new Observable<PublisherConnection<Message>>((subscriber) => {
+        subscriber.next({ publish });
+      }),
+  };
+}
+
+function publishAll(broker: MemoryBroker, name: string, messages: readonly Message[]): PublishOutcome[] {
+  const topic = internalsOf(broker).topic(name);
+  const touched = new Set<number>();
+  const outcomes = messages.map((message): PublishOutcome => {
+    try {
+      if (topic === undefined) throw unknownTopic('memoryPublisher', name);
+      const position = store(topic, message);
+      touched.add(position.partition);
+      return { status: 'ok', position };
+    } catch (error) {
+      return { status: 'permanent', error };
+    }
+  });
+  for (const partition of touched) {
+    for (const reader of [...(topic as MemoryTopic).readers]) reader.wake(partition);
+  }
+  return outcomes;
+}
+
+function store(topic: MemoryTopic, message: Message): MemoryPosition {
+  const { maxMessageBytes = Infinity, retainMessages = Infinity } = topic.options;
+  const key = bytesOf(message.key ?? null);
+  const value = bytesOf(message.value);
+  const headers = message.headers ?? {};
+  const size = (key?.length ?? 0) + (value?.length ?? 0) + headerBytes(headers);
+  if (size > maxMessageBytes) throw refused(`${size} bytes are more than the ${maxMessageBytes} that ${topic.name} takes`);
+  const partition = message.partition ?? partitionOf(topic, key);
+  const log = topic.logs[partition] as MemoryLog | undefined;
+  if (log === undefined) throw refused(`${topic.name} has no partition ${partition}`);
+  const { offset } = append(log, { key, value, headers, timestamp: message.timestamp ?? environment.wallClock() });
+  if (log.end - log.first > retainMessages) truncate(log, log.end - retainMessages);
+  return { broker: 'memory', topic: topic.name, partition, offset };
+}
+
+function partitionOf(topic: MemoryTopic, key: Uint8Array | null): number {
+  return (key === null ? topic.turn++ : hashOf(key)) % topic.logs.length;
+}
+
+function bytesOf(bytes: MessageBytes): Uint8Array | null {
+  if (bytes === null || bytes instanceof Uint8Array) return bytes;
+  if (typeof bytes === 'string') return new TextEncoder().encode(bytes);
+  throw refused(`a key and a value must be bytes, text or null, not a ${typeof bytes}`);
+}
+
+/** How much the headers of a message weigh, in bytes of text or as given. @internal */
+export function headerBytes(headers: MessageHeaders): number {
+  let bytes = 0;
+  for (const name of Object.keys(headers)) {
+    const value = headers[name] ?? [];
+    const values = typeof value === 'string' || value instanceof Uint8Array ? [value] : value;
+    bytes += name.length + values.reduce((sum: number, one: HeaderValue) => sum + one.length, 0);
+  }
+  return bytes;
+}
+
+function refused(why: string): SluiceError {
+  return new SluiceError('publish-failed', `memoryPublisher: ${why}.`);
+}

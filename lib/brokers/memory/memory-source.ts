@@ -1,0 +1,199 @@
+import { defer, of, type Observable } from 'rxjs';
+import type { Delivery } from '../../core/delivery.js';
+import { logSource, type AssignedPartition, type LogAdapter, type LogEngine } from '../../core/log-engine.js';
+import { checkNames, checkOptions } from '../../core/options.js';
+import type { PartitionRef } from '../../core/partition.js';
+import type { Position } from '../../core/position.js';
+import type { RecordShape } from '../../core/record-shape.js';
+import { SOURCE_OPTION_NAMES } from '../../core/source-options.js';
+import { internalsOf, isMemoryBroker, unknownTopic, type MemoryBroker, type MemoryTopic } from './memory-client.js';
+import type { MemoryMember } from './memory-group.js';
+import { read, type MemoryLog, type MemoryRecord } from './memory-log.js';
+import type { MemorySourceOptions } from './memory-options.js';
+import { headerBytes } from './memory-publisher.js';
+
+/** Where a message stands in a memory broker. @public */
+export interface MemoryPosition extends Position {
+  readonly broker: 'memory';
+  readonly topic: string;
+  readonly partition: number;
+  /** From 0; the next message of the partition has the next one. */
+  readonly offset: number;
+}
+
+/** A partition that this source reads. */
+interface Reading {
+  readonly log: MemoryLog;
+  readonly assigned: AssignedPartition;
+  next: number;
+  /** Where `until: 'end'` stops. */
+  readonly end: number;
+  feeding: boolean;
+}
+
+const CHUNK_RECORDS = 256;
+
+/**
+ * Reads topics of a memory broker as one member of a consumer group.
+ *
+ * ```ts
+ * fromMemory(broker, { groupId: 'billing', topics: ['orders'], maxInFlight: 512 })
+ * ```
+ *
+ * Delivery: at least once; a message comes again until it is settled, also after an unsubscribe or a move to another
+ * member. Positions are committed with the next turn of the scheduler, and when the source ends. Order: as published,
+ * within a partition. Fails with `unknown-topic` or `position-lost`.
+ * @public
+ */
+export function fromMemory(
+  broker: MemoryBroker,
+  options: MemorySourceOptions,
+): Observable<Delivery<Uint8Array | null, MemoryPosition>> {
+  checkNames('fromMemory', options, ['groupId', 'topics', 'start', 'onPositionLost', ...SOURCE_OPTION_NAMES]);
+  checkOptions('fromMemory', { broker, ...options }, {
+    broker: { required: true, that: { be: 'a memoryBroker()', holds: isMemoryBroker } },
+    groupId: { required: true, type: 'string' },
+    topics: { required: true, that: { be: 'a list of topic names that is not empty', holds: isTopicList } },
+    start: { oneOf: ['earliest', 'latest'] },
+    onPositionLost: { oneOf: ['error', 'earliest', 'latest'] },
+  });
+  return logSource<MemoryRecord, MemoryPosition>({
+    name: 'fromMemory',
+    group: options.groupId,
+    options,
+    shape: memoryShape,
+    commitIntervalMs: 0,
+    connect: (engine) => connect(engine, broker, options),
+  });
+}
+
+const memoryShape: RecordShape<MemoryRecord, MemoryPosition> = {
+  value: (record) => record.value,
+  key: (record) => record.key,
+  headers: (record) => record.headers,
+  timestamp: (record) => record.timestamp,
+  positionText: (record) => String(record.offset),
+  position: ({ offset }, { topic, partition }) => ({
+    broker: 'memory',
+    topic,
+    partition: partition as number,
+    offset,
+  }),
+  bytes: ({ key, value, headers }) => (key?.length ?? 0) + (value?.length ?? 0) + headerBytes(headers),
+};
+
+function connect(
+  engine: LogEngine<MemoryRecord>,
+  broker: MemoryBroker,
+  options: MemorySourceOptions,
+): LogAdapter<MemoryRecord> {
+  const { start = 'earliest', onPositionLost = 'error', until } = options;
+  const internals = internalsOf(broker);
+  const group = internals.group(options.groupId);
+  const topics = new Map<string, MemoryTopic>();
+  const ends = new Map<MemoryLog, number>();
+  const readings = new Map<string, Reading>();
+  const unlisten: (() => void)[] = [];
+
+  const member: MemoryMember = {
+    topics: [...new Set(options.topics)],
+    assign: (topic, partition) => {
+      const log = (topics.get(topic) as MemoryTopic).logs[partition] as MemoryLog;
+      const committed = group.committed(topic, partition);
+      const next = committed ?? (start === 'earliest' ? log.first : log.end);
+      const prepare = () => defer(() => of(group.commit(member, topic, partition, next)));
+      const assigned = engine.assign({ topic, partition }, committed === null ? prepare : undefined);
+      const reading = { log, assigned, next, end: ends.get(log) ?? Infinity, feeding: false };
+      readings.set(nameOf(assigned), reading);
+      feed(reading);
+    },
+    revoke: (topic, partition, done) => {
+      const name = nameOf({ topic, partition });
+      const reading = readings.get(name);
+      readings.delete(name);
+      if (reading === undefined) done();
+      else engine.revoke(reading.assigned, done);
+    },
+    rebalanced: () => endIfRead(),
+  };
+
+  const feed = (reading: Reading): void => {
+    const { log, assigned } = reading;
+    if (reading.feeding) return;
+    reading.feeding = true;
+    while (assigned.live && !assigned.paused && isWithin(reading)) {
+      const records = read(log, reading.next, Math.min(CHUNK_RECORDS, reading.end - reading.next));
+      if (records.length === 0) break;
+      reading.next += records.length;
+      engine.lag(assigned, { lagMessages: log.end - reading.next });
+      engine.push(assigned, records);
+    }
+    reading.feeding = false;
+    endIfRead();
+  };
+
+  const isWithin = (reading: Reading): boolean => {
+    const { log, assigned, next } = reading;
+    if (next >= log.first && next <= log.end) return next < reading.end;
+    const found = next < log.first ? log.first : log.end;
+    engine.positionLost(assigned, { expected: String(next), found: String(found), action: onPositionLost });
+    if (onPositionLost === 'error') return false;
+    reading.next = onPositionLost === 'earliest' ? log.first : log.end;
+    return reading.next < reading.end;
+  };
+
+  const endIfRead = (): void => {
+    if (until !== 'end' || !group.isSettled(member)) return;
+    if ([...readings.values()].every(({ next, end }) => next >= end)) engine.end();
+  };
+
+  const listen = (topic: MemoryTopic): void => {
+    const reader = {
+      wake: (partition: number): void => {
+        const reading = readings.get(nameOf({ topic: topic.name, partition }));
+        if (reading !== undefined) feed(reading);
+      },
+      gone: (): void => engine.fail(unknownTopic('fromMemory', topic.name)),
+    };
+    topic.readers.add(reader);
+    unlisten.push(() => void topic.readers.delete(reader));
+  };
+
+  return {
+    start: () => {
+      for (const name of member.topics) {
+        const topic = internals.topic(name);
+        if (topic === undefined) throw unknownTopic('fromMemory', name);
+        topics.set(name, topic);
+        if (until === 'end') for (const log of topic.logs) ends.set(log, log.end);
+      }
+      for (const topic of topics.values()) listen(topic);
+      group.join(member);
+    },
+    demand: (assigned, wanted) => {
+      const reading = readings.get(nameOf(assigned));
+      if (wanted && reading !== undefined) feed(reading);
+    },
+    commit: (commits) =>
+      defer(() => {
+        for (const { partition, last } of commits) {
+          group.commit(member, partition.topic, partition.partition as number, last.offset + 1);
+        }
+        return of(undefined);
+      }),
+    close: () =>
+      defer(() => {
+        for (const end of unlisten) end();
+        group.leave(member);
+        return of(undefined);
+      }),
+  };
+}
+
+function nameOf({ topic, partition }: PartitionRef): string {
+  return `${topic}/${partition}`;
+}
+
+function isTopicList(value: unknown): boolean {
+  return Array.isArray(value) && value.length > 0 && value.every((name) => typeof name === 'string' && name !== '');
+}

@@ -1,0 +1,115 @@
+import { asyncScheduler, defer, type ObservableInput, type Subscription } from 'rxjs';
+import { exponential, type Backoff } from './backoff.js';
+import { refOf, type Partition } from './partition.js';
+import { notify } from './telemetry.js';
+
+/** Makes watermarks durable beside the reading: one commit under way at a time, in order. @internal */
+export interface Committer {
+  /** The watermark of a partition moved: commit it within the interval. */
+  mark(partition: Partition): void;
+  /** Calls back once nothing of these partitions is uncommitted. */
+  flush(partitions: readonly Partition[], done: () => void): void;
+  close(): void;
+}
+
+interface Waiter {
+  readonly partitions: readonly Partition[];
+  readonly done: () => void;
+}
+
+/**
+ * A commit that fails is tried again with backoff, with what the watermark is by then; a partition whose epoch is
+ * closed is left out (I5).
+ * @internal
+ */
+export function createCommitter(
+  commit: (partitions: readonly Partition[]) => ObservableInput<unknown>,
+  intervalMs: number,
+): Committer {
+  const backoff: Backoff = exponential({ initialMs: 100, maxMs: 5_000, jitter: 'none' });
+  let dirty: Partition[] = [];
+  // What the commit under way carries.
+  let carried: readonly Partition[] = [];
+  let current: Subscription | null = null;
+  let busy = false;
+  let timer: Subscription | null = null;
+  let waiters: Waiter[] = [];
+  let failures = 0;
+  let closed = false;
+
+  const schedule = (delayMs: number): void => {
+    timer ??= asyncScheduler.schedule(() => {
+      timer = null;
+      start();
+    }, delayMs);
+  };
+
+  const answerWaiters = (): void => {
+    const settled = waiters.filter(({ partitions }) => !partitions.some(isUncommitted));
+    waiters = waiters.filter((waiter) => !settled.includes(waiter));
+    for (const { done } of settled) done();
+  };
+
+  const isUncommitted = (partition: Partition): boolean =>
+    !partition.closed && (partition.dirty || carried.includes(partition));
+
+  const start = (): void => {
+    if (busy || closed) return;
+    timer?.unsubscribe();
+    timer = null;
+    carried = dirty.filter((partition) => !partition.closed);
+    dirty = [];
+    for (const partition of carried) partition.dirty = false;
+    if (carried.length === 0) {
+      answerWaiters();
+      return;
+    }
+    busy = true;
+    current = defer(() => commit(carried)).subscribe({
+      error: (error: unknown) => {
+        failures++;
+        const [first] = carried as [Partition, ...Partition[]];
+        notify(first.session, { type: 'ack-failed', partition: refOf(first), error });
+        for (const partition of carried) remember(partition);
+        end(backoff(failures));
+      },
+      complete: () => {
+        failures = 0;
+        end(intervalMs);
+      },
+    });
+  };
+
+  const end = (nextMs: number): void => {
+    busy = false;
+    carried = [];
+    if (closed) return;
+    answerWaiters();
+    if (dirty.length === 0) return;
+    if (waiters.length > 0 && failures === 0) start();
+    else schedule(nextMs);
+  };
+
+  const remember = (partition: Partition): void => {
+    if (partition.dirty) return;
+    partition.dirty = true;
+    dirty.push(partition);
+  };
+
+  return {
+    mark: (partition) => {
+      remember(partition);
+      if (!busy) schedule(intervalMs);
+    },
+    flush: (partitions, done) => {
+      waiters.push({ partitions, done });
+      if (!busy) start();
+    },
+    close: () => {
+      closed = true;
+      timer?.unsubscribe();
+      current?.unsubscribe();
+      waiters = [];
+    },
+  };
+}

@@ -1,0 +1,31 @@
+import { from, isObservable, type InteropObservable, type Observable } from 'rxjs';
+
+/**
+ * What a callback may return for work that is not done at once. A string, an array, bytes, a Map or a Set is a value,
+ * never a stream of its elements.
+ * @public
+ */
+export type Deferred<R> = PromiseLike<R> | Observable<R> | AsyncIterable<R>;
+
+/** What to wait for, or `null` where the result is the value itself. @internal */
+export function deferredOf(result: unknown): Observable<unknown> | PromiseLike<unknown> | null {
+  if (typeof result !== 'object' || result === null || ArrayBuffer.isView(result)) return null;
+  if (isPromiseLike(result)) return result;
+  if (isObservable(result)) return result;
+  return isInterop(result) ? from(result) : null;
+}
+
+/** @internal */
+export function isPromiseLike(value: object): value is PromiseLike<unknown> {
+  return typeof (value as { then?: unknown }).then === 'function';
+}
+
+function isInterop(value: object): value is InteropObservable<unknown> {
+  const { [Symbol.asyncIterator]: iterate, '@@observable': observe } = value as Record<PropertyKey, unknown>;
+  const key: unknown = (Symbol as { observable?: symbol }).observable;
+  return (
+    typeof iterate === 'function' ||
+    typeof observe === 'function' ||
+    (typeof key === 'symbol' && typeof (value as Record<symbol, unknown>)[key] === 'function')
+  );
+}

@@ -1,0 +1,35 @@
+import { asyncScheduler } from 'rxjs';
+
+/** What the core takes from the world outside RxJS. A spec may replace a member and must put it back. @internal */
+export interface Environment {
+  /** Milliseconds on a clock that never jumps; virtual inside `TestScheduler.run`. */
+  now(): number;
+  /** Milliseconds since 1970, for what people read; virtual inside `TestScheduler.run`. */
+  wallClock(): number;
+  /** From 0 up to, not including, 1. */
+  random(): number;
+  /** Tells the operator of the process about a misuse or a stall; never about a message's content. */
+  warn(message: string): void;
+}
+
+interface Host {
+  process?: { emitWarning?(message: string, type: string): void };
+}
+
+// A TestScheduler starts at 0, a real clock passed this in 2001: it tells virtual time without a switch.
+const VIRTUAL_TIME_BELOW = 1e12;
+
+/** The one edge to clock, randomness and warnings. @internal */
+export const environment: Environment = {
+  now: () => {
+    const scheduled = asyncScheduler.now();
+    return scheduled < VIRTUAL_TIME_BELOW ? scheduled : performance.now();
+  },
+  wallClock: () => asyncScheduler.now(),
+  random: () => Math.random(),
+  warn: (message) => {
+    const { process } = globalThis as Host;
+    if (process?.emitWarning) process.emitWarning(message, 'RxsluiceWarning');
+    else console.warn(message);
+  },
+};

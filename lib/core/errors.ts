@@ -1,0 +1,60 @@
+/**
+ * What went wrong, as a stable code: codes are API. Each is explained in docs/errors.md.
+ * @public
+ */
+export type SluiceErrorCode =
+  /** An option is missing or out of its range. */
+  | 'invalid-options'
+  /** An operator was given something that is not a delivery. */
+  | 'not-a-delivery'
+  /** A topic that the broker does not have. */
+  | 'unknown-topic'
+  /** The read position is gone: retention passed it, or the topic was made anew (I10). */
+  | 'position-lost'
+  /** The source cannot go on, and the broker's own error is the `cause`. */
+  | 'source-failed'
+  /** The bytes of a message are not what the codec takes. */
+  | 'undecodable'
+  /** A handler did not settle within its `timeoutMs`. */
+  | 'handler-timeout'
+  /** A publisher refused a message, or answered with fewer outcomes than messages. */
+  | 'publish-failed'
+  /** A dead letter was refused for good and `onUndeliverable` is `'stop'`. */
+  | 'undeliverable'
+  /** A key function gave something that cannot be a key. */
+  | 'invalid-key'
+  /** A store answered outside its contract. */
+  | 'store-failed'
+  /** Something that is no extensible `Error` was thrown and marked with a failure class; it is the `cause`. */
+  | 'failed';
+
+const BRAND = Symbol.for('rxsluice.error');
+
+/**
+ * Every error of this library: `code` for programs, `message` for people (what, where, what to do next), `details` as
+ * data, `cause` where another error is behind it. It never carries a payload or a credential.
+ * @public
+ */
+export class SluiceError extends Error {
+  override readonly name = 'SluiceError';
+  readonly code: SluiceErrorCode;
+  /** What the message names, as data: topic, partition, option, limit, … */
+  readonly details: Readonly<Record<string, unknown>>;
+
+  /** @internal */
+  constructor(
+    code: SluiceErrorCode,
+    message: string,
+    options: { readonly cause?: unknown; readonly details?: Readonly<Record<string, unknown>> } = {},
+  ) {
+    super(message, 'cause' in options ? { cause: options.cause } : undefined);
+    this.code = code;
+    this.details = options.details ?? {};
+    Object.defineProperty(this, BRAND, { value: true });
+  }
+}
+
+/** Tells an error of this library, also one of another copy of it, where `instanceof` does not. @public */
+export function isSluiceError(error: unknown): error is SluiceError {
+  return typeof error === 'object' && error !== null && (error as { [BRAND]?: unknown })[BRAND] === true;
+}

@@ -1,0 +1,30 @@
+import type { Partition } from './partition.js';
+import { pump } from './pump.js';
+import type { Session } from './session.js';
+import { HIGH_WATER_RECORDS, setPaused } from './demand.js';
+
+/** Takes what an adapter pushed into the partition's queue, and asks it to stop where a bound is reached (I3). @internal */
+export function take(partition: Partition, records: readonly unknown[]): void {
+  const { session } = partition;
+  const { shape } = session;
+  let bytes = 0;
+  for (const record of records) bytes += shape.bytes(record);
+  partition.chunks.push({ records, bytes });
+  partition.pending += records.length;
+  partition.pendingBytes += bytes;
+  session.pending += records.length;
+  session.pendingBytes += bytes;
+  pump(session);
+  pauseIfFull(session, partition);
+}
+
+/** Whether a push is still wanted; what comes after a revoke, `stop` or an unsubscribe is not. @internal */
+export function takesMore({ session, live }: Partition): boolean {
+  return live && !session.stopping && !session.unsubscribed && !session.closing;
+}
+
+function pauseIfFull(session: Session, partition: Partition): void {
+  if (partition.pending >= HIGH_WATER_RECORDS) setPaused(session, partition, true);
+  if (session.pendingBytes < session.options.maxBufferedBytes) return;
+  for (const other of [...session.partitions]) setPaused(session, other, true);
+}

@@ -1,0 +1,109 @@
+import { asyncScheduler } from 'rxjs';
+import { closePartition, dropPending, giveBackCredit, takeParked, type Partition } from './partition.js';
+import { corked, pump } from './pump.js';
+import type { Session } from './session.js';
+import { notify } from './telemetry.js';
+
+/** Intake ends; what is out settles, retries included, within `drainTimeoutMs`; then the source completes. @internal */
+export function stop(session: Session): void {
+  if (session.stopping || session.unsubscribed || session.closing) return;
+  session.stopping = true;
+  for (const partition of [...session.partitions]) {
+    discardPending(partition);
+    // What a queue holds after a nack is the broker's to run again.
+    if (partition.window === null) releaseParked(partition);
+  }
+  session.deadline = asyncScheduler.schedule(() => close(session), session.options.drainTimeoutMs);
+  pump(session);
+}
+
+/**
+ * Intake ends at once and nothing is retried; the epochs stay open in the background until all that is out is settled
+ * or abandoned, at most `drainTimeoutMs`. Our operators abandon what they hold in the same teardown, after this.
+ * @internal
+ */
+export function unsubscribe(session: Session): void {
+  if (session.unsubscribed || session.closed) return;
+  session.unsubscribed = true;
+  if (session.closing) return;
+  session.deadline?.unsubscribe();
+  session.deadline = asyncScheduler.schedule(() => close(session), session.options.drainTimeoutMs);
+  corked(session, () => {
+    for (const partition of [...session.partitions]) {
+      discardPending(partition);
+      releaseParked(partition);
+    }
+  });
+  pump(session);
+}
+
+/** What the pump calls when nothing is out and the session is to end. @internal */
+export function endWhenIdle(session: Session): void {
+  if (session.closing || session.ending !== null) return;
+  if (session.unsubscribed) {
+    close(session);
+    return;
+  }
+  session.ending = asyncScheduler.schedule(() => {
+    session.ending = null;
+    if (session.inFlight === 0 && session.lingering === 0) close(session);
+  });
+}
+
+/** Ends the stream: the source itself cannot go on (I7). What is out is abandoned and comes again. @internal */
+export function fail(session: Session, error: unknown): void {
+  session.subscriber.error(error);
+}
+
+/** Lets go of all that waits for a retry: it comes again, from the broker. @internal */
+export function releaseParked(partition: Partition): void {
+  for (const delivery of takeParked(partition)) {
+    partition.window?.release(delivery.slot);
+    giveBackCredit(partition);
+    if (partition.window === null) partition.session.engine.discard(partition, [delivery.ref]);
+  }
+}
+
+/** @internal */
+export function discardPending(partition: Partition): void {
+  const records = dropPending(partition);
+  if (records.length > 0) partition.session.engine.discard(partition, records);
+}
+
+// Makes durable what is done, voids the rest, closes the connection: each step bounded by the drain time-out.
+function close(session: Session): void {
+  if (session.closing) return;
+  session.closing = true;
+  session.ending?.unsubscribe();
+  session.watchdog?.unsubscribe();
+  session.watchdog = null;
+  bounded(session, (done) => session.engine.settleUp([...session.partitions, ...session.draining], done), () => {
+    corked(session, () => {
+      for (const partition of [...session.partitions, ...session.draining]) {
+        discardPending(partition);
+        closePartition(partition);
+      }
+    });
+    bounded(session, (done) => session.engine.close(done), () => finish(session));
+  });
+}
+
+function finish(session: Session): void {
+  session.closed = true;
+  notify(session, { type: 'closed' });
+  session.subscriber.complete();
+}
+
+function bounded(session: Session, step: (done: () => void) => void, then: () => void): void {
+  let over = false;
+  const next = (): void => {
+    if (over) return;
+    over = true;
+    session.deadline?.unsubscribe();
+    session.deadline = null;
+    then();
+  };
+  session.deadline?.unsubscribe();
+  session.deadline = asyncScheduler.schedule(next, session.options.drainTimeoutMs);
+  step(next);
+}

@@ -1,0 +1,187 @@
+import { defer, retry, timer, type Observable, type ObservableInput } from 'rxjs';
+import { DEFAULT_NACK, exponential, type Backoff } from './backoff.js';
+import { createCommitter } from './committer.js';
+import type { Delivery } from './delivery.js';
+import { SluiceError } from './errors.js';
+import { take, takesMore } from './intake.js';
+import { fail } from './lifecycle.js';
+import { createPartition, onEpochClose, refOf, type Partition, type PartitionRef } from './partition.js';
+import type { Position } from './position.js';
+import { pump } from './pump.js';
+import type { RecordShape } from './record-shape.js';
+import { lose, revoke } from './revoke.js';
+import type { Session } from './session.js';
+import { resolveSourceOptions, type SourceOptions } from './source-options.js';
+import { createSource, sourceError, type EngineSetup } from './source.js';
+import { LogHook } from './log-hook.js';
+import { notify } from './telemetry.js';
+import { Window } from './window.js';
+
+/** One assignment of a partition, as the adapter sees it; the same partition assigned again is another object. @public */
+export interface AssignedPartition extends PartitionRef {
+  /** False once it is being revoked, lost or closed: pushes to it are ignored. */
+  readonly live: boolean;
+  /** The adapter was asked to stop reading it. */
+  readonly paused: boolean;
+}
+
+/** What the engine offers to the adapter of a log. @public */
+export interface LogEngine<R> {
+  /**
+   * The partition is ours from here on. `prepare` makes the resolved start position durable; nothing is emitted before
+   * it has completed (I10), and it is tried again with backoff. Leave it out where a position is stored already.
+   */
+  assign(partition: PartitionRef, prepare?: () => ObservableInput<unknown>): AssignedPartition;
+  /** Records in their order. */
+  push(partition: AssignedPartition, records: readonly R[]): void;
+  /** Drain, commit, close the epoch, then `done` (I4). Bounded by `drainTimeoutMs` and one second for the commit. */
+  revoke(partition: AssignedPartition, done: () => void): void;
+  /** The ownership is gone already: what is out is void, nothing is committed (I5). */
+  lose(partition: AssignedPartition): void;
+  /** The position jumped without our doing (I10); with `'error'` the source fails, typed. */
+  positionLost(
+    partition: AssignedPartition,
+    lost: { readonly expected: string; readonly found: string; readonly action: 'error' | 'earliest' | 'latest' },
+  ): void;
+  /** How far behind the end it reads; only told to telemetry. */
+  lag(partition: AssignedPartition, lag: { readonly lagMessages?: number; readonly lagMs?: number }): void;
+  /** Nothing more will be pushed: settle, commit, close, complete. */
+  end(): void;
+  /** The source cannot go on (I7). */
+  fail(error: unknown): void;
+}
+
+/** A watermark to make durable: everything up to and including `last` is settled. @public */
+export interface LogCommit<R> {
+  readonly partition: AssignedPartition;
+  readonly last: R;
+}
+
+/** What the adapter of a log does for the engine. Any of these may throw or fail; the engine tries again or reports. @public */
+export interface LogAdapter<R> {
+  /** Begins: assign, read, push. Called once. */
+  start(): void;
+  /** Read on (`true`), or stop reading (`false`): the queue passed its bound, or fell to half of it. */
+  demand(partition: AssignedPartition, wanted: boolean): void;
+  /** Makes watermarks durable; one call at a time. */
+  commit(commits: readonly LogCommit<R>[]): ObservableInput<unknown>;
+  /** Ends every timer, socket and listener. Called once, after the last commit. */
+  close(): ObservableInput<unknown>;
+}
+
+/** @public */
+export interface LogSourceDefinition<R, P extends Position> {
+  /** The source's name in errors, for instance `fromKafka`. */
+  readonly name: string;
+  /** The consumer group, where the broker has such: dead letters name it. */
+  readonly group?: string;
+  readonly options: SourceOptions;
+  readonly shape: RecordShape<R, P>;
+  /** How long a watermark may wait for its commit, in milliseconds. Default: 500. */
+  readonly commitIntervalMs?: number;
+  /** What a bare nack waits that no operator answers. Default: exponential, 100 ms to 30 s, full jitter. */
+  readonly redelivery?: Backoff;
+  /** Makes the adapter of one subscription. It starts nothing: that is `start`. */
+  connect(engine: LogEngine<R>): LogAdapter<R>;
+}
+
+/**
+ * A source over a log (Kafka, Kinesis, the memory broker): a watermark for each partition, commits that never pass it
+ * (I1), local redelivery of what is nacked, epochs. The adapter only translates; see docs/writing-a-broker.md.
+ * @public
+ */
+export function logSource<R, P extends Position>(
+  definition: LogSourceDefinition<R, P>,
+): Observable<Delivery<Uint8Array | null, P>> {
+  const options = resolveSourceOptions(definition.name, definition.options);
+  return createSource(definition, options, () => setUp(definition));
+}
+
+function setUp<R, P extends Position>(definition: LogSourceDefinition<R, P>): EngineSetup {
+  const { name, commitIntervalMs = 500 } = definition;
+  const redelivery = definition.redelivery ?? exponential(DEFAULT_NACK);
+  let adapter: LogAdapter<R> | null = null;
+
+  const committer = createCommitter(
+    (partitions) =>
+      (adapter as LogAdapter<R>).commit(
+        partitions.map((partition) => ({ partition, last: (partition.window as Window).last as R })),
+      ),
+    commitIntervalMs,
+  );
+
+  const prepareStart = (session: Session, partition: Partition, prepare: () => ObservableInput<unknown>): void => {
+    partition.gated = true;
+    const delay = exponential({ initialMs: 100, maxMs: 5_000, jitter: 'none' });
+    const report = (error: unknown, failures: number): Observable<unknown> => {
+      notify(session, { type: 'ack-failed', partition: refOf(partition), error });
+      return timer(delay(failures));
+    };
+    const preparing = defer(prepare)
+      .pipe(retry({ delay: report }))
+      .subscribe({
+        complete: () => {
+          partition.gated = false;
+          pump(session);
+        },
+      });
+    onEpochClose(partition, () => preparing.unsubscribe());
+  };
+
+  const engineFor = (session: Session): LogEngine<R> => ({
+    assign: (ref, prepare) => {
+      const partition = createPartition(session, ref, new Window());
+      session.partitions.push(partition);
+      notify(session, { type: 'assigned', partition: refOf(partition) });
+      if (prepare !== undefined) prepareStart(session, partition, prepare);
+      return partition;
+    },
+    push: (assigned, records) => {
+      const partition = assigned as Partition;
+      if (records.length > 0 && takesMore(partition)) take(partition, records);
+    },
+    revoke: (partition, done) => revoke(partition as Partition, done),
+    lose: (partition) => lose(partition as Partition),
+    positionLost: (partition, lost) => {
+      notify(session, { type: 'position-lost', partition: refOf(partition as Partition), ...lost });
+      if (lost.action === 'error') fail(session, positionLostError(name, partition, lost));
+    },
+    lag: (partition, lag) => notify(session, { type: 'lag', partition: refOf(partition as Partition), ...lag }),
+    end: () => {
+      session.inputEnded = true;
+      pump(session);
+    },
+    fail: (error) => fail(session, sourceError(name, error)),
+  });
+
+  return {
+    engine: {
+      root: new LogHook(committer.mark, redelivery),
+      demand: (partition, wanted) => adapter?.demand(partition, wanted),
+      oldest: (partition) => (partition.window as Window).oldest,
+      discard: () => undefined,
+      settleUp: committer.flush,
+      close: (done) => {
+        committer.close();
+        defer(() => adapter?.close() ?? []).subscribe({ error: done, complete: done });
+      },
+    },
+    start: (session) => {
+      adapter = definition.connect(engineFor(session));
+      adapter.start();
+    },
+  };
+}
+
+function positionLostError(
+  owner: string,
+  { topic, partition }: PartitionRef,
+  { expected, found }: { readonly expected: string; readonly found: string },
+): SluiceError {
+  return new SluiceError(
+    'position-lost',
+    `${owner}: position ${expected} of ${topic}/${partition} is gone, the log goes on at ${found}. Messages between ` +
+      "them may be lost. Look into retention, then start with onPositionLost: 'earliest' or 'latest'.",
+    { details: { owner, topic, partition, expected, found } },
+  );
+}

@@ -1,0 +1,98 @@
+import { asyncScheduler } from 'rxjs';
+import { waitOf, type Backoff } from './backoff.js';
+import { DeliveryNode, type SettlementHook } from './delivery-node.js';
+import { classifyFailure } from './failures.js';
+import type { Outcome } from './outcome.js';
+import { giveBackCredit, type Partition } from './partition.js';
+import { pump } from './pump.js';
+import { messageInfo, notify, reportStale } from './telemetry.js';
+import { hold } from './units.js';
+import type { Window } from './window.js';
+
+/**
+ * Settles root deliveries of a log: an ack moves the watermark, a nack runs the same slot again after a backoff, so the
+ * watermark waits for it (I1).
+ * @internal
+ */
+export class LogHook implements SettlementHook {
+  /** How often each record met an outage: those count no attempt, but their waits grow. */
+  private readonly outages = new WeakMap<object, number>();
+
+  constructor(
+    private readonly mark: (partition: Partition) => void,
+    private readonly redelivery: Backoff,
+  ) {}
+
+  onAck(delivery: DeliveryNode, outcome: Outcome): void {
+    const { epoch, slot } = delivery;
+    if (epoch.closed) {
+      reportStale(delivery, 'closed');
+      return;
+    }
+    giveBackCredit(epoch);
+    if ((epoch.window as Window).settle(slot) && !epoch.dirty) this.mark(epoch);
+    if (epoch.session.telemetry !== null) {
+      notify(epoch.session, { type: 'settled', message: messageInfo(delivery), outcome });
+    }
+    if (epoch.slotListeners !== null) tellSlotListeners(epoch, slot);
+    pump(epoch.session);
+  }
+
+  onNack(delivery: DeliveryNode, reason: unknown, askedMs: number): void {
+    const { epoch, attempt } = delivery;
+    if (epoch.closed) {
+      reportStale(delivery, 'closed');
+      return;
+    }
+    if (!comesAgain(epoch)) {
+      release(delivery);
+      return;
+    }
+    const record = delivery.ref as object;
+    const failure = classifyFailure(reason);
+    const outage = failure === 'unavailable' ? (this.outages.get(record) ?? 0) + 1 : 0;
+    if (outage > 0) this.outages.set(record, outage);
+    const delayMs = askedMs >= 0 ? askedMs : waitOf(this.redelivery, outage > 0 ? outage : attempt);
+    if (epoch.session.telemetry !== null) {
+      const message = messageInfo(delivery);
+      notify(epoch.session, { type: 'retried', message, by: 'source', failure, reason, delayMs });
+    }
+    park(delivery, outage > 0 ? attempt : attempt + 1, delayMs);
+  }
+
+  onAbandon(delivery: DeliveryNode): void {
+    const { epoch, attempt } = delivery;
+    if (epoch.closed) return;
+    if (comesAgain(epoch)) park(delivery, attempt, waitOf(this.redelivery, 1));
+    else release(delivery);
+  }
+}
+
+function comesAgain({ session, live }: Partition): boolean {
+  return live && !session.unsubscribed && !session.closing;
+}
+
+function release(delivery: DeliveryNode): void {
+  const { epoch } = delivery;
+  (epoch.window as Window).release(delivery.slot);
+  giveBackCredit(epoch);
+  pump(epoch.session);
+}
+
+function park(delivery: DeliveryNode, attempt: number, delayMs: number): void {
+  const { epoch, slot, value, ref, op } = delivery;
+  const due = asyncScheduler.schedule(() => {
+    epoch.parked.delete(due);
+    epoch.ready.push(new DeliveryNode(value, attempt, null, op, slot, epoch, ref));
+    pump(epoch.session);
+  }, delayMs);
+  epoch.parked.set(due, delivery);
+  hold(epoch, 1, 1);
+}
+
+function tellSlotListeners({ slotListeners }: Partition, slot: number): void {
+  const listeners = slotListeners?.get(slot);
+  if (listeners === undefined) return;
+  slotListeners?.delete(slot);
+  for (const listener of listeners) listener();
+}

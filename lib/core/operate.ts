@@ -1,0 +1,99 @@
+import { Observable, Subscriber } from 'rxjs';
+import { isDeliveryNode, type DeliveryNode } from './delivery-node.js';
+import { SluiceError } from './errors.js';
+import { remove } from './partition.js';
+import { cork, uncork } from './pump.js';
+import type { Session, SessionListener } from './session.js';
+
+/**
+ * One operator subscription: what it does with deliveries, and what it hears from their sessions. Those on the hot path
+ * are classes: methods of a prototype stay fast with many pipelines in a process, closures do not
+ * (docs/decisions/0004).
+ * @internal
+ */
+export interface OperatorParts extends SessionListener {
+  next(delivery: DeliveryNode): void;
+  /** Upstream completed. Default: complete downstream. */
+  complete?(): void;
+  /** Lets go of what is held; runs corked and after upstream is torn down, so that an abandon starts nothing. */
+  teardown?(): void;
+}
+
+/**
+ * Makes an operator of deliveries. Upstream is linked to downstream before it is subscribed, so that a synchronous
+ * source sees at once that nobody listens any more.
+ * @internal
+ */
+export function operate<Operator>(setUp: (destination: Subscriber<unknown>) => OperatorParts): Operator {
+  const operator = (source: Observable<unknown>): Observable<unknown> =>
+    new Observable((destination) => {
+      const parts = setUp(destination);
+      const entry = new Entry(parts, destination);
+      // A Subscriber without the safe wrapper: what our operators call never throws.
+      const upstream = new Subscriber<unknown>(entry);
+      destination.add(() => {
+        upstream.unsubscribe();
+        entry.leave();
+      });
+      source.subscribe(upstream);
+    });
+  // The operators' own signatures say which deliveries go in and come out.
+  return operator as Operator;
+}
+
+/** Where deliveries enter an operator: it joins each session with the first delivery that it sees of it. */
+class Entry {
+  private session: Session | null = null;
+  private readonly sessions: Session[] = [];
+
+  constructor(
+    private readonly parts: OperatorParts,
+    private readonly destination: Subscriber<unknown>,
+  ) {}
+
+  next(delivery: unknown): void {
+    const session = (delivery as DeliveryNode | null | undefined)?.epoch?.session;
+    if (session !== this.session && !this.admit(delivery)) return;
+    this.parts.next(delivery as DeliveryNode);
+  }
+
+  error(error: unknown): void {
+    this.destination.error(error);
+  }
+
+  complete(): void {
+    if (this.parts.complete) this.parts.complete();
+    else this.destination.complete();
+  }
+
+  leave(): void {
+    const { sessions, parts } = this;
+    for (const session of sessions) cork(session);
+    parts.teardown?.();
+    for (const session of sessions) {
+      remove(session.listeners, parts);
+      uncork(session);
+    }
+  }
+
+  private admit(delivery: unknown): boolean {
+    if (!isDeliveryNode(delivery)) {
+      this.destination.error(notADelivery(delivery));
+      return false;
+    }
+    this.session = delivery.epoch.session;
+    if (!this.sessions.includes(this.session)) {
+      this.sessions.push(this.session);
+      this.session.listeners.push(this.parts);
+    }
+    return true;
+  }
+}
+
+function notADelivery(value: unknown): SluiceError {
+  return new SluiceError(
+    'not-a-delivery',
+    `An operator of rxsluice was given ${value === null ? 'null' : `a ${typeof value}`} where a delivery must be. Use ` +
+      'mapValue instead of map, and delivery.withValue instead of a spread.',
+  );
+}

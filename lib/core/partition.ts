@@ -1,0 +1,190 @@
+import type { Subscription } from 'rxjs';
+import type { DeliveryNode } from './delivery-node.js';
+import { RingQueue } from './ring-queue.js';
+import type { Session } from './session.js';
+import type { Window } from './window.js';
+
+/** A partition by name: a number in Kafka, a shard's name in Kinesis, a subscription's in Pub/Sub. @public */
+export interface PartitionRef {
+  readonly topic: string;
+  readonly partition: number | string;
+}
+
+/** Records as one push brought them: their bytes are freed together, since brokers slice them from one buffer. @internal */
+export interface Chunk {
+  readonly records: readonly unknown[];
+  readonly bytes: number;
+}
+
+/**
+ * One assignment of a partition: an epoch. All state of its deliveries hangs on this object, so that closing it voids
+ * what is still out (I5); the same partition assigned again is another object.
+ * @internal
+ */
+export interface Partition extends PartitionRef {
+  readonly session: Session;
+  /** False from the start of a revoke on: nothing new may be started (I4). */
+  live: boolean;
+  /** Settlements mean nothing any more (I5). */
+  closed: boolean;
+  /** The start position is not durable yet: nothing may be emitted (I10). */
+  gated: boolean;
+  /** The adapter was asked to stop reading. */
+  paused: boolean;
+  /** The watermark moved since the last commit. */
+  dirty: boolean;
+  /** Emitted and unsettled, those that wait for a retry included. */
+  out: number;
+  /** Live leaf deliveries. */
+  units: number;
+  /** Units that our operators hold. */
+  held: number;
+  /** Held behind a key or for a retry: what the fairness rule bounds. */
+  blocked: number;
+  /** Fetched and not emitted, in records and in bytes. */
+  pending: number;
+  pendingBytes: number;
+  readonly chunks: RingQueue<Chunk>;
+  /** The next record in the first chunk. */
+  cursor: number;
+  /** Retries that are due. */
+  readonly ready: RingQueue<DeliveryNode>;
+  /** Deliveries that wait for a retry, by the timer that ends the wait. */
+  readonly parked: Map<Subscription, DeliveryNode>;
+  /** The watermark of a log; a queue broker has none. */
+  readonly window: Window | null;
+  /** Whoever asked for an abort signal; made on first use. */
+  signals: Map<DeliveryNode, AbortController> | null;
+  /** Told when the epoch closes; made on first use. */
+  closeListeners: Set<() => void> | null;
+  /** Told when a slot is settled for good; made on first use. */
+  slotListeners: Map<number, Set<() => void>> | null;
+  /** Set by a revoke: runs in the pump once nothing is out any more. */
+  finishDrain: (() => void) | null;
+}
+
+/** @internal */
+export function createPartition(session: Session, ref: PartitionRef, window: Window | null): Partition {
+  return {
+    session,
+    topic: ref.topic,
+    partition: ref.partition,
+    live: true,
+    closed: false,
+    gated: false,
+    paused: false,
+    dirty: false,
+    out: 0,
+    units: 0,
+    held: 0,
+    blocked: 0,
+    pending: 0,
+    pendingBytes: 0,
+    chunks: new RingQueue(),
+    cursor: 0,
+    ready: new RingQueue(),
+    parked: new Map(),
+    window,
+    signals: null,
+    closeListeners: null,
+    slotListeners: null,
+    finishDrain: null,
+  };
+}
+
+/** The name alone, to hand out. @internal */
+export function refOf({ topic, partition }: Partition): PartitionRef {
+  return { topic, partition };
+}
+
+/** What names a message for good: `orders/3/1042`. @internal */
+export function idOf({ topic, partition, session }: Partition, record: unknown): string {
+  return `${topic}/${partition}/${session.shape.positionText(record)}`;
+}
+
+/** Calls back once when the slot is settled for good; the answer takes the listener away again. @internal */
+export function onSlotSettled(partition: Partition, slot: number, listener: () => void): () => void {
+  const slots = (partition.slotListeners ??= new Map());
+  const listeners = slots.get(slot) ?? new Set();
+  slots.set(slot, listeners.add(listener));
+  return () => {
+    listeners.delete(listener);
+    if (listeners.size === 0) slots.delete(slot);
+  };
+}
+
+/** Calls back when the epoch closes; the answer takes the listener away again. @internal */
+export function onEpochClose(partition: Partition, listener: () => void): () => void {
+  const listeners = (partition.closeListeners ??= new Set());
+  listeners.add(listener);
+  return () => void listeners.delete(listener);
+}
+
+/** Takes out everything that was fetched and not emitted; the answer is what it was. @internal */
+export function dropPending(partition: Partition): unknown[] {
+  const { session, cursor } = partition;
+  session.pending -= partition.pending;
+  session.pendingBytes -= partition.pendingBytes;
+  partition.pending = 0;
+  partition.pendingBytes = 0;
+  partition.cursor = 0;
+  return partition.chunks
+    .drain()
+    .flatMap(({ records }) => records)
+    .slice(cursor);
+}
+
+/** Takes back what waits for a retry, timers included; the answer is what it was, still counted as out. @internal */
+export function takeParked(partition: Partition): DeliveryNode[] {
+  const waiting = [...partition.parked.values(), ...partition.ready.drain()];
+  for (const timer of partition.parked.keys()) timer.unsubscribe();
+  partition.parked.clear();
+  partition.held -= waiting.length;
+  partition.blocked -= waiting.length;
+  partition.session.held -= waiting.length;
+  return waiting;
+}
+
+/** A root delivery is out no more. @internal */
+export function giveBackCredit(partition: Partition): void {
+  const { session } = partition;
+  partition.out--;
+  partition.units--;
+  session.inFlight--;
+  session.units--;
+}
+
+/**
+ * Ends the epoch: from here on its settlements are void, and what waits in it is dropped with its timers (I5, I8).
+ * To be called corked.
+ * @internal
+ */
+export function closePartition(partition: Partition): void {
+  if (partition.closed) return;
+  const { session } = partition;
+  dropPending(partition);
+  takeParked(partition);
+  partition.live = false;
+  partition.closed = true;
+  partition.finishDrain = null;
+  partition.slotListeners = null;
+  session.inFlight -= partition.out;
+  session.units -= partition.units;
+  session.held -= partition.held;
+  remove(session.partitions, partition);
+  remove(session.draining, partition);
+  session.stalls.delete(partition);
+  if (partition.paused) session.paused--;
+  const { signals, closeListeners } = partition;
+  partition.signals = null;
+  partition.closeListeners = null;
+  for (const controller of signals?.values() ?? []) controller.abort();
+  for (const listener of closeListeners ?? []) listener();
+  for (const operator of [...session.listeners]) operator.onClose?.(partition);
+}
+
+/** @internal */
+export function remove<T>(list: T[], item: T): void {
+  const index = list.indexOf(item);
+  if (index >= 0) list.splice(index, 1);
+}

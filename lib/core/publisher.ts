@@ -1,0 +1,32 @@
+import type { Observable, ObservableInput } from 'rxjs';
+import type { Message } from './message.js';
+import type { Position } from './position.js';
+
+/**
+ * What became of one message: `ok`; `transient`: not published, worth trying again; `permanent`: refused for good.
+ * @public
+ */
+export type PublishOutcome =
+  | { readonly status: 'ok'; readonly position?: Position }
+  | { readonly status: 'transient' | 'permanent'; readonly error: unknown };
+
+/** An open connection to publish over. @public */
+export interface PublisherConnection<M = Message> {
+  /**
+   * Publishes messages in their order and gives one outcome a message, in the same order, as one value. An error of the
+   * whole call means that the publisher is out (`unavailable`): nothing is known of any message.
+   */
+  publish(messages: readonly M[]): ObservableInput<readonly PublishOutcome[]>;
+}
+
+/**
+ * Where messages go. Cold, as a source is: nothing is open before somebody connects.
+ * @public
+ */
+export interface Publisher<M = Message> {
+  /**
+   * Emits one open connection, shared by all who hold it, and stays open until the last lets go; then it flushes and
+   * closes. It errors where no connection can be had.
+   */
+  connect(): Observable<PublisherConnection<M>>;
+}

@@ -1,0 +1,171 @@
+import { resumeIfLow } from './demand.js';
+import { DeliveryNode } from './delivery-node.js';
+import type { Chunk, Partition } from './partition.js';
+import { tellQuiet } from './quiet.js';
+import type { PumpTask, Session } from './session.js';
+import { messageInfo, notify } from './telemetry.js';
+import { watch } from './watchdog.js';
+
+const BURST = 32;
+const BLOCKED_SHARE = 0.75;
+
+/**
+ * Gives what can be given. The only place where the source emits, and never re-entered: a settlement marks state and
+ * asks for a pump, which the outermost frame runs. (By recursion, ack → credit → next dies silently after some 500
+ * deliveries.)
+ * @internal
+ */
+export function pump(session: Session): void {
+  if (session.pumping || session.corks > 0) {
+    session.again = true;
+    return;
+  }
+  session.pumping = true;
+  try {
+    do {
+      session.again = false;
+      session.waiting = false;
+      runTasks(session);
+      finishDrains(session);
+      give(session);
+      resumeIfLow(session);
+      if (!session.again && session.tasks.length === 0) {
+        session.waiting = canGiveNothing(session);
+        tellQuiet(session);
+      }
+    } while (session.again || session.tasks.length > 0);
+  } finally {
+    session.pumping = false;
+  }
+  if (session.emitted && session.watchdog === null) watch(session);
+  if (session.inFlight === 0 && session.lingering === 0 && isEnding(session)) session.onIdle();
+}
+
+/** Holds the pump back while a loop settles, abandons, revokes or fences. @internal */
+export function cork(session: Session): void {
+  session.corks++;
+}
+
+/** @internal */
+export function uncork(session: Session): void {
+  if (--session.corks === 0 && session.again && !session.pumping) pump(session);
+}
+
+/** Runs `work` corked. @internal */
+export function corked(session: Session, work: () => void): void {
+  cork(session);
+  try {
+    work();
+  } finally {
+    uncork(session);
+  }
+}
+
+/** Has an operator's task run in the pump, outside of any settlement, once however often it is asked for. @internal */
+export function defer(session: Session, task: PumpTask): void {
+  if (!task.queued) {
+    task.queued = true;
+    session.tasks.push(task);
+  }
+  pump(session);
+}
+
+function runTasks(session: Session): void {
+  for (let task = session.tasks.shift(); task !== undefined; task = session.tasks.shift()) {
+    task.queued = false;
+    task.run();
+  }
+}
+
+function finishDrains(session: Session): void {
+  if (session.draining.length === 0) return;
+  for (const partition of [...session.draining]) {
+    if (partition.out === 0) partition.finishDrain?.();
+  }
+}
+
+function give(session: Session): void {
+  const { subscriber, partitions, options } = session;
+  // Partitions in a row that had nothing to give; a whole round of them ends the pump.
+  let idle = 0;
+  while (idle < partitions.length && !subscriber.closed && !session.closing) {
+    const partition = partitions[session.turn++ % partitions.length] as Partition;
+    const limit =
+      partitions.length > 1
+        ? Math.max(1, Math.floor((options.maxInFlight * BLOCKED_SHARE) / partitions.length))
+        : Infinity;
+    idle = giveRetries(session, partition) + giveBurst(session, partition, limit) > 0 ? 0 : idle + 1;
+    if (session.tasks.length > 0) runTasks(session);
+  }
+}
+
+function giveRetries(session: Session, partition: Partition): number {
+  let given = 0;
+  while (given < BURST && partition.ready.length > 0 && !session.subscriber.closed) {
+    const delivery = partition.ready.shift() as DeliveryNode;
+    partition.held--;
+    partition.blocked--;
+    session.held--;
+    given++;
+    session.subscriber.next(delivery);
+  }
+  return given;
+}
+
+function giveBurst(session: Session, partition: Partition, blockedLimit: number): number {
+  if (session.stopping) return 0;
+  const { subscriber } = session;
+  const { maxInFlight } = session.options;
+  let given = 0;
+  while (
+    given < BURST &&
+    partition.pending > 0 &&
+    session.inFlight < maxInFlight &&
+    partition.blocked < blockedLimit &&
+    hasSpan(session, partition) &&
+    !partition.gated &&
+    !subscriber.closed
+  ) {
+    given++;
+    subscriber.next(take(session, partition));
+  }
+  if (given > 0) session.emitted = true;
+  return given;
+}
+
+function take(session: Session, partition: Partition): DeliveryNode {
+  const chunk = partition.chunks.peek() as Chunk;
+  const record = chunk.records[partition.cursor++];
+  if (partition.cursor === chunk.records.length) {
+    partition.chunks.shift();
+    partition.cursor = 0;
+    partition.pendingBytes -= chunk.bytes;
+    session.pendingBytes -= chunk.bytes;
+  }
+  partition.pending--;
+  session.pending--;
+  partition.out++;
+  partition.units++;
+  session.inFlight++;
+  session.units++;
+  const { shape, engine } = session;
+  const slot = partition.window === null ? 0 : partition.window.open(record);
+  const attempt = shape.attempt === undefined ? 1 : shape.attempt(record);
+  const delivery = new DeliveryNode(shape.value(record), attempt, null, engine.root, slot, partition, record);
+  if (session.telemetry !== null) notify(session, { type: 'received', message: messageInfo(delivery) });
+  return delivery;
+}
+
+function hasSpan(session: Session, partition: Partition): boolean {
+  return partition.window === null || partition.window.span < session.options.maxSpan;
+}
+
+function canGiveNothing(session: Session): boolean {
+  if (session.stopping || session.inputEnded || session.inFlight >= session.options.maxInFlight) return true;
+  return session.partitions.some((partition) => partition.pending > 0 && !partition.gated);
+}
+
+function isEnding(session: Session): boolean {
+  if (session.stopping || session.unsubscribed) return true;
+  return session.inputEnded && session.pending === 0 && !session.partitions.some(({ gated }) => gated);
+}

@@ -1,0 +1,219 @@
+import { asyncScheduler, defer, type Observable, type ObservableInput } from 'rxjs';
+import { DEFAULT_NACK, exponential, waitOf, type Backoff } from './backoff.js';
+import type { Delivery } from './delivery.js';
+import type { DeliveryNode, SettlementHook } from './delivery-node.js';
+import { classifyFailure } from './failures.js';
+import { take, takesMore } from './intake.js';
+import { fail } from './lifecycle.js';
+import type { Outcome } from './outcome.js';
+import { createPartition, giveBackCredit, refOf, type Partition, type PartitionRef } from './partition.js';
+import type { Position } from './position.js';
+import { defer as deferTask, pump } from './pump.js';
+import type { RecordShape } from './record-shape.js';
+import type { PumpTask, Session } from './session.js';
+import { resolveSourceOptions, type SourceOptions } from './source-options.js';
+import { createSource, sourceError, type EngineSetup } from './source.js';
+import { messageInfo, notify, reportStale } from './telemetry.js';
+import { hold, unhold } from './units.js';
+
+/** What the engine offers to the adapter of a queue. @public */
+export interface QueueEngine<R> {
+  /** Messages as the broker gives them. Those that come after `stop` or an unsubscribe are given back. */
+  push(records: readonly R[]): void;
+  /** Nothing more will be pushed: settle, ack, close, complete. */
+  end(): void;
+  /** The source cannot go on (I7). */
+  fail(error: unknown): void;
+}
+
+/** What the adapter of a queue does for the engine. @public */
+export interface QueueAdapter<R> {
+  /** Begins to receive. Called once. */
+  start(): void;
+  /** Receive on (`true`), or stop receiving (`false`). */
+  demand(wanted: boolean): void;
+  /**
+   * Acks messages; one answer a message, in order, as one value: `null`, or why the ack failed. A message whose ack
+   * failed comes again from the broker. The credits are free once this has answered.
+   */
+  ack(records: readonly R[]): ObservableInput<readonly unknown[]>;
+  /** Gives messages back to the broker, which delivers them again. */
+  nack(records: readonly R[]): void;
+  /** Ends every timer, socket and listener. Called once, after the last ack was answered. */
+  close(): ObservableInput<unknown>;
+}
+
+/** @public */
+export interface QueueSourceDefinition<R, P extends Position> {
+  /** The source's name in errors, for instance `fromPubSub`. */
+  readonly name: string;
+  /** What the messages come from, as telemetry and ids name it. */
+  readonly queue: PartitionRef;
+  /** The consumer group, where the broker has such: dead letters name it. */
+  readonly group?: string;
+  readonly options: SourceOptions;
+  readonly shape: RecordShape<R, P>;
+  /** How long a bare nack is held, in credit, before it goes to the broker. Default: exponential, 100 ms to 30 s, full jitter. */
+  readonly redelivery?: Backoff;
+  /** Makes the adapter of one subscription. It starts nothing: that is `start`. */
+  connect(engine: QueueEngine<R>): QueueAdapter<R>;
+}
+
+/**
+ * A source over a queue (Google Pub/Sub): each message is settled by itself, a nack goes back to the broker, an ack may
+ * fail later. There is no watermark, so `maxSpan` does not apply. See docs/writing-a-broker.md.
+ * @public
+ */
+export function queueSource<R, P extends Position>(
+  definition: QueueSourceDefinition<R, P>,
+): Observable<Delivery<Uint8Array | null, P>> {
+  const options = resolveSourceOptions(definition.name, definition.options);
+  return createSource(definition, options, () => setUp(definition));
+}
+
+interface Ack {
+  readonly delivery: DeliveryNode;
+  readonly outcome: Outcome;
+}
+
+function setUp<R, P extends Position>(definition: QueueSourceDefinition<R, P>): EngineSetup {
+  const { name } = definition;
+  const redelivery = definition.redelivery ?? exponential(DEFAULT_NACK);
+  // Records out, oldest first.
+  const out = new Set<unknown>();
+  let adapter: QueueAdapter<R> | null = null;
+  let queue: Partition | null = null;
+  let acks: Ack[] = [];
+  let acking = 0;
+  let settledUp: (() => void) | null = null;
+
+  const giveBack = (records: readonly unknown[]): void => adapter?.nack(records as readonly R[]);
+
+  const free = (delivery: DeliveryNode): void => {
+    out.delete(delivery.ref);
+    if (delivery.epoch.closed) return;
+    giveBackCredit(delivery.epoch);
+  };
+
+  const answer = (batch: readonly Ack[], answers: readonly unknown[] | undefined, failure: unknown): void => {
+    acking--;
+    const session = batch[0]?.delivery.epoch.session as Session;
+    batch.forEach(({ delivery, outcome }, index) => {
+      const error = answers === undefined ? failure : answers[index];
+      free(delivery);
+      if (error !== null) {
+        notify(session, { type: 'ack-failed', partition: refOf(delivery.epoch), error });
+      } else if (session.telemetry !== null) {
+        notify(session, { type: 'settled', message: messageInfo(delivery), outcome });
+      }
+    });
+    if (acking === 0 && acks.length === 0) settledUp?.();
+    pump(session);
+  };
+
+  const sendAcks: PumpTask = {
+    queued: false,
+    run: () => {
+      const batch = acks;
+      if (batch.length === 0) return;
+      acks = [];
+      acking++;
+      let answers: readonly unknown[] | undefined;
+      defer(() => (adapter as QueueAdapter<R>).ack(batch.map(({ delivery }) => delivery.ref as R))).subscribe({
+        next: (value) => (answers = value),
+        error: (error: unknown) => answer(batch, undefined, error),
+        complete: () => answer(batch, answers, 'the ack was not answered'),
+      });
+    },
+  };
+
+  const backToBroker = (delivery: DeliveryNode): void => {
+    giveBack([delivery.ref]);
+    free(delivery);
+    pump(delivery.epoch.session);
+  };
+
+  const root: SettlementHook = {
+    onAck: (delivery, outcome) => {
+      const { epoch } = delivery;
+      if (epoch.closed) {
+        reportStale(delivery, 'closed');
+        return;
+      }
+      acks.push({ delivery, outcome });
+      deferTask(epoch.session, sendAcks);
+    },
+    onNack: (delivery, reason, askedMs) => {
+      const { epoch, attempt } = delivery;
+      if (epoch.closed) {
+        reportStale(delivery, 'closed');
+        return;
+      }
+      if (!takesMore(epoch)) {
+        backToBroker(delivery);
+        return;
+      }
+      const delayMs = askedMs >= 0 ? askedMs : waitOf(redelivery, attempt);
+      if (epoch.session.telemetry !== null) {
+        const message = messageInfo(delivery);
+        const failure = classifyFailure(reason);
+        notify(epoch.session, { type: 'retried', message, by: 'source', failure, reason, delayMs });
+      }
+      const due = asyncScheduler.schedule(() => {
+        epoch.parked.delete(due);
+        unhold(epoch, 1, 1);
+        backToBroker(delivery);
+      }, delayMs);
+      epoch.parked.set(due, delivery);
+      hold(epoch, 1, 1);
+    },
+    onAbandon: (delivery) => {
+      if (!delivery.epoch.closed) backToBroker(delivery);
+    },
+  };
+
+  const start = (session: Session): void => {
+    const partition = createPartition(session, definition.queue, null);
+    queue = partition;
+    session.partitions.push(partition);
+    adapter = definition.connect({
+      push: (records) => {
+        if (records.length === 0) return;
+        if (!takesMore(partition)) {
+          giveBack(records);
+          return;
+        }
+        for (const record of records) out.add(record);
+        take(partition, records);
+      },
+      end: () => {
+        session.inputEnded = true;
+        pump(session);
+      },
+      fail: (error) => fail(session, sourceError(name, error)),
+    });
+    adapter.start();
+  };
+
+  return {
+    start,
+    engine: {
+      root,
+      demand: (_, wanted) => adapter?.demand(wanted),
+      oldest: () => (queue !== null && queue.out > 0 ? (out.values().next().value ?? null) : null),
+      discard: (_, records) => {
+        for (const record of records) out.delete(record);
+        giveBack(records);
+      },
+      settleUp: (_, done) => {
+        if (acking === 0 && acks.length === 0) done();
+        else settledUp = done;
+      },
+      close: (done) => {
+        giveBack([...out]);
+        out.clear();
+        defer(() => adapter?.close() ?? []).subscribe({ error: done, complete: done });
+      },
+    },
+  };
+}

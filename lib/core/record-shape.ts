@@ -1,0 +1,27 @@
+import type { MessageBytes, MessageHeaders } from './message.js';
+import type { PartitionRef } from './partition.js';
+import type { Position } from './position.js';
+
+/**
+ * How to read a broker's own record: one object an adapter, called only when somebody asks, so that nothing is decoded
+ * or copied on the way in. None of these may throw.
+ * @public
+ */
+export interface RecordShape<R, P extends Position> {
+  value(record: R): Uint8Array | null;
+  /** The raw key, or `null` where the message has none. */
+  key(record: R): MessageBytes;
+  headers(record: R): MessageHeaders;
+  /** Milliseconds since 1970. */
+  timestamp(record: R): number;
+  position(record: R, partition: PartitionRef): P;
+  /**
+   * The position as text, unique within its partition: the offset, sequence number or message id. With topic and
+   * partition before it, it is the delivery's id, so it must be the same for each redelivery.
+   */
+  positionText(record: R): string;
+  /** How much memory the record holds, in bytes: what `maxBufferedBytes` counts. */
+  bytes(record: R): number;
+  /** The attempt that the broker counts, from 1. Default: 1. */
+  attempt?(record: R): number;
+}

@@ -1,0 +1,76 @@
+import { asyncScheduler, Subscription } from 'rxjs';
+import { discardPending, releaseParked } from './lifecycle.js';
+import { closePartition, onEpochClose, refOf, remove, type Partition } from './partition.js';
+import { corked, pump } from './pump.js';
+import { notify } from './telemetry.js';
+
+// What a cut-off drain still waits for its last commit.
+const COMMIT_GRACE_MS = 1_000;
+
+/**
+ * Hands a partition back in good order (I4): intake stops, what is not started is let go, started work may settle
+ * within `drainTimeoutMs`, the watermark is committed, the epoch closes, then `done` is called.
+ * @internal
+ */
+export function revoke(partition: Partition, done: () => void): void {
+  if (partition.closed) {
+    done();
+    return;
+  }
+  onEpochClose(partition, done);
+  if (!partition.live) return;
+  const { session } = partition;
+  const timers = new Subscription();
+  let drained = false;
+  onEpochClose(partition, () => {
+    timers.unsubscribe();
+    notify(session, { type: 'revoked', partition: refOf(partition), drained });
+  });
+  const end = (): void => {
+    corked(session, () => closePartition(partition));
+    pump(session);
+  };
+  const settleUp = (graceMs: number): void => {
+    partition.finishDrain = null;
+    timers.add(asyncScheduler.schedule(end, graceMs));
+    session.engine.settleUp([partition], end);
+  };
+  partition.live = false;
+  remove(session.partitions, partition);
+  session.draining.push(partition);
+  partition.finishDrain = () => {
+    drained = true;
+    settleUp(session.options.drainTimeoutMs);
+  };
+  timers.add(
+    asyncScheduler.schedule(() => {
+      if (!drained) settleUp(COMMIT_GRACE_MS);
+    }, session.options.drainTimeoutMs),
+  );
+  letGo(partition);
+  pump(session);
+}
+
+/** The ownership is gone already: nothing may settle any more, nothing is committed (I5). @internal */
+export function lose(partition: Partition): void {
+  if (partition.closed) return;
+  const { session } = partition;
+  if (partition.live) {
+    onEpochClose(partition, () => notify(session, { type: 'revoked', partition: refOf(partition), drained: false }));
+  }
+  partition.live = false;
+  corked(session, () => {
+    letGo(partition);
+    closePartition(partition);
+  });
+  pump(session);
+}
+
+function letGo(partition: Partition): void {
+  const { session } = partition;
+  corked(session, () => {
+    discardPending(partition);
+    releaseParked(partition);
+    for (const operator of [...session.listeners]) operator.onRevoke?.(partition);
+  });
+}

@@ -1,0 +1,156 @@
+import type { Subscriber, Subscription } from 'rxjs';
+import type { DeliveryNode, SettlementHook } from './delivery-node.js';
+import type { Partition } from './partition.js';
+import type { Position } from './position.js';
+import type { RecordShape } from './record-shape.js';
+import { RingQueue } from './ring-queue.js';
+import type { ResolvedOptions } from './source-options.js';
+import type { Telemetry } from './telemetry.js';
+
+/** An operator that holds deliveries, as its sessions see it. @internal */
+export interface SessionListener {
+  /** Nothing more can come and all that is out is held: flush what is gathered. */
+  onQuiet?(session: Session): void;
+  /** A drain begins: abandon what is not started yet (I4). */
+  onRevoke?(partition: Partition): void;
+  /** The epoch is closed: forget what it started. */
+  onClose?(partition: Partition): void;
+}
+
+/** Something that an operator wants done outside of any settlement. @internal */
+export interface PumpTask {
+  queued: boolean;
+  run(): void;
+}
+
+/** @internal */
+export interface Stall {
+  readonly record: unknown;
+  checks: number;
+}
+
+/** What the session asks of its engine. @internal */
+export interface Engine {
+  /** Settles root deliveries. */
+  readonly root: SettlementHook;
+  /** Read on, or stop reading. */
+  demand(partition: Partition, wanted: boolean): void;
+  /** The record that has been out longest, or `null`. */
+  oldest(partition: Partition): unknown;
+  /** What was fetched and will not be emitted; a queue broker gets it back. */
+  discard(partition: Partition, records: readonly unknown[]): void;
+  /** Nothing is out and nothing more will come, or the drain is cut off: make durable what is done. `done` is called once. */
+  settleUp(partitions: readonly Partition[], done: () => void): void;
+  /** Ends timers and commits under way, then the adapter's connection. `done` is called once. */
+  close(done: () => void): void;
+}
+
+/**
+ * The state of one subscription to a source. Plain data, changed by the functions beside it: `pump` gives,
+ * `lifecycle` ends, the engines settle.
+ * @internal
+ */
+export interface Session {
+  readonly subscriber: Subscriber<DeliveryNode>;
+  readonly options: ResolvedOptions;
+  readonly shape: RecordShape<unknown, Position>;
+  readonly engine: Engine;
+  readonly telemetry: Telemetry | null;
+  /** The consumer group, where the broker has such: dead letters name it. */
+  readonly group: string | null;
+  /** Kinds of warnings that were given. */
+  readonly warned: Set<string>;
+  /** Assigned and not being revoked. */
+  readonly partitions: Partition[];
+  /** Being revoked: their started work may still settle. */
+  readonly draining: Partition[];
+  readonly listeners: SessionListener[];
+  readonly tasks: RingQueue<PumpTask>;
+  /** Credits taken: root deliveries emitted and unsettled, at most `maxInFlight` (I3). */
+  inFlight: number;
+  /** Live leaf deliveries. */
+  units: number;
+  /** Units that our operators hold. */
+  held: number;
+  /** Fetched and not emitted, in records and in bytes. */
+  pending: number;
+  pendingBytes: number;
+  /** Partitions that were asked to stop reading. */
+  paused: number;
+  /** The source can give nothing more until something settles. */
+  waiting: boolean;
+  /** The pump runs. */
+  pumping: boolean;
+  /** The pump was asked for while it ran or was corked. */
+  again: boolean;
+  /** Loops under way that settle, abandon, revoke or fence. */
+  corks: number;
+  /** Listeners are being told of quiet. */
+  telling: boolean;
+  /** Round robin. */
+  turn: number;
+  /** `until: 'end'`: all was pushed. */
+  inputEnded: boolean;
+  /** `stop` came: no intake, settle what is out. */
+  stopping: boolean;
+  unsubscribed: boolean;
+  /** Everything is out of the way but commits and the connection. */
+  closing: boolean;
+  closed: boolean;
+  /** Something was emitted since the watchdog slept. */
+  emitted: boolean;
+  watchdog: Subscription | null;
+  /** The oldest unsettled record of each partition and for how many looks of the watchdog it has been that. */
+  readonly stalls: Map<Partition, Stall>;
+  /** Ends a drain, or a close that takes too long. */
+  deadline: Subscription | null;
+  /** Completion, scheduled so that it is never inside a settlement. */
+  ending: Subscription | null;
+  /** Work of operators that a close waits for. */
+  lingering: number;
+  /** Called by the pump when nothing is out and the session is to end. */
+  onIdle: () => void;
+}
+
+/** @internal */
+export function createSession(
+  init: Pick<Session, 'subscriber' | 'options' | 'shape' | 'engine' | 'group'>,
+): Session {
+  return {
+    subscriber: init.subscriber,
+    options: init.options,
+    shape: init.shape,
+    engine: init.engine,
+    telemetry: init.options.telemetry,
+    group: init.group,
+    warned: new Set(),
+    partitions: [],
+    draining: [],
+    listeners: [],
+    tasks: new RingQueue(),
+    inFlight: 0,
+    units: 0,
+    held: 0,
+    pending: 0,
+    pendingBytes: 0,
+    paused: 0,
+    waiting: false,
+    pumping: false,
+    again: false,
+    corks: 0,
+    telling: false,
+    turn: 0,
+    inputEnded: false,
+    stopping: false,
+    unsubscribed: false,
+    closing: false,
+    closed: false,
+    emitted: false,
+    watchdog: null,
+    stalls: new Map(),
+    deadline: null,
+    ending: null,
+    lingering: 0,
+    onIdle: () => undefined,
+  };
+}

@@ -1,0 +1,86 @@
+import type { ObservableInput } from 'rxjs';
+import { checkOptions } from './options.js';
+import type { Telemetry } from './telemetry.js';
+
+/**
+ * What every source takes, with the same defaults whatever the broker.
+ * @public
+ */
+export interface SourceOptions {
+  /**
+   * How many deliveries may be out at once, retries and parked ones included: a whole number, 1 to 1,000,000 (I3).
+   * Default: 1,000, enough for 64 handlers of 5 ms on one core with room for keys that wait.
+   */
+  readonly maxInFlight?: number;
+  /**
+   * How many bytes may be fetched and not emitted yet; at least 1. One push of the broker may pass it. Default: 64 MiB.
+   */
+  readonly maxBufferedBytes?: number;
+  /**
+   * How far one partition may run ahead of its oldest unsettled message, in messages: at least `maxInFlight` (I9). It
+   * bounds memory and the repeats after a crash. Default: 16 × `maxInFlight`.
+   */
+  readonly maxSpan?: number;
+  /** How long a revoke, `stop` or an unsubscribe waits for started work, in milliseconds. Default: 10,000. */
+  readonly drainTimeoutMs?: number;
+  /** After how long the oldest unsettled delivery is reported, in milliseconds (I2). Default: 60,000. */
+  readonly unsettledWarnMs?: number;
+  /**
+   * `'end'`: read to the end as it stands at subscription, settle, commit, then complete. Default: never ends.
+   */
+  readonly until?: 'end';
+  /** Ends the intake when it fires: what is out is settled, positions are committed, then the source completes. */
+  readonly stop?: AbortSignal | ObservableInput<unknown>;
+  /** Takes the events. Default: process warnings for stalls, outages and misuse. */
+  readonly telemetry?: Telemetry;
+}
+
+/** @internal */
+export interface ResolvedOptions {
+  readonly maxInFlight: number;
+  readonly maxBufferedBytes: number;
+  readonly maxSpan: number;
+  readonly drainTimeoutMs: number;
+  readonly unsettledWarnMs: number;
+  readonly stop: AbortSignal | ObservableInput<unknown> | null;
+  readonly telemetry: Telemetry | null;
+}
+
+/** The names in {@link SourceOptions}, for adapters that check theirs. @internal */
+export const SOURCE_OPTION_NAMES: readonly string[] = [
+  'maxInFlight',
+  'maxBufferedBytes',
+  'maxSpan',
+  'drainTimeoutMs',
+  'unsettledWarnMs',
+  'until',
+  'stop',
+  'telemetry',
+];
+
+const MOST = 1_000_000;
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+/** Checks the options that every source has and fills in the defaults; `owner` is named in the error. @internal */
+export function resolveSourceOptions(owner: string, options: SourceOptions): ResolvedOptions {
+  const { maxInFlight = 1_000 } = options;
+  checkOptions(owner, { ...options }, {
+    maxInFlight: { integer: true, min: 1, max: MOST },
+    maxBufferedBytes: { integer: true, min: 1 },
+    maxSpan: { integer: true, min: maxInFlight, max: 64 * MOST },
+    drainTimeoutMs: { min: 0, max: LONGEST_TIMER_MS },
+    unsettledWarnMs: { above: 0, max: LONGEST_TIMER_MS },
+    until: { oneOf: ['end'] },
+    stop: { type: 'object' },
+    telemetry: { type: 'function' },
+  });
+  return {
+    maxInFlight,
+    maxBufferedBytes: options.maxBufferedBytes ?? 64 * 1024 * 1024,
+    maxSpan: options.maxSpan ?? 16 * maxInFlight,
+    drainTimeoutMs: options.drainTimeoutMs ?? 10_000,
+    unsettledWarnMs: options.unsettledWarnMs ?? 60_000,
+    stop: options.stop ?? null,
+    telemetry: options.telemetry ?? null,
+  };
+}

@@ -1,0 +1,74 @@
+import { Observable } from 'rxjs';
+import type { Delivery } from './delivery.js';
+import type { DeliveryNode } from './delivery-node.js';
+import { SluiceError, isSluiceError } from './errors.js';
+import { endWhenIdle, fail, stop, unsubscribe } from './lifecycle.js';
+import type { Position } from './position.js';
+import { corked, pump } from './pump.js';
+import type { RecordShape } from './record-shape.js';
+import { createSession, type Engine, type Session } from './session.js';
+import type { ResolvedOptions } from './source-options.js';
+import { listenForStop } from './stop-signal.js';
+
+/** An engine before it knows its session. @internal */
+export interface EngineSetup {
+  readonly engine: Engine;
+  /** Makes the adapter and starts it; called corked. */
+  start(session: Session): void;
+}
+
+/** @internal */
+export interface SourceIdentity<R, P extends Position> {
+  readonly name: string;
+  readonly group?: string;
+  readonly shape: RecordShape<R, P>;
+}
+
+/** A cold source: each subscription has a session, an engine and an adapter of its own. @internal */
+export function createSource<R, P extends Position>(
+  identity: SourceIdentity<R, P>,
+  options: ResolvedOptions,
+  setUp: () => EngineSetup,
+): Observable<Delivery<Uint8Array | null, P>> {
+  const { name: owner, shape } = identity;
+  const source = new Observable<DeliveryNode>((subscriber) => {
+    const { engine, start } = setUp();
+    const session = createSession({
+      subscriber,
+      options,
+      shape: shape as RecordShape<unknown, Position>,
+      engine,
+      group: identity.group ?? null,
+    });
+    session.onIdle = () => endWhenIdle(session);
+    let unlisten: (() => void) | null = null;
+    subscriber.add(() => {
+      unlisten?.();
+      unsubscribe(session);
+    });
+    corked(session, () => {
+      try {
+        start(session);
+      } catch (cause) {
+        fail(session, sourceError(owner, cause));
+      }
+    });
+    if (options.stop !== null && !subscriber.closed) {
+      unlisten = listenForStop(
+        options.stop,
+        () => stop(session),
+        (cause) => fail(session, sourceError(owner, cause)),
+      );
+      if (subscriber.closed) unlisten();
+    }
+    pump(session);
+  });
+  return source as unknown as Observable<Delivery<Uint8Array | null, P>>;
+}
+
+/** The typed error that ends a stream (I7). @internal */
+export function sourceError(owner: string, cause: unknown): SluiceError {
+  if (isSluiceError(cause)) return cause;
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new SluiceError('source-failed', `${owner} cannot go on: ${reason}`, { cause, details: { owner } });
+}

@@ -1,0 +1,146 @@
+import type { DeliveryNode } from './delivery-node.js';
+import { environment } from './environment.js';
+import type { FailureClass } from './failures.js';
+import type { Outcome } from './outcome.js';
+import type { PartitionRef } from './partition.js';
+import type { Session } from './session.js';
+
+/** Which message an event is about: never its payload, key or headers. @public */
+export interface MessageInfo extends PartitionRef {
+  readonly id: string;
+  readonly attempt: number;
+}
+
+/** What a pipeline tells of itself: one fixed set, so that metrics, tracing and health stand on the same events. @public */
+export type TelemetryEvent =
+  /** A message left the source. */
+  | { readonly type: 'received'; readonly message: MessageInfo }
+  /** A message is settled for good at the source. */
+  | { readonly type: 'settled'; readonly message: MessageInfo; readonly outcome: Outcome }
+  /** A nack was answered with another attempt after `delayMs`, by the source itself or by an operator. */
+  | {
+      readonly type: 'retried';
+      readonly message: MessageInfo;
+      readonly by: 'source' | 'operator';
+      readonly failure: FailureClass;
+      readonly reason: unknown;
+      readonly delayMs: number;
+    }
+  /** A dead letter is confirmed, or (`published: false`) given up by `onUndeliverable: 'ack'`. */
+  | {
+      readonly type: 'dead-lettered';
+      readonly message: MessageInfo;
+      readonly reason: unknown;
+      readonly published: boolean;
+    }
+  /** A dead letter was refused for good: it stays unsettled and is tried again, unless the user chose otherwise. */
+  | { readonly type: 'undeliverable'; readonly message: MessageInfo; readonly error: unknown }
+  /** A delivery waits without counting an attempt: its key is claimed elsewhere, or something is out. */
+  | { readonly type: 'parked'; readonly message: MessageInfo; readonly because: 'claimed' | 'unavailable' }
+  /** A settlement changed nothing: a repeat, or one of an epoch that is closed (I5). */
+  | { readonly type: 'stale-settlement'; readonly partition: PartitionRef; readonly because: 'repeat' | 'closed' }
+  /** A claim on an idempotency key lapsed while its message was still worked on: it may be processed twice. */
+  | { readonly type: 'claim-lost'; readonly message: MessageInfo }
+  /** A commit, checkpoint or ack did not reach the broker; it is tried again, or the message comes again. */
+  | { readonly type: 'ack-failed'; readonly partition: PartitionRef; readonly error: unknown }
+  /** A handler passed its time-out; `zombies` of them still run without a slot. */
+  | { readonly type: 'timed-out'; readonly message: MessageInfo; readonly zombies: number }
+  /** The oldest unsettled delivery of a partition has been out for `unsettledWarnMs` or longer (I2). */
+  | { readonly type: 'unsettled-too-long'; readonly message: MessageInfo; readonly forMs: number }
+  /** Nothing more can come and our operators hold all that is out: those that gather flush now. */
+  | { readonly type: 'quiet'; readonly units: number; readonly held: number }
+  /** How far behind the end of the partition the source reads. */
+  | {
+      readonly type: 'lag';
+      readonly partition: PartitionRef;
+      readonly lagMessages?: number;
+      readonly lagMs?: number;
+    }
+  | { readonly type: 'assigned'; readonly partition: PartitionRef }
+  /** `drained` is false where started work was cut off by `drainTimeoutMs` or the ownership was lost outright. */
+  | { readonly type: 'revoked'; readonly partition: PartitionRef; readonly drained: boolean }
+  /** The position jumped without our doing (I10). */
+  | {
+      readonly type: 'position-lost';
+      readonly partition: PartitionRef;
+      readonly expected: string;
+      readonly found: string;
+      readonly action: 'error' | 'earliest' | 'latest';
+    }
+  /** Something that the pipeline needs is out: deliveries are held, no attempt is counted. */
+  | { readonly type: 'unavailable'; readonly what: string; readonly error: unknown }
+  /** It is back. */
+  | { readonly type: 'recovered'; readonly what: string }
+  /** A pipeline is built in a way that breaks a guarantee. */
+  | { readonly type: 'misuse'; readonly code: string; readonly message: string }
+  /** Nothing of the source is left: no timer, socket, listener, lease or claim (I8). */
+  | { readonly type: 'closed' };
+
+/**
+ * Takes the events of a source and of the operators below it, synchronously: count, do not wait. What it throws is
+ * swallowed, and told once by a process warning.
+ * @public
+ */
+export type Telemetry = (event: TelemetryEvent) => void;
+
+/** Hands an event to the user's telemetry, or to the process warnings where there is none. @internal */
+export function notify(session: Session, event: TelemetryEvent): void {
+  if (session.telemetry === null) {
+    warnOnce(session, event);
+    return;
+  }
+  try {
+    session.telemetry(event);
+  } catch (error) {
+    warn(session, 'telemetry', `rxsluice: the telemetry function threw ${String(error)}; events go on without it.`);
+  }
+}
+
+/** @internal */
+export function messageInfo(delivery: DeliveryNode): MessageInfo {
+  const { topic, partition } = delivery.epoch;
+  return { topic, partition, id: delivery.id, attempt: delivery.attempt };
+}
+
+/** Counts a settlement that came too late to mean anything. @internal */
+export function reportStale(delivery: DeliveryNode, because: 'repeat' | 'closed'): void {
+  const { session, topic, partition } = delivery.epoch;
+  if (session.telemetry !== null) {
+    notify(session, { type: 'stale-settlement', partition: { topic, partition }, because });
+  }
+}
+
+function warnOnce(session: Session, event: TelemetryEvent): void {
+  switch (event.type) {
+    case 'unsettled-too-long':
+      warn(
+        session,
+        event.type,
+        `rxsluice: message ${event.message.id} has been unsettled for ${event.forMs} ms. Its partition's watermark ` +
+          'stands still. A handler hangs, or an operator dropped the delivery without settling it (see ' +
+          'docs/operators-and-plain-rxjs.md).',
+      );
+      return;
+    case 'undeliverable':
+      warn(
+        session,
+        event.type,
+        `rxsluice: the dead letter of message ${event.message.id} was refused: ${String(event.error)}. It stays ` +
+          'unsettled and is tried again (see onUndeliverable).',
+      );
+      return;
+    case 'unavailable':
+      warn(session, event.what, `rxsluice: ${event.what} is out: ${String(event.error)}. Deliveries are held.`);
+      return;
+    case 'misuse':
+      warn(session, event.code, `rxsluice: ${event.message}`);
+      return;
+    default:
+  }
+}
+
+function warn(session: Session, topic: string, message: string): void {
+  if (session.warned.has(topic)) return;
+  session.warned.add(topic);
+  environment.warn(message);
+}

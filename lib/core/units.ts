@@ -1,0 +1,31 @@
+import type { Partition } from './partition.js';
+import { pump } from './pump.js';
+
+/**
+ * An operator takes units into a buffer of its own; `blocked` of them behind a key or for a retry, which is what the
+ * fairness rule bounds. Where the source can give nothing more this may end in quiet at once: call it last.
+ * @internal
+ */
+export function hold(partition: Partition, units = 1, blocked = 0): void {
+  if (partition.closed) return;
+  const { session } = partition;
+  partition.blocked += blocked;
+  partition.held += units;
+  session.held += units;
+  if (session.waiting) pump(session);
+}
+
+/** An operator lets units out of its buffer. @internal */
+export function unhold(partition: Partition, units = 1, blocked = 0): void {
+  if (partition.closed) return;
+  partition.blocked -= blocked;
+  partition.held -= units;
+  partition.session.held -= units;
+}
+
+/** `split` and `fanOut` add the parts that they make and take them away as they settle. @internal */
+export function addUnits(partition: Partition, units: number): void {
+  if (partition.closed) return;
+  partition.units += units;
+  partition.session.units += units;
+}

@@ -1,0 +1,74 @@
+const OPEN = 1;
+const SETTLED = 2;
+const RELEASED = 3;
+const SMALLEST = 64;
+
+/**
+ * The in-flight window of one partition: a ring of slots in order of arrival, whose head, the watermark, advances over
+ * settled slots. Positions are never computed, only remembered, so gaps are normal (I1). It grows by doubling, up to
+ * the power of two that holds `maxSpan`.
+ * @internal
+ */
+export class Window {
+  /** The lowest slot that is not settled: all below it is. */
+  head = 0;
+  /** The slot that the next record will take. */
+  tail = 0;
+  /** The record just below the watermark, or `null` while nothing has been settled from the start on. */
+  last: unknown = null;
+  private states = new Uint8Array(SMALLEST);
+  private records: unknown[] = new Array<unknown>(SMALLEST).fill(null);
+  private mask = SMALLEST - 1;
+
+  /** Watermark to head of the log, in records: what `maxSpan` bounds (I9). */
+  get span(): number {
+    return this.tail - this.head;
+  }
+
+  /** Takes the next slot for a record. */
+  open(record: unknown): number {
+    if (this.tail - this.head > this.mask) this.grow();
+    const slot = this.tail++;
+    this.states[slot & this.mask] = OPEN;
+    this.records[slot & this.mask] = record;
+    return slot;
+  }
+
+  /** Settles a slot for good; true where the watermark moved. */
+  settle(slot: number): boolean {
+    const { mask, states, records } = this;
+    states[slot & mask] = SETTLED;
+    if (slot !== this.head) return false;
+    let { head } = this;
+    while (head < this.tail && states[head & mask] === SETTLED) {
+      const index = head++ & mask;
+      this.last = records[index];
+      records[index] = null;
+    }
+    this.head = head;
+    return true;
+  }
+
+  /** Lets go of a slot that will not be settled here: the watermark never passes it. */
+  release(slot: number): void {
+    this.states[slot & this.mask] = RELEASED;
+  }
+
+  /** The record of the oldest unsettled slot. */
+  get oldest(): unknown {
+    return this.span === 0 ? null : this.records[this.head & this.mask];
+  }
+
+  private grow(): void {
+    const size = this.states.length * 2;
+    const states = new Uint8Array(size);
+    const records = new Array<unknown>(size).fill(null);
+    for (let slot = this.head; slot < this.tail; slot++) {
+      states[slot & (size - 1)] = this.states[slot & this.mask] as number;
+      records[slot & (size - 1)] = this.records[slot & this.mask];
+    }
+    this.states = states;
+    this.records = records;
+    this.mask = size - 1;
+  }
+}

@@ -1,0 +1,46 @@
+// Deliveries and messages
+export type { Delivery, NackOptions } from './core/delivery.js';
+export type { HeaderValue, Message, MessageBytes, MessageHeaders } from './core/message.js';
+export type { Outcome } from './core/outcome.js';
+export type { Position } from './core/position.js';
+
+// Operators
+export { ackEach } from './operators/ack-each.js';
+export { decode } from './operators/decode.js';
+export type { Codec } from './operators/decode.js';
+export { dedupe } from './operators/dedupe.js';
+export type { DedupeOptions } from './operators/dedupe.js';
+export { filterValue } from './operators/filter-value.js';
+export { handle } from './operators/handle.js';
+export type { HandleOptions, HandlerResult } from './operators/handle.js';
+export { json } from './operators/json.js';
+export { mapValue } from './operators/map-value.js';
+export { ordered } from './operators/ordered.js';
+export type { OrderedOptions, OrderingKey } from './operators/ordered.js';
+export { retryToDlq } from './operators/retry-to-dlq.js';
+export type { RetryToDlqOptions } from './operators/retry-to-dlq.js';
+export type { DeadLetterFormat } from './operators/dead-letter.js';
+export type { OnUndeliverable } from './operators/dead-letter-queue.js';
+export { run } from './operators/run.js';
+export type { Settled } from './operators/run.js';
+export { settling } from './operators/settling.js';
+export type { SettlingOptions } from './operators/settling.js';
+export type { StandardIssue, StandardResult, StandardSchemaV1 } from './operators/standard-schema.js';
+export { text } from './operators/text.js';
+
+// Failures, errors, backoff
+export { constant, exponential } from './core/backoff.js';
+export type { Backoff, ExponentialOptions } from './core/backoff.js';
+export { isSluiceError, SluiceError } from './core/errors.js';
+export type { SluiceErrorCode } from './core/errors.js';
+export { classifyFailure, permanent, transient, unavailable } from './core/failures.js';
+export type { FailureClass } from './core/failures.js';
+
+// Ports
+export type { Deferred } from './core/deferred.js';
+export type { Claim, HeldClaim, IdempotencyStore } from './core/idempotency-store.js';
+export type { PartitionRef } from './core/partition.js';
+export { publish } from './core/publish.js';
+export type { Publisher, PublisherConnection, PublishOutcome } from './core/publisher.js';
+export type { SourceOptions } from './core/source-options.js';
+export type { MessageInfo, Telemetry, TelemetryEvent } from './core/telemetry.js';

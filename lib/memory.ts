@@ -1,0 +1,14 @@
+export { memoryBroker } from './brokers/memory/memory-client.js';
+export type { MemoryBroker } from './brokers/memory/memory-client.js';
+export type { MemoryRecord } from './brokers/memory/memory-log.js';
+export type {
+  MemoryBrokerOptions,
+  MemoryPublisherOptions,
+  MemorySourceOptions,
+  MemoryTopicOptions,
+} from './brokers/memory/memory-options.js';
+export { memoryPublisher } from './brokers/memory/memory-publisher.js';
+export { fromMemory } from './brokers/memory/memory-source.js';
+export type { MemoryPosition } from './brokers/memory/memory-source.js';
+export { memoryIdempotencyStore } from './stores/memory/memory-idempotency-store.js';
+export type { MemoryIdempotencyStoreOptions } from './stores/memory/memory-idempotency-store.js';

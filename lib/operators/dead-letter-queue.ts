@@ -1,0 +1,146 @@
+import { asyncScheduler, defer, retry, timer, type Subscription } from 'rxjs';
+import { exponential } from '../core/backoff.js';
+import { SluiceError } from '../core/errors.js';
+import { groupCalls } from '../core/grouped-calls.js';
+import type { Message } from '../core/message.js';
+import type { Partition } from '../core/partition.js';
+import type { Publisher, PublisherConnection, PublishOutcome } from '../core/publisher.js';
+import { messageInfo, notify } from '../core/telemetry.js';
+import { hold, unhold } from '../core/units.js';
+import { deadLetterMessage, MOST_TRIM, type DeadLetter, type DeadLetterFormat, type Trim } from './dead-letter.js';
+
+/**
+ * What to do with a dead letter that the publisher refuses for good: `'hold'`: it stays unsettled, is reported and
+ * tried again with backoff, and others go on; `'stop'`: the pipeline ends with an error; `'ack'`: it is given up.
+ * @public
+ */
+export type OnUndeliverable = 'hold' | 'stop' | 'ack';
+
+/** @internal */
+export interface DeadLetterQueueOptions {
+  readonly publisher: Publisher<Message>;
+  readonly format: DeadLetterFormat;
+  readonly onUndeliverable: OnUndeliverable;
+  /** Ends the pipeline: `onUndeliverable: 'stop'`. */
+  readonly stop: (error: SluiceError) => void;
+}
+
+/** Publishes dead letters and settles them once that is confirmed (I6). What waits in it is in credit. @internal */
+export interface DeadLetterQueue {
+  add(letter: DeadLetter): void;
+  drop(partition: Partition): void;
+  close(): void;
+}
+
+const MAX_BATCH = 500;
+const WAIT = { initialMs: 100, maxMs: 30_000 } as const;
+
+/** @internal */
+export function createDeadLetterQueue(options: DeadLetterQueueOptions): DeadLetterQueue {
+  const { publisher, format, onUndeliverable, stop } = options;
+  const backoff = exponential(WAIT);
+  let connection: PublisherConnection<Message> | null = null;
+  let connectError: unknown = 'it is not connected yet';
+  let closed = false;
+  // Letters that wait by themselves after a refusal.
+  const later = new Map<Subscription, DeadLetter>();
+
+  const calls = groupCalls<DeadLetter, PublishOutcome>({
+    what: 'the dead-letter publisher',
+    maxBatch: MAX_BATCH,
+    call: (letters) => {
+      if (connection === null) throw new SluiceError('publish-failed', 'No connection.', { cause: connectError });
+      return connection.publish(letters.map((letter) => deadLetterMessage(letter, format)));
+    },
+    answer: (letter, outcome) => {
+      if (closed && outcome?.status !== 'ok') letter.delivery.abandon();
+      else if (outcome === undefined || outcome.status === 'transient') tryLater(letter);
+      else if (outcome.status === 'ok') confirm(letter, true);
+      else if (letter.trim < MOST_TRIM) tryTrimmed(letter);
+      else refuse(letter, outcome.error);
+    },
+    giveUp: ({ delivery }) => delivery.abandon(),
+  });
+
+  const connecting = defer(() => publisher.connect())
+    .pipe(
+      retry({
+        delay: (error, failures) => {
+          connection = null;
+          connectError = error;
+          return timer(backoff(failures));
+        },
+        resetOnSuccess: true,
+      }),
+    )
+    .subscribe((opened) => {
+      connection = opened;
+      calls.kick();
+    });
+
+  const confirm = ({ delivery, reason }: DeadLetter, published: boolean): void => {
+    notify(delivery.epoch.session, { type: 'dead-lettered', message: messageInfo(delivery), reason, published });
+    delivery.settle('dead-lettered');
+  };
+
+  const tryLater = (letter: DeadLetter): void => {
+    const { epoch } = letter.delivery;
+    if (!epoch.live) {
+      letter.delivery.abandon();
+      return;
+    }
+    const due = asyncScheduler.schedule(() => {
+      later.delete(due);
+      unhold(epoch);
+      calls.add(letter);
+    }, backoff(++letter.refusals));
+    later.set(due, letter);
+    hold(epoch);
+  };
+
+  const tryTrimmed = (letter: DeadLetter): void => {
+    letter.trim = (letter.trim + 1) as Trim;
+    calls.add(letter);
+  };
+
+  const refuse = (letter: DeadLetter, cause: unknown): void => {
+    if (onUndeliverable === 'ack') {
+      confirm(letter, false);
+      return;
+    }
+    const message = messageInfo(letter.delivery);
+    notify(letter.delivery.epoch.session, { type: 'undeliverable', message, error: cause });
+    if (onUndeliverable === 'hold') {
+      letter.trim = 0;
+      tryLater(letter);
+      return;
+    }
+    const text = `The dead letter of ${message.id} was refused for good, and onUndeliverable is 'stop'.`;
+    letter.delivery.abandon();
+    stop(new SluiceError('undeliverable', text, { cause, details: { ...message } }));
+  };
+
+  const takeLater = (matches: (letter: DeadLetter) => boolean): DeadLetter[] => {
+    const taken = [...later].filter(([, letter]) => matches(letter));
+    for (const [due, { delivery }] of taken) {
+      due.unsubscribe();
+      later.delete(due);
+      unhold(delivery.epoch);
+    }
+    return taken.map(([, letter]) => letter);
+  };
+
+  return {
+    add: (letter) => calls.add(letter),
+    // What is being published may settle within the drain.
+    drop: (partition) => {
+      const isIts = ({ delivery }: DeadLetter): boolean => delivery.epoch === partition;
+      for (const { delivery } of [...calls.extract(isIts), ...takeLater(isIts)]) delivery.abandon();
+    },
+    close: () => {
+      closed = true;
+      connecting.unsubscribe();
+      for (const { delivery } of [...calls.close(), ...takeLater(() => true)]) delivery.abandon();
+    },
+  };
+}

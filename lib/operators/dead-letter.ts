@@ -1,0 +1,121 @@
+import type { DeliveryNode } from '../core/delivery-node.js';
+import type { Message, MessageHeaders } from '../core/message.js';
+import { messageInfo } from '../core/telemetry.js';
+
+/** A message that is given up, with what is known of its failure. @internal */
+export interface DeadLetter {
+  readonly delivery: DeliveryNode;
+  readonly reason: unknown;
+  readonly attempts: number;
+  /** Milliseconds since 1970. */
+  readonly firstFailureAt: number;
+  readonly lastFailureAt: number;
+  /** How much is left out since the publisher refused it. */
+  trim: Trim;
+  /** How often it was refused or failed to be published. */
+  refusals: number;
+}
+
+/**
+ * What a refused dead letter leaves out, step by step: nothing; the partition, which the other topic may not have; the
+ * stack; every added header.
+ * @internal
+ */
+export type Trim = 0 | 1 | 2 | 3;
+
+/** @internal */
+export const MOST_TRIM: Trim = 3;
+
+/** How a dead letter is written. @public */
+export type DeadLetterFormat = 'headers' | 'json';
+
+const MAX_STACK = 4_096;
+const MAX_TEXT = 1_024;
+
+/** The message that is published for a dead letter: raw key, value and headers, and what happened. @internal */
+export function deadLetterMessage(letter: DeadLetter, format: DeadLetterFormat): Message {
+  const { delivery, trim } = letter;
+  const { session, partition } = delivery.epoch;
+  const { key, headers, root } = delivery;
+  const value = session.shape.value(root.ref);
+  const message = {
+    key,
+    value: format === 'json' ? asJson(letter, value) : value,
+    headers: trim === MOST_TRIM ? headers : { ...headers, ...addedHeaders(letter, headers) },
+  };
+  return trim === 0 && typeof partition === 'number' ? { ...message, partition } : message;
+}
+
+function addedHeaders(letter: DeadLetter, own: MessageHeaders): MessageHeaders {
+  const { delivery, trim } = letter;
+  const { epoch } = delivery;
+  const { name, message, stack } = describe(letter.reason);
+  const added: Record<string, string> = {
+    'dead-letter-error-class': name,
+    'dead-letter-error-message': message,
+    'dead-letter-attempts': String(letter.attempts),
+    'dead-letter-first-failure-at': new Date(letter.firstFailureAt).toISOString(),
+    'dead-letter-last-failure-at': new Date(letter.lastFailureAt).toISOString(),
+  };
+  if (trim < 2 && stack !== '') added['dead-letter-error-stack'] = stack;
+  // Where it first came from stays, also when a redriven message fails again.
+  if (own['dead-letter-source-topic'] === undefined) {
+    added['dead-letter-source-topic'] = epoch.topic;
+    added['dead-letter-source-partition'] = String(epoch.partition);
+    added['dead-letter-source-position'] = epoch.session.shape.positionText(delivery.root.ref);
+    if (epoch.session.group !== null) added['dead-letter-group'] = epoch.session.group;
+  }
+  return added;
+}
+
+function asJson(letter: DeadLetter, value: Uint8Array | null): string {
+  const { name, message, stack } = describe(letter.reason);
+  const { topic, partition } = messageInfo(letter.delivery);
+  const position = letter.delivery.epoch.session.shape.positionText(letter.delivery.root.ref);
+  return JSON.stringify({
+    original: originalOf(value),
+    error: {
+      class: name,
+      message,
+      ...(letter.trim < 2 && stack !== '' ? { stack } : {}),
+      attempts: letter.attempts,
+      source: { topic, partition, position },
+    },
+    failed_at: new Date(letter.lastFailureAt).toISOString(),
+  });
+}
+
+// JSON as itself, other text as text, other bytes as base64.
+function originalOf(value: Uint8Array | null): unknown {
+  if (value === null) return null;
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(value);
+  } catch {
+    return { base64: base64Of(value) };
+  }
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+function base64Of(bytes: Uint8Array): string {
+  let binary = '';
+  for (const byte of bytes) binary += String.fromCharCode(byte);
+  return btoa(binary);
+}
+
+function describe(reason: unknown): { name: string; message: string; stack: string } {
+  if (!(reason instanceof Error)) {
+    return { name: reason === undefined ? 'none' : typeof reason, message: textOf(reason), stack: '' };
+  }
+  const name = reason.constructor.name || reason.name;
+  return { name, message: textOf(reason.message), stack: (reason.stack ?? '').slice(0, MAX_STACK) };
+}
+
+function textOf(reason: unknown): string {
+  if (reason === undefined) return 'nacked without a reason';
+  return (typeof reason === 'string' ? reason : String(reason)).slice(0, MAX_TEXT);
+}

@@ -1,0 +1,160 @@
+import { from, type Observable, type Subscriber, type Subscription } from 'rxjs';
+import { deferredOf, type Deferred } from '../core/deferred.js';
+import type { Delivery } from '../core/delivery.js';
+import { isSettled, type DeliveryNode } from '../core/delivery-node.js';
+import { SluiceError } from '../core/errors.js';
+import { failureMark, permanent } from '../core/failures.js';
+import { operate, type OperatorParts } from '../core/operate.js';
+import { checkOptions } from '../core/options.js';
+import type { Partition } from '../core/partition.js';
+import type { Position } from '../core/position.js';
+import { defer } from '../core/pump.js';
+import { RingQueue } from '../core/ring-queue.js';
+import type { PumpTask } from '../core/session.js';
+import { validate } from './json.js';
+import { isStandardSchema, type StandardSchemaV1 } from './standard-schema.js';
+
+/**
+ * Makes a value of a message's bytes; `null` is a tombstone. It may answer later, and throws what it cannot decode. A
+ * string, an array or bytes are a value.
+ * @public
+ */
+export type Codec<T> = (bytes: Uint8Array | null) => T | Deferred<T>;
+
+interface Decoding {
+  readonly delivery: DeliveryNode;
+  state: 'waiting' | 'decoded' | 'gone';
+  value: unknown;
+  subscription: Subscription | null;
+}
+
+/**
+ * Decodes bytes by a codec (`json(schema)`, `text()`, your own) or a Standard Schema that takes bytes.
+ *
+ * ```text
+ * in           --a--b--c--|
+ * settled      -----N-----      b is not decodable: a permanent failure
+ * out          --A-----C--|     in order of arrival, also where decoding takes time
+ * ```
+ *
+ * What cannot be decoded is nacked as `undecodable`, permanently, so that `retryToDlq` above it publishes the raw bytes at
+ * once; an error that the codec marked (`unavailable`: the schema registry is out) keeps its class.
+ * @public
+ */
+export function decode<T>(
+  codec: Codec<T> | StandardSchemaV1<unknown, T>,
+): <P extends Position>(source: Observable<Delivery<Uint8Array | null, P>>) => Observable<Delivery<T, P>> {
+  checkOptions('decode', { codec }, {
+    codec: {
+      required: true,
+      that: {
+        be: 'a codec function or a Standard Schema',
+        holds: (value) => typeof value === 'function' || isStandardSchema(value),
+      },
+    },
+  });
+  const run = isStandardSchema(codec)
+    ? (bytes: Uint8Array | null): unknown => validate(codec, bytes)
+    : (codec as (bytes: Uint8Array | null) => unknown);
+
+  return operate((destination) => new Decode(destination, run));
+}
+
+class Decode implements OperatorParts {
+  /** What came after a value that is still being decoded: in credit. */
+  private readonly queue = new RingQueue<Decoding>();
+  private upstreamCompleted = false;
+  private emitting = false;
+
+  constructor(
+    private readonly destination: Subscriber<unknown>,
+    private readonly codec: (bytes: Uint8Array | null) => unknown,
+  ) {}
+
+  next(delivery: DeliveryNode): void {
+    let value: unknown;
+    let deferred: ReturnType<typeof deferredOf>;
+    try {
+      value = this.codec(delivery.value as Uint8Array | null);
+      deferred = deferredOf(value);
+    } catch (error) {
+      delivery.fail(decodeError(delivery, error), -1);
+      return;
+    }
+    if (deferred !== null) this.waitFor(delivery, from(deferred));
+    else if (this.queue.length === 0) this.emit(delivery, value);
+    else this.queue.push({ delivery, state: 'decoded', value, subscription: null });
+  }
+
+  complete(): void {
+    this.upstreamCompleted = true;
+    this.emitReady();
+  }
+
+  teardown(): void {
+    this.letGo(() => true);
+  }
+
+  onRevoke(partition: Partition): void {
+    this.letGo(({ epoch }) => epoch === partition);
+    defer(partition.session, this.resume);
+  }
+
+  onClose(partition: Partition): void {
+    this.onRevoke(partition);
+  }
+
+  private readonly resume: PumpTask = { queued: false, run: () => this.emitReady() };
+
+  private emitReady(): void {
+    const { queue } = this;
+    if (this.emitting) return;
+    this.emitting = true;
+    for (let head = queue.peek(); head !== undefined && head.state !== 'waiting'; head = queue.peek()) {
+      queue.shift();
+      if (head.state === 'decoded') this.emit(head.delivery, head.value);
+    }
+    this.emitting = false;
+    if (this.upstreamCompleted && queue.length === 0) this.destination.complete();
+  }
+
+  private emit(delivery: DeliveryNode, value: unknown): void {
+    if (!isSettled(delivery)) this.destination.next(delivery.withValue(value));
+  }
+
+  private waitFor(delivery: DeliveryNode, deferred: Observable<unknown>): void {
+    const decoding: Decoding = { delivery, state: 'waiting', value: undefined, subscription: null };
+    this.queue.push(decoding);
+    decoding.subscription = deferred.subscribe({
+      next: (value) => (decoding.value = value),
+      error: (error: unknown) => {
+        if (decoding.state !== 'waiting') return;
+        decoding.state = 'gone';
+        delivery.fail(decodeError(delivery, error), -1);
+        this.emitReady();
+      },
+      complete: () => {
+        if (decoding.state !== 'waiting') return;
+        decoding.state = 'decoded';
+        this.emitReady();
+      },
+    });
+  }
+
+  private letGo(matches: (delivery: DeliveryNode) => boolean): void {
+    for (const decoding of this.queue.extract(({ delivery }) => matches(delivery))) {
+      decoding.state = 'gone';
+      decoding.subscription?.unsubscribe();
+      decoding.delivery.abandon();
+    }
+  }
+}
+
+function decodeError(delivery: DeliveryNode, error: unknown): unknown {
+  if (failureMark(error) !== undefined) return error;
+  const { id, value } = delivery;
+  const size = value instanceof Uint8Array ? `${value.length} bytes` : value === null ? 'tombstone' : typeof value;
+  return permanent(
+    new SluiceError('undecodable', `decode: the codec cannot read ${id} (${size}).`, { cause: error, details: { id } }),
+  );
+}

@@ -1,0 +1,187 @@
+import { asyncScheduler, type MonoTypeOperatorFunction, type Subscription } from 'rxjs';
+import { exponential } from '../core/backoff.js';
+import type { Delivery } from '../core/delivery.js';
+import { DeliveryNode, isSettled, type SettlementHook } from '../core/delivery-node.js';
+import { SluiceError } from '../core/errors.js';
+import { permanent } from '../core/failures.js';
+import { groupCalls, type Grouped } from '../core/grouped-calls.js';
+import type { Claim, HeldClaim, IdempotencyStore } from '../core/idempotency-store.js';
+import { operate } from '../core/operate.js';
+import { checkNames, checkOptions } from '../core/options.js';
+import type { Partition } from '../core/partition.js';
+import type { Position } from '../core/position.js';
+import { messageInfo, notify } from '../core/telemetry.js';
+import { hold, unhold } from '../core/units.js';
+import { createClaimBook } from './claim-book.js';
+
+/** @public */
+export interface DedupeOptions<T, P extends Position = Position> {
+  /** What makes two messages the same: text that is not empty. */
+  readonly key: (value: T, delivery: Delivery<T, P>) => string;
+  /** Remembers what was processed. */
+  readonly store: IdempotencyStore;
+  /**
+   * How long a claim holds without being renewed, in milliseconds, at least 100; it is renewed at a third of that while the message
+   * is unsettled. After a crash a message waits so long at most. Default: 60,000.
+   */
+  readonly leaseMs?: number;
+}
+
+interface Request extends Grouped {
+  readonly key: string;
+  /** How often it was found claimed by another. */
+  readonly waits: number;
+}
+
+const MAX_BATCH = 1_000;
+
+/**
+ * Lets each key through once; a repeat of a processed message is settled as skipped.
+ *
+ * ```text
+ * in       --a--b--a'-|      a' repeats a, which is processed
+ * settled  ----A--B--A'-     a' is skipped here
+ * out      --a--b-----|
+ * ```
+ *
+ * Claims the key on the way down, confirms it on ack before the ack goes up, releases it on nack and wherever the message was
+ * not `done`, so that a failed first try or a redriven dead letter is not swallowed. While another holds the key the
+ * delivery is parked and no attempt is counted. A store that is out holds everything and counts nothing.
+ *
+ * A crash after the handler and before the confirm runs the handler again once the claim lapses; a crash between confirm
+ * and commit does not. On a revoke or an unsubscribe claims are given back.
+ * @public
+ */
+export function dedupe<T, P extends Position>(
+  options: DedupeOptions<T, P>,
+): MonoTypeOperatorFunction<Delivery<T, P>> {
+  const { store, leaseMs = 60_000 } = options;
+  checkNames('dedupe', options, ['key', 'store', 'leaseMs']);
+  checkOptions('dedupe', { ...options }, {
+    key: { required: true, type: 'function' },
+    store: { required: true, that: { be: 'an idempotency store', holds: isStore } },
+    leaseMs: { min: 100, max: 2 ** 31 - 1 },
+  });
+  const keyOf = options.key as unknown as (value: unknown, delivery: DeliveryNode) => unknown;
+  const heldBackoff = exponential({ initialMs: 20, maxMs: 1_000, jitter: 'none' });
+
+  return operate((destination) => {
+    const book = createClaimBook(store, leaseMs);
+    let closed = false;
+    // Requests whose key another holds, by the timer that asks again.
+    const parked = new Map<Subscription, Request>();
+
+    const claims = groupCalls<Request, Claim>({
+      what: 'the idempotency store',
+      maxBatch: MAX_BATCH,
+      call: (requests) => store.claim(requests.map(({ key }) => key), leaseMs),
+      answer: (request, claim) => {
+        const { delivery, key } = request;
+        if (closed || isSettled(delivery) || !delivery.epoch.live) {
+          if (claim?.status === 'claimed') book.giveBack(delivery.epoch.session, { key, token: claim.token });
+          delivery.abandon();
+        } else if (claim === undefined) {
+          delivery.fail(new SluiceError('store-failed', 'The idempotency store gave no answer for this key.'), -1);
+        } else if (claim.status === 'claimed') {
+          pass(delivery, { key, token: claim.token });
+        } else if (claim.status === 'done') {
+          delivery.settle('skipped');
+        } else {
+          park(request);
+        }
+      },
+      giveUp: ({ delivery }) => delivery.abandon(),
+    });
+
+    const pass = (delivery: DeliveryNode, claim: HeldClaim): void => {
+      const { value, attempt, epoch } = delivery;
+      const child = new DeliveryNode(value, attempt, delivery, hook, 0, epoch, claim);
+      book.open(child);
+      destination.next(child);
+    };
+
+    const park = ({ delivery, key, waits }: Request): void => {
+      const { epoch } = delivery;
+      if (epoch.session.telemetry !== null) {
+        notify(epoch.session, { type: 'parked', message: messageInfo(delivery), because: 'claimed' });
+      }
+      const again = asyncScheduler.schedule(
+        () => {
+          parked.delete(again);
+          unhold(epoch, 1, 1);
+          claims.add({ delivery, key, waits: waits + 1 });
+        },
+        heldBackoff(waits + 1),
+      );
+      parked.set(again, { delivery, key, waits });
+      hold(epoch, 1, 1);
+    };
+
+    const takeParked = (matches: (request: Request) => boolean): Request[] => {
+      const taken = [...parked].filter(([, request]) => matches(request));
+      for (const [again, { delivery }] of taken) {
+        again.unsubscribe();
+        parked.delete(again);
+        unhold(delivery.epoch, 1, 1);
+      }
+      return taken.map(([, request]) => request);
+    };
+
+    const hook: SettlementHook = {
+      onAck: (child, outcome) =>
+        book.end(child, outcome === 'done', () => (child.up as DeliveryNode).settle(outcome)),
+      onNack: (child, reason, delayMs) =>
+        book.end(child, false, () => (child.up as DeliveryNode).fail(reason, delayMs)),
+      onAbandon: (child) => {
+        book.abandon(child);
+        (child.up as DeliveryNode).abandon();
+      },
+    };
+
+    const drop = (partition: Partition): void => {
+      const isIts = ({ delivery }: Request): boolean => delivery.epoch === partition;
+      for (const { delivery } of [...claims.extract(isIts), ...takeParked(isIts)]) delivery.abandon();
+      if (partition.closed) book.drop(partition);
+    };
+
+    return {
+      onRevoke: drop,
+      onClose: drop,
+      next: (delivery) => {
+        if (!delivery.epoch.live) {
+          delivery.abandon();
+          return;
+        }
+        let key: unknown;
+        try {
+          key = keyOf(delivery.value, delivery);
+          if (typeof key !== 'string' || key === '') throw invalidKey(delivery, key);
+        } catch (error) {
+          delivery.fail(error, -1);
+          return;
+        }
+        claims.add({ delivery, key, waits: 0 });
+      },
+      teardown: () => {
+        closed = true;
+        // A claim that is being made is not cut off: its answer says what to give back.
+        for (const { delivery } of [...claims.close(), ...takeParked(() => true)]) delivery.abandon();
+        book.close();
+      },
+    };
+  });
+}
+
+function invalidKey({ id }: DeliveryNode, key: unknown): Error {
+  const got = key === '' ? 'empty text' : `a ${typeof key}`;
+  return permanent(
+    new SluiceError('invalid-key', `dedupe: the key of ${id} must be text that is not empty, not ${got}.`, {
+      details: { id },
+    }),
+  );
+}
+
+function isStore(value: unknown): boolean {
+  const { claim, renew, confirm, release } = (value ?? {}) as Partial<IdempotencyStore>;
+  return [claim, renew, confirm, release].every((call) => typeof call === 'function');
+}

@@ -1,0 +1,51 @@
+import type { MonoTypeOperatorFunction, OperatorFunction, Subscriber } from 'rxjs';
+import type { Delivery } from '../core/delivery.js';
+import type { DeliveryNode } from '../core/delivery-node.js';
+import { operate, type OperatorParts } from '../core/operate.js';
+import { checkOptions } from '../core/options.js';
+import type { Position } from '../core/position.js';
+
+/**
+ * Lets the values pass that a pure function accepts; the others are settled as skipped, not lost as under `filter`.
+ *
+ * ```text
+ * in       --a--b--c--|
+ * settled  -----B-----     b is not wanted: settled here
+ * out      --a-----c--|
+ * ```
+ *
+ * A predicate that throws nacks the delivery with the error.
+ * @public
+ */
+export function filterValue<T, S extends T, P extends Position>(
+  predicate: (value: T) => value is S,
+): OperatorFunction<Delivery<T, P>, Delivery<S, P>>;
+/** @public */
+export function filterValue<T, P extends Position>(
+  predicate: (value: T) => boolean,
+): MonoTypeOperatorFunction<Delivery<T, P>>;
+export function filterValue<T, P extends Position>(
+  predicate: (value: T) => boolean,
+): MonoTypeOperatorFunction<Delivery<T, P>> {
+  checkOptions('filterValue', { predicate }, { predicate: { required: true, type: 'function' } });
+  return operate((destination) => new FilterValue(destination, predicate as (value: unknown) => boolean));
+}
+
+class FilterValue implements OperatorParts {
+  constructor(
+    private readonly destination: Subscriber<unknown>,
+    private readonly predicate: (value: unknown) => boolean,
+  ) {}
+
+  next(delivery: DeliveryNode): void {
+    let wanted: boolean;
+    try {
+      wanted = this.predicate(delivery.value);
+    } catch (error) {
+      delivery.fail(error, -1);
+      return;
+    }
+    if (wanted) this.destination.next(delivery);
+    else delivery.settle('skipped');
+  }
+}

@@ -1,0 +1,241 @@
+import { asyncScheduler, type Observable, type OperatorFunction, type Subscriber, type Subscription } from 'rxjs';
+import { deferredOf, isPromiseLike, type Deferred } from '../core/deferred.js';
+import type { Delivery } from '../core/delivery.js';
+import { abortSignal, isSettled, type DeliveryNode } from '../core/delivery-node.js';
+import { environment } from '../core/environment.js';
+import { SluiceError } from '../core/errors.js';
+import { operate, type OperatorParts } from '../core/operate.js';
+import { checkNames, checkOptions } from '../core/options.js';
+import type { Partition } from '../core/partition.js';
+import type { Position } from '../core/position.js';
+import { defer } from '../core/pump.js';
+import { RingQueue } from '../core/ring-queue.js';
+import type { PumpTask } from '../core/session.js';
+import { messageInfo, notify } from '../core/telemetry.js';
+
+/** @public */
+export interface HandleOptions {
+  /** How many handlers may run at once: a whole number, at least 1. Never more than `maxInFlight` do. Default: 1. */
+  readonly concurrency?: number;
+  /** After how many milliseconds an attempt is aborted and nacked, above 0. Default: never. */
+  readonly timeoutMs?: number;
+}
+
+/** A handler's result: the value itself, or a Promise, Observable or AsyncIterable whose last value it is. @public */
+export type HandlerResult<R> = R | Deferred<R>;
+
+interface Work {
+  readonly delivery: DeliveryNode;
+  readonly deadline: number;
+  over: boolean;
+  /** A Promise cannot be cancelled: a timed-out one runs on without a slot. */
+  subscription: Subscription | null;
+}
+
+/**
+ * Runs a function for each delivery, at most `concurrency` at once, started strictly in order of arrival.
+ *
+ * ```text
+ * in       --a--b--c-----|
+ * settled  --------B-----      fn(b) fails: nacked with the error
+ * out      -----a'----c'-|     the same deliveries, with the results
+ * ```
+ *
+ * Success emits the delivery with the result (`undefined` where there is none); nothing is emitted where the function
+ * settled the delivery itself. A throw, a rejection or an error nacks. A time-out aborts `delivery.signal`, frees the slot and
+ * nacks with `handler-timeout`; what the function still does then changes nothing.
+ *
+ * On a revoke: what is not started is let go, what runs may finish within `drainTimeoutMs` (I4). On unsubscribe: running
+ * Observables are unsubscribed, signals are aborted, and up to `concurrency` messages come again.
+ * @public
+ */
+export function handle<T, R, P extends Position>(
+  fn: (value: T, delivery: Delivery<T, P>) => HandlerResult<R>,
+  options: HandleOptions = {},
+): OperatorFunction<Delivery<T, P>, Delivery<R, P>> {
+  const { concurrency = 1, timeoutMs = 0 } = options;
+  checkNames('handle', options, ['concurrency', 'timeoutMs']);
+  checkOptions('handle', { fn, ...options }, {
+    fn: { required: true, type: 'function' },
+    concurrency: { integer: true, min: 1 },
+    timeoutMs: { above: 0, max: 2 ** 31 - 1 },
+  });
+  const work = fn as unknown as (value: unknown, delivery: DeliveryNode) => unknown;
+  return operate((destination) => new Handle(destination, work, concurrency, timeoutMs));
+}
+
+class Handle implements OperatorParts, PumpTask {
+  /** In credit, so bounded by maxInFlight. */
+  private readonly queue = new RingQueue<DeliveryNode>();
+  /** In order of their starts, hence of their deadlines. */
+  private readonly works = new Set<Work>();
+  private timer: Subscription | null = null;
+  private zombies = 0;
+  /** A start is under way: what arrives meanwhile queues, so that starts never nest and stay in order. */
+  private starting = false;
+  private upstreamCompleted = false;
+  queued = false;
+
+  constructor(
+    private readonly destination: Subscriber<unknown>,
+    private readonly fn: (value: unknown, delivery: DeliveryNode) => unknown,
+    private readonly concurrency: number,
+    private readonly timeoutMs: number,
+  ) {}
+
+  next(delivery: DeliveryNode): void {
+    if (!delivery.epoch.live) {
+      delivery.abandon();
+      return;
+    }
+    if (this.starting || this.queue.length > 0 || this.works.size >= this.concurrency) {
+      this.queue.push(delivery);
+      return;
+    }
+    this.starting = true;
+    this.start(delivery);
+    this.starting = false;
+    if (this.queue.length > 0) this.run();
+  }
+
+  complete(): void {
+    this.upstreamCompleted = true;
+    this.completeIfDone();
+  }
+
+  teardown(): void {
+    this.timer?.unsubscribe();
+    for (const delivery of this.queue.drain()) delivery.abandon();
+    for (const work of [...this.works]) {
+      this.cancel(work);
+      work.delivery.abandon();
+    }
+  }
+
+  onRevoke(partition: Partition): void {
+    for (const delivery of this.queue.extract(({ epoch }) => epoch === partition)) delivery.abandon();
+  }
+
+  onClose(partition: Partition): void {
+    for (const work of [...this.works]) if (work.delivery.epoch === partition) this.cancel(work);
+    defer(partition.session, this);
+  }
+
+  /** Starts what is queued, as far as there are slots. */
+  run(): void {
+    if (this.starting) return;
+    this.starting = true;
+    while (this.works.size < this.concurrency && this.queue.length > 0) {
+      const delivery = this.queue.shift() as DeliveryNode;
+      if (!delivery.epoch.live) delivery.abandon();
+      else if (!isSettled(delivery)) this.start(delivery);
+    }
+    this.starting = false;
+    this.completeIfDone();
+  }
+
+  private start(delivery: DeliveryNode): void {
+    let result: unknown;
+    let deferred: Observable<unknown> | PromiseLike<unknown> | null;
+    try {
+      result = this.fn(delivery.value, delivery);
+      deferred = deferredOf(result);
+    } catch (error) {
+      delivery.fail(error, -1);
+      return;
+    }
+    if (deferred === null) this.emit(delivery, result);
+    else this.waitFor(delivery, deferred);
+  }
+
+  private emit(delivery: DeliveryNode, result: unknown): void {
+    if (!isSettled(delivery)) this.destination.next(delivery.withValue(result));
+  }
+
+  private waitFor(delivery: DeliveryNode, deferred: Observable<unknown> | PromiseLike<unknown>): void {
+    const { timeoutMs } = this;
+    const deadline = timeoutMs > 0 ? environment.now() + timeoutMs : 0;
+    const work: Work = { delivery, deadline, over: false, subscription: null };
+    this.works.add(work);
+    if (timeoutMs > 0 && this.timer === null) this.armTimer(timeoutMs);
+    if (isPromiseLike(deferred)) {
+      deferred.then(
+        (result) => this.succeed(work, result),
+        (error: unknown) => this.fail(work, error),
+      );
+      return;
+    }
+    let last: unknown;
+    const subscription = deferred.subscribe({
+      next: (value) => (last = value),
+      error: (error: unknown) => this.fail(work, error),
+      complete: () => this.succeed(work, last),
+    });
+    if (work.over) subscription.unsubscribe();
+    else work.subscription = subscription;
+  }
+
+  private succeed(work: Work, result: unknown): void {
+    if (!this.finish(work)) return;
+    this.emit(work.delivery, result);
+    this.run();
+  }
+
+  private fail(work: Work, error: unknown): void {
+    if (!this.finish(work)) return;
+    work.delivery.fail(error, -1);
+    this.run();
+  }
+
+  private finish(work: Work): boolean {
+    if (work.over) {
+      this.zombies--;
+      return false;
+    }
+    work.over = true;
+    this.works.delete(work);
+    return true;
+  }
+
+  private completeIfDone(): void {
+    if (this.upstreamCompleted && this.works.size === 0 && this.queue.length === 0) this.destination.complete();
+  }
+
+  private armTimer(delayMs: number): void {
+    this.timer = asyncScheduler.schedule(() => this.checkDeadlines(), delayMs);
+  }
+
+  private checkDeadlines(): void {
+    this.timer = null;
+    const now = environment.now();
+    for (const work of this.works) {
+      if (work.deadline > now) {
+        this.armTimer(work.deadline - now);
+        break;
+      }
+      this.timeOut(work);
+    }
+    this.run();
+  }
+
+  private timeOut(work: Work): void {
+    const { delivery } = work;
+    const { timeoutMs } = this;
+    const error = new SluiceError(
+      'handler-timeout',
+      `handle: no result for ${delivery.id} after ${timeoutMs} ms. Pass delivery.signal on, so that the work ends too.`,
+      { details: { id: delivery.id, timeoutMs } },
+    );
+    this.cancel(work);
+    abortSignal(delivery, error);
+    notify(delivery.epoch.session, { type: 'timed-out', message: messageInfo(delivery), zombies: this.zombies });
+    delivery.fail(error, -1);
+  }
+
+  private cancel(work: Work): void {
+    work.over = true;
+    this.works.delete(work);
+    if (work.subscription === null) this.zombies++;
+    else work.subscription.unsubscribe();
+  }
+}

@@ -1,0 +1,40 @@
+import type { Observable, Subscriber } from 'rxjs';
+import type { Delivery } from '../core/delivery.js';
+import type { DeliveryNode } from '../core/delivery-node.js';
+import { operate, type OperatorParts } from '../core/operate.js';
+import { checkOptions } from '../core/options.js';
+import type { Position } from '../core/position.js';
+
+/**
+ * Maps the value with a pure function and keeps the delivery: what `map` would drop.
+ *
+ * ```text
+ * in   --a--b--c--|
+ * out  --A-----C--|     the function throws for b: nacked with the error
+ * ```
+ * @public
+ */
+export function mapValue<T, R>(
+  fn: (value: T) => R,
+): <P extends Position>(source: Observable<Delivery<T, P>>) => Observable<Delivery<R, P>> {
+  checkOptions('mapValue', { fn }, { fn: { required: true, type: 'function' } });
+  return operate((destination) => new MapValue(destination, fn as (value: unknown) => unknown));
+}
+
+class MapValue implements OperatorParts {
+  constructor(
+    private readonly destination: Subscriber<unknown>,
+    private readonly fn: (value: unknown) => unknown,
+  ) {}
+
+  next(delivery: DeliveryNode): void {
+    let value: unknown;
+    try {
+      value = this.fn(delivery.value);
+    } catch (error) {
+      delivery.fail(error, -1);
+      return;
+    }
+    this.destination.next(delivery.withValue(value));
+  }
+}

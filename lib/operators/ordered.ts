@@ -1,0 +1,223 @@
+import type { MonoTypeOperatorFunction, Subscriber } from 'rxjs';
+import type { Delivery } from '../core/delivery.js';
+import { DeliveryNode, type SettlementHook } from '../core/delivery-node.js';
+import { createLanes, laneOf, type Lanes } from '../core/lanes.js';
+import type { MessageBytes } from '../core/message.js';
+import { operate, type OperatorParts } from '../core/operate.js';
+import type { Outcome } from '../core/outcome.js';
+import { checkNames, checkOptions } from '../core/options.js';
+import { onSlotSettled, type Partition } from '../core/partition.js';
+import type { Position } from '../core/position.js';
+import { defer } from '../core/pump.js';
+import { RingQueue } from '../core/ring-queue.js';
+import type { PumpTask } from '../core/session.js';
+import { notify } from '../core/telemetry.js';
+import { hold, unhold } from '../core/units.js';
+
+/** What deliveries can be ordered by: text, bytes or a number; `null` and `undefined` are unordered. @public */
+export type OrderingKey = MessageBytes | number | undefined;
+
+/** @public */
+export interface OrderedOptions<T, P extends Position = Position> {
+  /** The message's key, its whole partition, or a function of the delivery. */
+  readonly by: 'key' | 'partition' | ((delivery: Delivery<T, P>) => OrderingKey);
+}
+
+/**
+ * Lets at most one unsettled delivery of each key pass; others go on. Whatever stands below may run as concurrently as
+ * it likes, and order per key holds through retries and dead letters, since a delivery under retry is unsettled.
+ *
+ * ```text
+ * in       --a1--a2--b1-------|
+ * settled  ------------A1--B1--    by the pipeline below
+ * out      --a1------b1-a2----|    a2 waits for a1, b1 does not
+ * ```
+ *
+ * Keys are per topic and partition; deliveries without a key are not ordered. What waits is in credit, so `maxInFlight` bounds
+ * it. Keys hash to lanes, 32 or more for each credit: two keys that share one wait for each other and lose nothing else.
+ * Place it above `retryToDlq`. On a revoke what waits is let go (I4).
+ * @public
+ */
+export function ordered<T, P extends Position>(options: OrderedOptions<T, P>): MonoTypeOperatorFunction<Delivery<T, P>> {
+  const { by } = options;
+  checkNames('ordered', options, ['by']);
+  checkOptions('ordered', { by }, {
+    by: {
+      required: true,
+      that: {
+        be: "'key', 'partition' or a function",
+        holds: (value) => value === 'key' || value === 'partition' || typeof value === 'function',
+      },
+    },
+  });
+  const keyOf = (
+    by === 'key' ? (delivery: DeliveryNode) => delivery.key : by === 'partition' ? () => 0 : by
+  ) as (delivery: DeliveryNode) => OrderingKey;
+
+  return operate((destination) => new Ordered(destination, keyOf));
+}
+
+class Ordered implements OperatorParts, SettlementHook, PumpTask {
+  private readonly lanesOf = new Map<Partition, Lanes>();
+  /** The partition seen last and its lanes: bursts come from one partition. */
+  private partition: Partition | null = null;
+  private lanes: Lanes | null = null;
+  /** What a settlement let go, to be emitted outside of it. */
+  private readonly due = new RingQueue<DeliveryNode>();
+  private checked = false;
+  queued = false;
+
+  constructor(
+    private readonly destination: Subscriber<unknown>,
+    private readonly keyOf: (delivery: DeliveryNode) => OrderingKey,
+  ) {}
+
+  next(delivery: DeliveryNode): void {
+    const { epoch } = delivery;
+    if (!this.checked) {
+      this.checked = true;
+      warnBelowRetry(delivery);
+    }
+    if (!epoch.live) {
+      delivery.abandon();
+      return;
+    }
+    const lanes = epoch === this.partition ? (this.lanes as Lanes) : this.lanesFor(epoch);
+    let lane: number;
+    try {
+      const key = this.keyOf(delivery);
+      lane = key === null || key === undefined ? -1 : laneOf(lanes, key);
+    } catch (error) {
+      delivery.fail(error, -1);
+      return;
+    }
+    if (lane === -1) {
+      this.destination.next(delivery);
+    } else if (lanes.busy[lane] === 0) {
+      lanes.busy[lane] = 1;
+      this.destination.next(this.pass(delivery, lane));
+    } else if (lanes.kept.size > 0 && lanes.kept.get(lane)?.slot === delivery.root.slot) {
+      lanes.kept.get(lane)?.unlisten();
+      lanes.kept.delete(lane);
+      this.destination.next(this.pass(delivery, lane));
+    } else {
+      wait(lanes, lane, delivery);
+    }
+  }
+
+  teardown(): void {
+    for (const partition of [...this.lanesOf.keys()]) this.forget(partition);
+    for (const child of this.due.drain()) child.up?.abandon();
+  }
+
+  onRevoke(partition: Partition): void {
+    this.forget(partition);
+  }
+
+  onClose(partition: Partition): void {
+    this.forget(partition);
+  }
+
+  onAck(child: DeliveryNode, outcome: Outcome): void {
+    (child.up as DeliveryNode).settle(outcome);
+    this.release(child.epoch, child.slot);
+  }
+
+  onNack(child: DeliveryNode, reason: unknown, delayMs: number): void {
+    const kept = this.comesBack(child);
+    if (kept) this.keep(child);
+    (child.up as DeliveryNode).fail(reason, delayMs);
+    if (!kept) this.release(child.epoch, child.slot);
+  }
+
+  onAbandon(child: DeliveryNode): void {
+    if (this.comesBack(child)) this.keep(child);
+    (child.up as DeliveryNode).abandon();
+  }
+
+  /** Emits what settlements let go. */
+  run(): void {
+    for (let child = this.due.shift(); child !== undefined; child = this.due.shift()) {
+      if (child.epoch.live) this.destination.next(child);
+      else child.up?.abandon();
+    }
+  }
+
+  private lanesFor(partition: Partition): Lanes {
+    let lanes = this.lanesOf.get(partition);
+    if (lanes === undefined) {
+      lanes = createLanes(partition.session.options.maxInFlight);
+      this.lanesOf.set(partition, lanes);
+    }
+    this.partition = partition;
+    this.lanes = lanes;
+    return lanes;
+  }
+
+  private forget(partition: Partition): void {
+    const lanes = this.lanesOf.get(partition);
+    if (lanes === undefined) return;
+    this.lanesOf.delete(partition);
+    if (partition === this.partition) this.partition = this.lanes = null;
+    for (const waiting of lanes.waiting.values()) {
+      for (const delivery of waiting.drain()) {
+        unhold(partition, 1, 1);
+        delivery.abandon();
+      }
+    }
+  }
+
+  private pass(delivery: DeliveryNode, lane: number): DeliveryNode {
+    return new DeliveryNode(delivery.value, delivery.attempt, delivery, this, lane, delivery.epoch, null);
+  }
+
+  private release(partition: Partition, lane: number): void {
+    const lanes = partition === this.partition ? this.lanes : this.lanesOf.get(partition);
+    if (!lanes) return;
+    const waiting = lanes.waiting.size === 0 ? undefined : lanes.waiting.get(lane);
+    if (waiting === undefined) {
+      lanes.busy[lane] = 0;
+      return;
+    }
+    const delivery = waiting.shift() as DeliveryNode;
+    if (waiting.length === 0) lanes.waiting.delete(lane);
+    unhold(partition, 1, 1);
+    this.due.push(this.pass(delivery, lane));
+    defer(partition.session, this);
+  }
+
+  // The source, or a retry above, runs the same slot again: its lane stays taken until it is back or settled.
+  private keep(child: DeliveryNode): void {
+    const { epoch, slot: lane } = child;
+    const lanes = this.lanesOf.get(epoch) as Lanes;
+    const { slot } = child.root;
+    const unlisten = onSlotSettled(epoch, slot, () => {
+      lanes.kept.delete(lane);
+      this.release(epoch, lane);
+    });
+    lanes.kept.set(lane, { slot, unlisten });
+  }
+
+  private comesBack({ epoch }: DeliveryNode): boolean {
+    return epoch.window !== null && epoch.live && !epoch.session.unsubscribed && this.lanesOf.has(epoch);
+  }
+}
+
+function wait(lanes: Lanes, lane: number, delivery: DeliveryNode): void {
+  let waiting = lanes.waiting.get(lane);
+  if (waiting === undefined) lanes.waiting.set(lane, (waiting = new RingQueue()));
+  waiting.push(delivery);
+  hold(delivery.epoch, 1, 1);
+}
+
+function warnBelowRetry(delivery: DeliveryNode): void {
+  for (let node = delivery.up; node !== null; node = node.up) {
+    if (!node.op.retries) continue;
+    notify(delivery.epoch.session, {
+      type: 'misuse',
+      code: 'ordered-below-retry',
+      message: 'ordered() stands below retryToDlq(): place it above, or order per key may break where a retry overtakes.',
+    });
+    return;
+  }
+}

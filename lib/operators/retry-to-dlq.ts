@@ -1,0 +1,210 @@
+import { asyncScheduler, type MonoTypeOperatorFunction, type Subscriber, type Subscription } from 'rxjs';
+import { exponential, waitOf, type Backoff } from '../core/backoff.js';
+import type { Delivery } from '../core/delivery.js';
+import { DeliveryNode, type SettlementHook } from '../core/delivery-node.js';
+import { environment } from '../core/environment.js';
+import type { SluiceError } from '../core/errors.js';
+import { classifyFailure, type FailureClass } from '../core/failures.js';
+import type { Message } from '../core/message.js';
+import { operate, type OperatorParts } from '../core/operate.js';
+import type { Outcome } from '../core/outcome.js';
+import { checkNames, checkOptions } from '../core/options.js';
+import type { Partition } from '../core/partition.js';
+import type { Position } from '../core/position.js';
+import type { Publisher } from '../core/publisher.js';
+import { messageInfo, notify } from '../core/telemetry.js';
+import { hold, unhold } from '../core/units.js';
+import type { DeadLetterFormat } from './dead-letter.js';
+import { createDeadLetterQueue, type DeadLetterQueue, type OnUndeliverable } from './dead-letter-queue.js';
+import { createOutageGate, type Attempt } from './outage-gate.js';
+
+/** @public */
+export interface RetryToDlqOptions {
+  /** Where dead letters go. Connected while the pipeline is subscribed, closed after it. */
+  readonly deadLetters: Publisher<Message>;
+  /** How many times a transient failure is tried again: a whole number, at least 0. Default: 3. */
+  readonly maxRetries?: number;
+  /** How long to wait before each retry, where the nack asks for no delay. Default: exponential, 100 ms to 30 s, full jitter. */
+  readonly backoff?: Backoff;
+  /** What a failure means; `undefined` leaves it to the marks (`permanent`, `unavailable`). Default: the marks. */
+  readonly classify?: (error: unknown) => FailureClass | undefined;
+  /** What to do with a dead letter that is refused for good, also trimmed. Default: `'hold'`. */
+  readonly onUndeliverable?: OnUndeliverable;
+  /** `'headers'`: the raw value, `dead-letter-*` headers. `'json'`: `{ original, error, failed_at }`. Default: `'headers'`. */
+  readonly format?: DeadLetterFormat;
+}
+
+const OPTION_NAMES = ['deadLetters', 'maxRetries', 'backoff', 'classify', 'onUndeliverable', 'format'];
+
+/**
+ * Catches the nacks of everything below it, runs the delivery again after a backoff, and publishes what still fails as a
+ * dead letter, which is acked upward only once that is confirmed (I6).
+ *
+ * ```text
+ * in           --a--------------|
+ * nacks below  ----x----x----x---      maxRetries: 2
+ * out          --a----a----a----|      attempts 1, 2, 3
+ * dead letter  --------------p---
+ * settled      ---------------D--      once the publish is confirmed
+ * ```
+ *
+ * Permanent failures skip the retries. `unavailable` ones count no attempt: everything is held and one probe at a time
+ * finds out when it is over. What waits is in credit, so `maxInFlight` bounds it. On a revoke what waits is let go (I4).
+ * A crash between the publish and the commit of its ack publishes the dead letter again.
+ * @public
+ */
+export function retryToDlq<T, P extends Position>(
+  options: RetryToDlqOptions,
+): MonoTypeOperatorFunction<Delivery<T, P>> {
+  const { deadLetters: publisher, maxRetries = 3, onUndeliverable = 'hold', format = 'headers' } = options;
+  checkNames('retryToDlq', options, OPTION_NAMES);
+  checkOptions('retryToDlq', { ...options }, {
+    deadLetters: { required: true, that: { be: 'a publisher, with connect()', holds: isPublisher } },
+    maxRetries: { integer: true, min: 0 },
+    backoff: { type: 'function' },
+    classify: { type: 'function' },
+    onUndeliverable: { oneOf: ['hold', 'stop', 'ack'] },
+    format: { oneOf: ['headers', 'json'] },
+  });
+
+  const policy = { maxRetries, backoff: options.backoff ?? exponential({ initialMs: 100 }), classify: options.classify };
+  return operate((destination) => {
+    const stop = (error: SluiceError): void => destination.error(error);
+    const deadLetters = createDeadLetterQueue({ publisher, format, onUndeliverable, stop });
+    return new RetryToDlq(destination, policy, deadLetters);
+  });
+}
+
+interface RetryPolicy {
+  readonly maxRetries: number;
+  readonly backoff: Backoff;
+  readonly classify: RetryToDlqOptions['classify'];
+}
+
+/** The children that it makes carry the failures so far in `slot` and the time of the first in `ref`. */
+class RetryToDlq implements OperatorParts, SettlementHook {
+  readonly retries = true;
+  private readonly gate = createOutageGate(
+    (attempt) => this.make(attempt),
+    (child) => this.destination.next(child),
+  );
+  private readonly parked = new Map<Subscription, DeliveryNode>();
+  /** Torn down: what is still out below may settle, but nothing is started any more. */
+  private closed = false;
+
+  constructor(
+    private readonly destination: Subscriber<unknown>,
+    private readonly policy: RetryPolicy,
+    private readonly deadLetters: DeadLetterQueue,
+  ) {}
+
+  next(delivery: DeliveryNode): void {
+    const { value, attempt, epoch } = delivery;
+    if (!epoch.live) delivery.abandon();
+    else if (this.gate.isShut) this.gate.hold({ delivery, attempt, failures: 0, firstFailureAt: null });
+    else this.destination.next(new DeliveryNode(value, attempt, delivery, this, 0, epoch, null));
+  }
+
+  teardown(): void {
+    this.closed = true;
+    this.letGo(() => true);
+    this.gate.close();
+    this.deadLetters.close();
+  }
+
+  onRevoke(partition: Partition): void {
+    this.letGo(({ epoch }) => epoch === partition);
+    this.gate.drop(partition);
+    this.deadLetters.drop(partition);
+  }
+
+  onClose(partition: Partition): void {
+    this.onRevoke(partition);
+  }
+
+  onAck(child: DeliveryNode, outcome: Outcome): void {
+    if (this.gate.isShut) this.gate.foundBack(child);
+    (child.up as DeliveryNode).settle(outcome);
+  }
+
+  onNack(child: DeliveryNode, reason: unknown, askedMs: number): void {
+    const delivery = child.up as DeliveryNode;
+    const firstFailureAt = child.ref as number | null;
+    if (this.closed || !child.epoch.live) {
+      this.gate.letGo(child);
+      delivery.abandon();
+      return;
+    }
+    const failure = this.classify(reason);
+    if (failure === 'unavailable') {
+      const again = { delivery, attempt: child.attempt, failures: child.slot, firstFailureAt };
+      this.gate.foundOut(child, again, reason);
+      return;
+    }
+    this.gate.foundBack(child);
+    const now = environment.wallClock();
+    const failures = child.slot + 1;
+    if (failure === 'permanent' || failures > this.policy.maxRetries) {
+      this.deadLetters.add({
+        delivery,
+        reason,
+        attempts: child.attempt,
+        firstFailureAt: firstFailureAt ?? now,
+        lastFailureAt: now,
+        trim: 0,
+        refusals: 0,
+      });
+      return;
+    }
+    const next = { delivery, attempt: child.attempt + 1, failures, firstFailureAt: firstFailureAt ?? now };
+    this.park(next, reason, askedMs >= 0 ? askedMs : waitOf(this.policy.backoff, failures));
+  }
+
+  onAbandon(child: DeliveryNode): void {
+    this.gate.letGo(child);
+    (child.up as DeliveryNode).abandon();
+  }
+
+  private make({ delivery, attempt, failures, firstFailureAt }: Attempt): DeliveryNode {
+    return new DeliveryNode(delivery.value, attempt, delivery, this, failures, delivery.epoch, firstFailureAt);
+  }
+
+  private park(next: Attempt, reason: unknown, delayMs: number): void {
+    const { delivery } = next;
+    const { epoch } = delivery;
+    if (epoch.session.telemetry !== null) {
+      const message = messageInfo(delivery);
+      notify(epoch.session, { type: 'retried', message, by: 'operator', failure: 'transient', reason, delayMs });
+    }
+    const due = asyncScheduler.schedule(() => {
+      this.parked.delete(due);
+      unhold(epoch, 1, 1);
+      if (this.gate.isShut) this.gate.hold(next);
+      else this.destination.next(this.make(next));
+    }, delayMs);
+    this.parked.set(due, delivery);
+    hold(epoch, 1, 1);
+  }
+
+  private letGo(matches: (delivery: DeliveryNode) => boolean): void {
+    for (const [due, delivery] of [...this.parked]) {
+      if (!matches(delivery)) continue;
+      due.unsubscribe();
+      this.parked.delete(due);
+      unhold(delivery.epoch, 1, 1);
+      delivery.abandon();
+    }
+  }
+
+  private classify(reason: unknown): FailureClass {
+    try {
+      return this.policy.classify?.(reason) ?? classifyFailure(reason);
+    } catch {
+      return 'transient';
+    }
+  }
+}
+
+function isPublisher(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && typeof (value as Publisher).connect === 'function';
+}

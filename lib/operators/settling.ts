@@ -1,0 +1,108 @@
+import { Observable } from 'rxjs';
+import { deferredOf, isPromiseLike } from '../core/deferred.js';
+import type { Delivery } from '../core/delivery.js';
+import { abortSignal, isSettled, type DeliveryNode } from '../core/delivery-node.js';
+import { checkNames, checkOptions } from '../core/options.js';
+import { onEpochClose } from '../core/partition.js';
+import type { Position } from '../core/position.js';
+import type { HandlerResult } from './handle.js';
+
+/** @public */
+export interface SettlingOptions {
+  /**
+   * What becomes of the delivery where the work is cancelled, by `switchMap` or an unsubscribe: `'release'`: it comes
+   * again and no attempt is counted; `'skip'`: it is settled as skipped. Under `switchMap` take `'skip'`: what it cancels would
+   * come again, cancel the next, and nothing would ever finish. Default: `'release'`.
+   */
+  readonly cancelled?: 'release' | 'skip';
+}
+
+/**
+ * Runs work for one delivery, to use inside any RxJS operator; what `handle` does, without a queue and a time-out.
+ *
+ * ```text
+ * work fn   -----r|       ---#          unsubscribed before the end
+ * out       -----d|       ---|          -
+ * settled   (by whoever   nacked        released, or skipped
+ *           is below)
+ * ```
+ *
+ * Emits the delivery with the last value of the work and completes; never errors. Emits nothing where the work failed, or
+ * settled the delivery itself.
+ *
+ * @example
+ * ```ts
+ * source.pipe(mergeMap((order) => settling(order, () => charge(order.value)), 64), ackEach());
+ * ```
+ * @public
+ */
+export function settling<T, R, P extends Position>(
+  delivery: Delivery<T, P>,
+  work: (value: T) => HandlerResult<R>,
+  options: SettlingOptions = {},
+): Observable<Delivery<R, P>> {
+  const { cancelled = 'release' } = options;
+  checkNames('settling', options, ['cancelled']);
+  checkOptions('settling', { work, cancelled }, {
+    work: { required: true, type: 'function' },
+    cancelled: { oneOf: ['release', 'skip'] },
+  });
+  const node = delivery as unknown as DeliveryNode<T>;
+
+  const settled = new Observable<DeliveryNode<unknown>>((subscriber) => {
+    if (!node.epoch.live || isSettled(node)) {
+      node.abandon();
+      subscriber.complete();
+      return undefined;
+    }
+    let over = false;
+    const end = (then: () => void): void => {
+      if (over) return;
+      over = true;
+      unlisten();
+      then();
+      subscriber.complete();
+    };
+    const succeed = (result: unknown): void =>
+      end(() => {
+        if (!isSettled(node)) subscriber.next(node.withValue(result));
+      });
+    const fail = (error: unknown): void => end(() => node.fail(error, -1));
+    const unlisten = onEpochClose(node.epoch, () => end(() => undefined));
+
+    let result: unknown;
+    let deferred: ReturnType<typeof deferredOf>;
+    try {
+      result = work(node.value);
+      deferred = deferredOf(result);
+    } catch (error) {
+      fail(error);
+      return undefined;
+    }
+    let cancel = (): void => undefined;
+    if (deferred === null) {
+      succeed(result);
+    } else if (isPromiseLike(deferred)) {
+      deferred.then(succeed, fail);
+    } else {
+      let last: unknown;
+      const subscription = deferred.subscribe({
+        next: (value) => (last = value),
+        error: fail,
+        complete: () => succeed(last),
+      });
+      cancel = () => subscription.unsubscribe();
+    }
+    return () => {
+      const wasOver = over;
+      over = true;
+      unlisten();
+      cancel();
+      if (wasOver) return;
+      abortSignal(node);
+      if (cancelled === 'skip') node.settle('skipped');
+      else node.abandon();
+    };
+  });
+  return settled as unknown as Observable<Delivery<R, P>>;
+}
