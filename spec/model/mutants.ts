@@ -1,0 +1,101 @@
+/** A defect put in on purpose: the model must find it. */
+export interface Mutant {
+  readonly name: string;
+  readonly file: string;
+  readonly find: string;
+  readonly replace: string;
+}
+
+/** One break an invariant, and the three traps that the spike fell into. */
+export const mutants: readonly Mutant[] = [
+  {
+    name: 'I1 the watermark passes an unsettled slot',
+    file: 'core/window.ts',
+    find: 'states[head & mask] === SETTLED',
+    replace: 'states[head & mask] !== RELEASED',
+  },
+  {
+    name: 'I2 a failed handler settles nothing',
+    file: 'operators/handle.ts',
+    find: 'work.delivery.fail(error, -1);',
+    replace: '',
+  },
+  {
+    name: 'I3 credits are not counted',
+    file: 'core/pump.ts',
+    find: 'session.inFlight < maxInFlight &&',
+    replace: '',
+  },
+  {
+    name: 'I4 queued work is started during a drain',
+    file: 'operators/handle.ts',
+    find: 'if (!delivery.epoch.live) delivery.abandon();\n      else if',
+    replace: 'if',
+  },
+  {
+    name: 'I5 a settlement of a closed epoch counts',
+    file: 'core/log-hook.ts',
+    find: "if (epoch.closed) {\n      reportStale(delivery, 'closed');\n      return;\n    }\n    giveBackCredit",
+    replace: 'giveBackCredit',
+  },
+  {
+    name: 'I6 a dead letter is acked before its publish is confirmed',
+    file: 'operators/dead-letter-queue.ts',
+    find: 'add: (letter) => calls.add(letter)',
+    replace: "add: (letter) => (letter.delivery.settle('dead-lettered'), calls.add(letter))",
+  },
+  {
+    name: 'I7 an error in a handler goes to the stream',
+    file: 'operators/handle.ts',
+    find: '} catch (error) {\n      delivery.fail(error, -1);',
+    replace: '} catch (error) {\n      this.destination.error(error);',
+  },
+  {
+    name: 'I8 parked retries keep their timers on unsubscribe',
+    file: 'operators/retry-to-dlq.ts',
+    find: 'due.unsubscribe();',
+    replace: '',
+  },
+  {
+    name: 'I9 the span is not bounded',
+    file: 'core/pump.ts',
+    find: 'partition.window.span < session.options.maxSpan',
+    replace: 'true',
+  },
+  {
+    name: 'I10 messages are emitted before the start position is durable',
+    file: 'core/log-engine.ts',
+    find: 'partition.gated = true;',
+    replace: '',
+  },
+  {
+    name: 'TRAP a new delivery takes the free slot past the queue',
+    file: 'operators/handle.ts',
+    find: 'if (this.starting || this.queue.length > 0 || this.works.size >= this.concurrency) {',
+    replace: 'if (this.works.size >= this.concurrency) {',
+  },
+  {
+    name: 'TRAP a result is emitted for a delivery that is settled',
+    file: 'operators/handle.ts',
+    find: 'if (!isSettled(delivery)) this.destination.next',
+    replace: 'this.destination.next',
+  },
+  {
+    name: 'ORDER a nacked delivery frees its lane',
+    file: 'operators/ordered.ts',
+    find: 'const kept = this.comesBack(child);',
+    replace: 'const kept = false as boolean;',
+  },
+  {
+    name: 'QUIET nobody is told',
+    file: 'core/quiet.ts',
+    find: 'listener.onQuiet?.(session)',
+    replace: 'void listener',
+  },
+  {
+    name: 'CLAIM an abandoned claim is not given back',
+    file: 'operators/claim-book.ts',
+    find: 'if (open.delete(child)) giveBack(child.epoch.session, claimOf(child));',
+    replace: '',
+  },
+];
