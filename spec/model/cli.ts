@@ -1,21 +1,27 @@
-import { runModel } from './run-model.js';
+import { runModel, type Coverage, type ModelRun } from './run-model.js';
 
-const [, , from = '1', runs = '300', stopAtFirst] = process.argv;
-let bad = 0;
-const kinds: Record<string, number> = {};
-const totals: Record<string, number> = {};
-const began = Date.now();
-for (let seed = Number(from); seed < Number(from) + Number(runs); seed++) {
-  const run = runModel(seed);
-  for (const [what, count] of Object.entries(run.coverage)) totals[what] = (totals[what] ?? 0) + count;
-  if (run.violations.length === 0) continue;
-  bad++;
-  const kind = (run.violations[0] as string).replace(/[\d.]+/g, '#').slice(0, 60);
-  kinds[kind] = (kinds[kind] ?? 0) + 1;
-  if ((kinds[kind] as number) <= 2) console.log(`seed ${seed}`, run.log[0], run.violations.slice(0, 3));
-  if (stopAtFirst !== undefined) {
-    console.log(`caught after ${seed - Number(from) + 1} runs`);
-    process.exit(1);
-  }
+/** What a batch of runs answers, as one line of JSON. */
+export interface Batch {
+  /** How many runs were made: all of them, or up to the first that failed. */
+  readonly runs: number;
+  readonly steps: number;
+  readonly failed: ModelRun | null;
+  readonly coverage: Coverage;
 }
-console.log({ runs, bad, kinds, ms: Date.now() - began, totals });
+
+const [, , first = '1', most = '300'] = process.argv;
+process.stdout.write(JSON.stringify(runBatch(Number(first), Number(most))));
+
+function runBatch(from: number, count: number): Batch {
+  const coverage: Coverage = {};
+  let steps = 0;
+  for (let seed = from; seed < from + count; seed++) {
+    const run = runModel(seed);
+    for (const [what, times] of Object.entries(run.coverage)) {
+      coverage[what] = (coverage[what] ?? 0) + times;
+      if (what.startsWith('step ')) steps += times;
+    }
+    if (run.violations.length > 0) return { runs: seed - from + 1, steps, failed: run, coverage };
+  }
+  return { runs: count, steps, failed: null, coverage };
+}
