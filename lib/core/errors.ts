@@ -58,3 +58,11 @@ export class SluiceError extends Error {
 export function isSluiceError(error: unknown): error is SluiceError {
   return typeof error === 'object' && error !== null && (error as { [BRAND]?: unknown })[BRAND] === true;
 }
+
+/** What can be told of any error without showing what may be secret: our own message, else class and code. @internal */
+export function nameOf(error: unknown): string {
+  if (isSluiceError(error)) return error.message;
+  if (!(error instanceof Error)) return `a ${typeof error}`;
+  const { code } = error as { code?: unknown };
+  return typeof code === 'string' ? `${error.name} ${code}` : error.name;
+}

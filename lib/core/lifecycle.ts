@@ -8,6 +8,7 @@ import { notify } from './telemetry.js';
 export function stop(session: Session): void {
   if (session.stopping || session.unsubscribed || session.closing) return;
   session.stopping = true;
+  session.engine.leaving();
   for (const partition of [...session.partitions]) {
     discardPending(partition);
     // What a queue holds after a nack is the broker's to run again.
@@ -26,6 +27,7 @@ export function unsubscribe(session: Session): void {
   if (session.unsubscribed || session.closed) return;
   session.unsubscribed = true;
   if (session.closing) return;
+  if (!session.stopping) session.engine.leaving();
   session.deadline?.unsubscribe();
   session.deadline = asyncScheduler.schedule(() => close(session), session.options.drainTimeoutMs);
   corked(session, () => {
@@ -90,6 +92,7 @@ function close(session: Session): void {
 
 function finish(session: Session): void {
   session.closed = true;
+  session.background.unsubscribe();
   notify(session, { type: 'closed' });
   session.subscriber.complete();
 }

@@ -9,12 +9,9 @@ import type { Session } from './session.js';
  */
 export function linger(session: Session, work: Observable<unknown>): void {
   session.lingering++;
-  work
-    .pipe(
-      finalize(() => {
-        session.lingering--;
-        pump(session);
-      }),
-    )
-    .subscribe({ error: () => undefined });
+  const ended = (): void => {
+    session.lingering--;
+    pump(session);
+  };
+  session.background.add(work.pipe(finalize(ended)).subscribe({ error: () => undefined }));
 }

@@ -65,12 +65,14 @@ export interface LogAdapter<R> {
   demand(partition: AssignedPartition, wanted: boolean): void;
   /** Makes watermarks durable; one call at a time. */
   commit(commits: readonly LogCommit<R>[]): ObservableInput<unknown>;
+  /** The intake has ended for good, by `stop` or an unsubscribe: `close` follows once all is settled. Optional. */
+  leaving?(): void;
   /** Ends every timer, socket and listener. Called once, after the last commit. */
   close(): ObservableInput<unknown>;
 }
 
 /** @public */
-export interface LogSourceDefinition<R, P extends Position> {
+export interface LogSourceDefinition<R extends object, P extends Position> {
   /** The source's name in errors, for instance `fromKafka`. */
   readonly name: string;
   /** The consumer group, where the broker has such: dead letters name it. */
@@ -90,14 +92,14 @@ export interface LogSourceDefinition<R, P extends Position> {
  * (I1), local redelivery of what is nacked, epochs. The adapter only translates; see docs/writing-a-broker.md.
  * @public
  */
-export function logSource<R, P extends Position>(
+export function logSource<R extends object, P extends Position>(
   definition: LogSourceDefinition<R, P>,
 ): Observable<Delivery<Uint8Array | null, P>> {
   const options = resolveSourceOptions(definition.name, definition.options);
   return createSource(definition, options, () => setUp(definition));
 }
 
-function setUp<R, P extends Position>(definition: LogSourceDefinition<R, P>): EngineSetup {
+function setUp<R extends object, P extends Position>(definition: LogSourceDefinition<R, P>): EngineSetup {
   const { name, commitIntervalMs = 500 } = definition;
   const redelivery = definition.redelivery ?? exponential(DEFAULT_NACK);
   let adapter: LogAdapter<R> | null = null;
@@ -109,6 +111,15 @@ function setUp<R, P extends Position>(definition: LogSourceDefinition<R, P>): En
       ),
     commitIntervalMs,
   );
+
+  // A throw of the adapter must not come out of somebody's ack.
+  const guarded = (session: Session, call: () => void): void => {
+    try {
+      call();
+    } catch (cause) {
+      fail(session, sourceError(name, cause));
+    }
+  };
 
   const prepareStart = (session: Session, partition: Partition, prepare: () => ObservableInput<unknown>): void => {
     partition.gated = true;
@@ -157,7 +168,8 @@ function setUp<R, P extends Position>(definition: LogSourceDefinition<R, P>): En
   return {
     engine: {
       root: new LogHook(committer.mark, redelivery),
-      demand: (partition, wanted) => adapter?.demand(partition, wanted),
+      demand: (partition, wanted) => guarded(partition.session, () => adapter?.demand(partition, wanted)),
+      leaving: () => adapter?.leaving?.(),
       oldest: (partition) => (partition.window as Window).oldest,
       discard: () => undefined,
       settleUp: committer.flush,

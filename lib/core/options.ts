@@ -26,7 +26,7 @@ export function checkOptions(
     if (value === undefined && !rule.required) continue;
     if (allows(rule, value)) continue;
     const allowed = describeRule(rule);
-    throw new SluiceError('invalid-options', `${owner}: ${name} must be ${allowed}, not ${describeValue(value)}.`, {
+    throw new SluiceError('invalid-options', `${owner}: ${name} must be ${allowed}, not ${describeValue(rule, value)}.`, {
       details: { owner, option: name, allowed },
     });
   }
@@ -67,10 +67,11 @@ function describeRule(rule: OptionRule): string {
 }
 
 // Only what cannot be a secret or a payload is shown as it is.
-function describeValue(value: unknown): string {
+function describeValue({ oneOf }: OptionRule, value: unknown): string {
   if (typeof value === 'number' || typeof value === 'boolean' || value === undefined || value === null) {
     return String(value);
   }
-  if (typeof value === 'string') return value.length <= 32 ? `'${value}'` : `a string of ${value.length} characters`;
+  if (value === '') return 'an empty string';
+  if (typeof value === 'string') return oneOf && value.length <= 32 ? `'${value}'` : 'a string';
   return Array.isArray(value) ? 'an array' : typeof value === 'object' ? 'an object' : `a ${typeof value}`;
 }

@@ -44,7 +44,7 @@ export interface QueueAdapter<R> {
 }
 
 /** @public */
-export interface QueueSourceDefinition<R, P extends Position> {
+export interface QueueSourceDefinition<R extends object, P extends Position> {
   /** The source's name in errors, for instance `fromPubSub`. */
   readonly name: string;
   /** What the messages come from, as telemetry and ids name it. */
@@ -64,7 +64,7 @@ export interface QueueSourceDefinition<R, P extends Position> {
  * fail later. There is no watermark, so `maxSpan` does not apply. See docs/writing-a-broker.md.
  * @public
  */
-export function queueSource<R, P extends Position>(
+export function queueSource<R extends object, P extends Position>(
   definition: QueueSourceDefinition<R, P>,
 ): Observable<Delivery<Uint8Array | null, P>> {
   const options = resolveSourceOptions(definition.name, definition.options);
@@ -76,7 +76,7 @@ interface Ack {
   readonly outcome: Outcome;
 }
 
-function setUp<R, P extends Position>(definition: QueueSourceDefinition<R, P>): EngineSetup {
+function setUp<R extends object, P extends Position>(definition: QueueSourceDefinition<R, P>): EngineSetup {
   const { name } = definition;
   const redelivery = definition.redelivery ?? exponential(DEFAULT_NACK);
   // Records out, oldest first.
@@ -87,7 +87,18 @@ function setUp<R, P extends Position>(definition: QueueSourceDefinition<R, P>): 
   let acking = 0;
   let settledUp: (() => void) | null = null;
 
-  const giveBack = (records: readonly unknown[]): void => adapter?.nack(records as readonly R[]);
+  // A throw of the adapter must not come out of somebody's nack.
+  const guarded = (call: () => void): void => {
+    try {
+      call();
+    } catch (cause) {
+      if (queue !== null) fail(queue.session, sourceError(name, cause));
+    }
+  };
+
+  const giveBack = (records: readonly unknown[]): void => {
+    if (records.length > 0) guarded(() => adapter?.nack(records as readonly R[]));
+  };
 
   const free = (delivery: DeliveryNode): void => {
     out.delete(delivery.ref);
@@ -176,6 +187,7 @@ function setUp<R, P extends Position>(definition: QueueSourceDefinition<R, P>): 
     const partition = createPartition(session, definition.queue, null);
     queue = partition;
     session.partitions.push(partition);
+    notify(session, { type: 'assigned', partition: definition.queue });
     adapter = definition.connect({
       push: (records) => {
         if (records.length === 0) return;
@@ -199,7 +211,8 @@ function setUp<R, P extends Position>(definition: QueueSourceDefinition<R, P>): 
     start,
     engine: {
       root,
-      demand: (_, wanted) => adapter?.demand(wanted),
+      demand: (_, wanted) => guarded(() => adapter?.demand(wanted)),
+      leaving: () => undefined,
       oldest: () => (queue !== null && queue.out > 0 ? (out.values().next().value ?? null) : null),
       discard: (_, records) => {
         for (const record of records) out.delete(record);

@@ -1,4 +1,4 @@
-import type { Subscriber, Subscription } from 'rxjs';
+import { Subscription, type Subscriber } from 'rxjs';
 import type { DeliveryNode, SettlementHook } from './delivery-node.js';
 import type { Partition } from './partition.js';
 import type { Position } from './position.js';
@@ -35,6 +35,8 @@ export interface Engine {
   readonly root: SettlementHook;
   /** Read on, or stop reading. */
   demand(partition: Partition, wanted: boolean): void;
+  /** The intake has ended for good, by `stop` or an unsubscribe; `close` follows once all is settled. */
+  leaving(): void;
   /** The record that has been out longest, or `null`. */
   oldest(partition: Partition): unknown;
   /** What was fetched and will not be emitted; a queue broker gets it back. */
@@ -106,8 +108,9 @@ export interface Session {
   deadline: Subscription | null;
   /** Completion, scheduled so that it is never inside a settlement. */
   ending: Subscription | null;
-  /** Work of operators that a close waits for. */
+  /** Work of operators that a close waits for, and what ends it where it takes too long. */
   lingering: number;
+  readonly background: Subscription;
   /** Called by the pump when nothing is out and the session is to end. */
   onIdle: () => void;
 }
@@ -151,6 +154,7 @@ export function createSession(
     deadline: null,
     ending: null,
     lingering: 0,
+    background: new Subscription(),
     onIdle: () => undefined,
   };
 }

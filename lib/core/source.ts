@@ -1,7 +1,7 @@
 import { Observable } from 'rxjs';
 import type { Delivery } from './delivery.js';
 import type { DeliveryNode } from './delivery-node.js';
-import { SluiceError, isSluiceError } from './errors.js';
+import { isSluiceError, nameOf, SluiceError } from './errors.js';
 import { endWhenIdle, fail, stop, unsubscribe } from './lifecycle.js';
 import type { Position } from './position.js';
 import { corked, pump } from './pump.js';
@@ -69,6 +69,6 @@ export function createSource<R, P extends Position>(
 /** The typed error that ends a stream (I7). @internal */
 export function sourceError(owner: string, cause: unknown): SluiceError {
   if (isSluiceError(cause)) return cause;
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  return new SluiceError('source-failed', `${owner} cannot go on: ${reason}`, { cause, details: { owner } });
+  const text = `${owner} cannot go on: ${nameOf(cause)}. The cause says more.`;
+  return new SluiceError('source-failed', text, { cause, details: { owner } });
 }

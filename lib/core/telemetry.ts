@@ -1,5 +1,6 @@
 import type { DeliveryNode } from './delivery-node.js';
 import { environment } from './environment.js';
+import { nameOf } from './errors.js';
 import type { FailureClass } from './failures.js';
 import type { Outcome } from './outcome.js';
 import type { PartitionRef } from './partition.js';
@@ -92,7 +93,7 @@ export function notify(session: Session, event: TelemetryEvent): void {
   try {
     session.telemetry(event);
   } catch (error) {
-    warn(session, 'telemetry', `rxsluice: the telemetry function threw ${String(error)}; events go on without it.`);
+    warn(session, 'telemetry', `rxsluice: the telemetry function threw ${nameOf(error)}; what it throws is ignored.`);
   }
 }
 
@@ -111,31 +112,56 @@ export function reportStale(delivery: DeliveryNode, because: 'repeat' | 'closed'
 }
 
 function warnOnce(session: Session, event: TelemetryEvent): void {
+  const warning = warningOf(event);
+  if (warning !== null) warn(session, warning.kind, `rxsluice: ${warning.text}`);
+}
+
+interface Warning {
+  readonly kind: string;
+  readonly text: string;
+}
+
+// What somebody must hear of who set up no telemetry.
+function warningOf(event: TelemetryEvent): Warning | null {
   switch (event.type) {
     case 'unsettled-too-long':
-      warn(
-        session,
-        event.type,
-        `rxsluice: message ${event.message.id} has been unsettled for ${event.forMs} ms. Its partition's watermark ` +
-          'stands still. A handler hangs, or an operator dropped the delivery without settling it (see ' +
+      return {
+        kind: event.type,
+        text:
+          `message ${event.message.id} has been unsettled for ${event.forMs} ms. Its partition's watermark stands ` +
+          'still. A handler hangs, or an operator dropped the delivery without settling it (see ' +
           'docs/operators-and-plain-rxjs.md).',
-      );
-      return;
+      };
     case 'undeliverable':
-      warn(
-        session,
-        event.type,
-        `rxsluice: the dead letter of message ${event.message.id} was refused: ${String(event.error)}. It stays ` +
-          'unsettled and is tried again (see onUndeliverable).',
-      );
-      return;
+      return {
+        kind: event.type,
+        text: `the dead letter of message ${event.message.id} was refused: ${nameOf(event.error)} (see onUndeliverable).`,
+      };
     case 'unavailable':
-      warn(session, event.what, `rxsluice: ${event.what} is out: ${String(event.error)}. Deliveries are held.`);
-      return;
+      return { kind: event.what, text: `${event.what} is out: ${nameOf(event.error)}. Deliveries are held.` };
+    case 'ack-failed': {
+      const { topic, partition } = event.partition;
+      return {
+        kind: event.type,
+        text: `acks of ${topic}/${partition} did not reach the broker: ${nameOf(event.error)}. What is not acked comes again.`,
+      };
+    }
+    case 'position-lost': {
+      const { topic, partition } = event.partition;
+      return {
+        kind: event.type,
+        text: `position ${event.expected} of ${topic}/${partition} is gone, the log goes on at ${event.found} (${event.action}).`,
+      };
+    }
+    case 'claim-lost':
+      return {
+        kind: event.type,
+        text: `the claim of message ${event.message.id} lapsed while it was worked on; it may be processed twice.`,
+      };
     case 'misuse':
-      warn(session, event.code, `rxsluice: ${event.message}`);
-      return;
+      return { kind: event.code, text: event.message };
     default:
+      return null;
   }
 }
 

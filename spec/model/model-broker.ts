@@ -27,8 +27,8 @@ export interface ModelLog {
   revoking: boolean;
   /** The next record to push. */
   fed: number;
-  /** Where our assignment began. */
-  began: number;
+  /** The position was lost, and nothing may have come after it to commit. */
+  lost: boolean;
 }
 
 /** The broker as the model sees it: it knows what must hold and calls `fail` where it does not. */
@@ -71,7 +71,7 @@ export function modelBroker(
     assigned: null,
     revoking: false,
     fed: 0,
-    began: 0,
+    lost: false,
   }));
 
   const commitOne = (partition: AssignedPartition, next: number): void => {
@@ -94,6 +94,7 @@ export function modelBroker(
       if (log.fed < log.first) {
         const action = options.lostAction;
         engine.positionLost(log.assigned, { expected: String(log.fed), found: String(log.first), action });
+        log.lost = true;
         log.fed = action === 'earliest' ? log.first : log.records.length;
         for (let i = 0; i < log.fed; i++) if (i < log.first || action === 'latest') log.accounted.add(i);
         continue;
@@ -144,7 +145,7 @@ export function modelBroker(
       // Nobody has what retention dropped in hand any more: lost by retention, not by us.
       for (let i = 0; i < log.first; i++) log.accounted.add(i);
       const next = log.committed ?? log.first;
-      log.fed = log.began = next;
+      log.fed = next;
       const prepare = (): ObservableInput<unknown> => {
         if (broker.commitDown) return throwError(() => new Error('commit is down'));
         return timer(below(5)).pipe(map(() => (log.committed ??= next)));

@@ -425,8 +425,8 @@ function simulate(seed: number, scheduler: TestScheduler, violations: string[], 
     check();
   }
   const at = session as Session | null;
-  broker.logs.forEach(({ committed, records, accounted, fed }, p) => {
-    const unread = committed !== records.length && !(config.lostAction === 'latest' && fed === records.length);
+  broker.logs.forEach(({ committed, records, accounted, fed, lost }, p) => {
+    const unread = committed !== records.length && !(lost && fed === records.length);
     if ((records.length > 0 && unread) || records.some(({ i }) => !accounted.has(i))) {
       fail(`I2 partition ${p} is committed up to ${committed} of ${records.length}: ${describe(at)}`);
     }

@@ -24,6 +24,8 @@ interface Share {
  */
 export interface MemoryGroup {
   join(member: MemoryMember): void;
+  /** The member takes nothing more and leaves once it has drained: what it owns is on its way to others. */
+  leaving(member: MemoryMember): void;
   leave(member: MemoryMember): void;
   committed(topic: string, partition: number): number | null;
   /** Refuses a member that does not own the partition (I5). */
@@ -37,6 +39,7 @@ export interface MemoryGroup {
 export function createGroup(partitionsOf: (topic: string) => number): MemoryGroup {
   const shares = new Map<string, Share[]>();
   let members: readonly MemoryMember[] = [];
+  const leaving = new Set<MemoryMember>();
   let rebalancing = false;
   let again = false;
 
@@ -58,14 +61,14 @@ export function createGroup(partitionsOf: (topic: string) => number): MemoryGrou
   const shareOf = (topic: string, partition: number): Share => sharesOf(topic)[partition] as Share;
 
   const wanted = ({ topic, partition }: Share): MemoryMember | null => {
-    const readers = members.filter(({ topics }) => topics.includes(topic));
+    const readers = members.filter((member) => member.topics.includes(topic) && !leaving.has(member));
     return readers[partition % readers.length] ?? null;
   };
 
   const move = (share: Share): void => {
     const { topic, partition, owner } = share;
     const next = wanted(share);
-    if (owner === next || share.revoking) return;
+    if (owner === next || share.revoking || (owner !== null && leaving.has(owner))) return;
     if (owner === null) {
       share.owner = next;
       next?.assign(topic, partition);
@@ -99,7 +102,9 @@ export function createGroup(partitionsOf: (topic: string) => number): MemoryGrou
       for (const topic of member.topics) sharesOf(topic);
       rebalance();
     },
+    leaving: (member) => void leaving.add(member),
     leave: (member) => {
+      leaving.delete(member);
       members = members.filter((other) => other !== member);
       for (const share of [...shares.values()].flat()) {
         if (share.owner !== member) continue;
@@ -115,7 +120,9 @@ export function createGroup(partitionsOf: (topic: string) => number): MemoryGrou
       share.committed = next;
     },
     isSettled: (member) =>
-      member.topics.every((topic) => sharesOf(topic).every(({ owner, revoking }) => owner !== null && !revoking)),
+      member.topics.every((topic) =>
+        sharesOf(topic).every(({ owner, revoking }) => owner !== null && !revoking && !leaving.has(owner)),
+      ),
     forget: (topic) => void shares.delete(topic),
   };
 }

@@ -29,6 +29,8 @@ interface Reading {
   /** Where `until: 'end'` stops. */
   readonly end: number;
   feeding: boolean;
+  /** The position is lost, and the source ends for it. */
+  lost: boolean;
 }
 
 const CHUNK_RECORDS = 256;
@@ -103,7 +105,7 @@ function connect(
       const next = committed ?? (start === 'earliest' ? log.first : log.end);
       const prepare = () => defer(() => of(group.commit(member, topic, partition, next)));
       const assigned = engine.assign({ topic, partition }, committed === null ? prepare : undefined);
-      const reading = { log, assigned, next, end: ends.get(log) ?? Infinity, feeding: false };
+      const reading = { log, assigned, next, end: ends.get(log) ?? Infinity, feeding: false, lost: false };
       readings.set(nameOf(assigned), reading);
       feed(reading);
     },
@@ -134,10 +136,14 @@ function connect(
 
   const isWithin = (reading: Reading): boolean => {
     const { log, assigned, next } = reading;
+    if (reading.lost) return false;
     if (next >= log.first && next <= log.end) return next < reading.end;
     const found = next < log.first ? log.first : log.end;
     engine.positionLost(assigned, { expected: String(next), found: String(found), action: onPositionLost });
-    if (onPositionLost === 'error') return false;
+    if (onPositionLost === 'error') {
+      reading.lost = true;
+      return false;
+    }
     reading.next = onPositionLost === 'earliest' ? log.first : log.end;
     return reading.next < reading.end;
   };
@@ -181,6 +187,7 @@ function connect(
         }
         return of(undefined);
       }),
+    leaving: () => group.leaving(member),
     close: () =>
       defer(() => {
         for (const end of unlisten) end();
