@@ -5,9 +5,7 @@ import type { ObservableInput } from 'rxjs';
  * @public
  */
 export type Claim =
-  | { readonly status: 'claimed'; readonly token: string }
-  | { readonly status: 'done' }
-  | { readonly status: 'held' };
+  { readonly status: 'claimed'; readonly token: string } | { readonly status: 'done' } | { readonly status: 'held' };
 
 /** A claim that we hold: only the newest token of a key may confirm or release it. @public */
 export interface HeldClaim {

@@ -34,5 +34,7 @@ export function laneOf({ busy }: Lanes, key: unknown): number {
   const lanes = busy.length - 1;
   if (typeof key === 'string' || key instanceof Uint8Array) return hashOf(key) & lanes;
   if (typeof key === 'number') return hashOf(String(key)) & lanes;
-  throw permanent(new SluiceError('invalid-key', `ordered: a key must be text, bytes or a number, not a ${typeof key}.`));
+  throw permanent(
+    new SluiceError('invalid-key', `ordered: a key must be text, bytes or a number, not a ${typeof key}.`),
+  );
 }

@@ -79,15 +79,23 @@ function close(session: Session): void {
   session.ending?.unsubscribe();
   session.watchdog?.unsubscribe();
   session.watchdog = null;
-  bounded(session, (done) => session.engine.settleUp([...session.partitions, ...session.draining], done), () => {
-    corked(session, () => {
-      for (const partition of [...session.partitions, ...session.draining]) {
-        discardPending(partition);
-        closePartition(partition);
-      }
-    });
-    bounded(session, (done) => session.engine.close(done), () => finish(session));
-  });
+  bounded(
+    session,
+    (done) => session.engine.settleUp([...session.partitions, ...session.draining], done),
+    () => {
+      corked(session, () => {
+        for (const partition of [...session.partitions, ...session.draining]) {
+          discardPending(partition);
+          closePartition(partition);
+        }
+      });
+      bounded(
+        session,
+        (done) => session.engine.close(done),
+        () => finish(session),
+      );
+    },
+  );
 }
 
 function finish(session: Session): void {

@@ -26,9 +26,13 @@ export function checkOptions(
     if (value === undefined && !rule.required) continue;
     if (allows(rule, value)) continue;
     const allowed = describeRule(rule);
-    throw new SluiceError('invalid-options', `${owner}: ${name} must be ${allowed}, not ${describeValue(rule, value)}.`, {
-      details: { owner, option: name, allowed },
-    });
+    throw new SluiceError(
+      'invalid-options',
+      `${owner}: ${name} must be ${allowed}, not ${describeValue(rule, value)}.`,
+      {
+        details: { owner, option: name, allowed },
+      },
+    );
   }
 }
 

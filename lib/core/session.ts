@@ -116,9 +116,7 @@ export interface Session {
 }
 
 /** @internal */
-export function createSession(
-  init: Pick<Session, 'subscriber' | 'options' | 'shape' | 'engine' | 'group'>,
-): Session {
+export function createSession(init: Pick<Session, 'subscriber' | 'options' | 'shape' | 'engine' | 'group'>): Session {
   return {
     subscriber: init.subscriber,
     options: init.options,

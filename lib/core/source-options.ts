@@ -64,16 +64,20 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 /** Checks the options that every source has and fills in the defaults; `owner` is named in the error. @internal */
 export function resolveSourceOptions(owner: string, options: SourceOptions): ResolvedOptions {
   const { maxInFlight = 1_000 } = options;
-  checkOptions(owner, { ...options }, {
-    maxInFlight: { integer: true, min: 1, max: MOST },
-    maxBufferedBytes: { integer: true, min: 1 },
-    maxSpan: { integer: true, min: maxInFlight, max: 64 * MOST },
-    drainTimeoutMs: { min: 0, max: LONGEST_TIMER_MS },
-    unsettledWarnMs: { above: 0, max: LONGEST_TIMER_MS },
-    until: { oneOf: ['end'] },
-    stop: { type: 'object' },
-    telemetry: { type: 'function' },
-  });
+  checkOptions(
+    owner,
+    { ...options },
+    {
+      maxInFlight: { integer: true, min: 1, max: MOST },
+      maxBufferedBytes: { integer: true, min: 1 },
+      maxSpan: { integer: true, min: maxInFlight, max: 64 * MOST },
+      drainTimeoutMs: { min: 0, max: LONGEST_TIMER_MS },
+      unsettledWarnMs: { above: 0, max: LONGEST_TIMER_MS },
+      until: { oneOf: ['end'] },
+      stop: { type: 'object' },
+      telemetry: { type: 'function' },
+    },
+  );
   return {
     maxInFlight,
     maxBufferedBytes: options.maxBufferedBytes ?? 64 * 1024 * 1024,

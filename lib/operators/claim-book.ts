@@ -103,7 +103,11 @@ export function createClaimBook(store: IdempotencyStore, leaseMs: number): Claim
   const giveBackAll: PumpTask = {
     queued: false,
     run: () => {
-      for (const [session, claims] of orphans) linger(session, deferred(() => store.release(claims)));
+      for (const [session, claims] of orphans)
+        linger(
+          session,
+          deferred(() => store.release(claims)),
+        );
       orphans.clear();
     },
   };

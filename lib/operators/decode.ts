@@ -44,15 +44,19 @@ interface Decoding {
 export function decode<T>(
   codec: Codec<T> | StandardSchemaV1<unknown, T>,
 ): <P extends Position>(source: Observable<Delivery<Uint8Array | null, P>>) => Observable<Delivery<T, P>> {
-  checkOptions('decode', { codec }, {
-    codec: {
-      required: true,
-      that: {
-        be: 'a codec function or a Standard Schema',
-        holds: (value) => typeof value === 'function' || isStandardSchema(value),
+  checkOptions(
+    'decode',
+    { codec },
+    {
+      codec: {
+        required: true,
+        that: {
+          be: 'a codec function or a Standard Schema',
+          holds: (value) => typeof value === 'function' || isStandardSchema(value),
+        },
       },
     },
-  });
+  );
   const run = isStandardSchema(codec)
     ? (bytes: Uint8Array | null): unknown => validate(codec, bytes)
     : (codec as (bytes: Uint8Array | null) => unknown);

@@ -52,16 +52,18 @@ const MAX_BATCH = 1_000;
  * and commit does not. On a revoke or an unsubscribe claims are given back.
  * @public
  */
-export function dedupe<T, P extends Position>(
-  options: DedupeOptions<T, P>,
-): MonoTypeOperatorFunction<Delivery<T, P>> {
+export function dedupe<T, P extends Position>(options: DedupeOptions<T, P>): MonoTypeOperatorFunction<Delivery<T, P>> {
   const { store, leaseMs = 60_000 } = options;
   checkNames('dedupe', options, ['key', 'store', 'leaseMs']);
-  checkOptions('dedupe', { ...options }, {
-    key: { required: true, type: 'function' },
-    store: { required: true, that: { be: 'an idempotency store', holds: isStore } },
-    leaseMs: { min: 100, max: 2 ** 31 - 1 },
-  });
+  checkOptions(
+    'dedupe',
+    { ...options },
+    {
+      key: { required: true, type: 'function' },
+      store: { required: true, that: { be: 'an idempotency store', holds: isStore } },
+      leaseMs: { min: 100, max: 2 ** 31 - 1 },
+    },
+  );
   const keyOf = options.key as unknown as (value: unknown, delivery: DeliveryNode) => unknown;
   const heldBackoff = exponential({ initialMs: 20, maxMs: 1_000, jitter: 'none' });
 
@@ -74,7 +76,11 @@ export function dedupe<T, P extends Position>(
     const claims = groupCalls<Request, Claim>({
       what: 'the idempotency store',
       maxBatch: MAX_BATCH,
-      call: (requests) => store.claim(requests.map(({ key }) => key), leaseMs),
+      call: (requests) =>
+        store.claim(
+          requests.map(({ key }) => key),
+          leaseMs,
+        ),
       answer: (request, claim) => {
         const { delivery, key } = request;
         if (closed || isSettled(delivery) || !delivery.epoch.live) {
@@ -128,8 +134,7 @@ export function dedupe<T, P extends Position>(
     };
 
     const hook: SettlementHook = {
-      onAck: (child, outcome) =>
-        book.end(child, outcome === 'done', () => (child.up as DeliveryNode).settle(outcome)),
+      onAck: (child, outcome) => book.end(child, outcome === 'done', () => (child.up as DeliveryNode).settle(outcome)),
       onNack: (child, reason, delayMs) =>
         book.end(child, false, () => (child.up as DeliveryNode).fail(reason, delayMs)),
       onAbandon: (child) => {

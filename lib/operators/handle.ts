@@ -55,11 +55,15 @@ export function handle<T, R, P extends Position>(
 ): OperatorFunction<Delivery<T, P>, Delivery<R, P>> {
   const { concurrency = 1, timeoutMs = 0 } = options;
   checkNames('handle', options, ['concurrency', 'timeoutMs']);
-  checkOptions('handle', { fn, ...options }, {
-    fn: { required: true, type: 'function' },
-    concurrency: { integer: true, min: 1 },
-    timeoutMs: { above: 0, max: 2 ** 31 - 1 },
-  });
+  checkOptions(
+    'handle',
+    { fn, ...options },
+    {
+      fn: { required: true, type: 'function' },
+      concurrency: { integer: true, min: 1 },
+      timeoutMs: { above: 0, max: 2 ** 31 - 1 },
+    },
+  );
   const work = fn as unknown as (value: unknown, delivery: DeliveryNode) => unknown;
   return operate((destination) => new Handle(destination, work, concurrency, timeoutMs));
 }

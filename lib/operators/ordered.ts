@@ -38,21 +38,27 @@ export interface OrderedOptions<T, P extends Position = Position> {
  * Place it above `retryToDlq`. On a revoke what waits is let go (I4).
  * @public
  */
-export function ordered<T, P extends Position>(options: OrderedOptions<T, P>): MonoTypeOperatorFunction<Delivery<T, P>> {
+export function ordered<T, P extends Position>(
+  options: OrderedOptions<T, P>,
+): MonoTypeOperatorFunction<Delivery<T, P>> {
   const { by } = options;
   checkNames('ordered', options, ['by']);
-  checkOptions('ordered', { by }, {
-    by: {
-      required: true,
-      that: {
-        be: "'key', 'partition' or a function",
-        holds: (value) => value === 'key' || value === 'partition' || typeof value === 'function',
+  checkOptions(
+    'ordered',
+    { by },
+    {
+      by: {
+        required: true,
+        that: {
+          be: "'key', 'partition' or a function",
+          holds: (value) => value === 'key' || value === 'partition' || typeof value === 'function',
+        },
       },
     },
-  });
-  const keyOf = (
-    by === 'key' ? (delivery: DeliveryNode) => delivery.key : by === 'partition' ? () => 0 : by
-  ) as (delivery: DeliveryNode) => OrderingKey;
+  );
+  const keyOf = (by === 'key' ? (delivery: DeliveryNode) => delivery.key : by === 'partition' ? () => 0 : by) as (
+    delivery: DeliveryNode,
+  ) => OrderingKey;
 
   return operate((destination) => new Ordered(destination, keyOf));
 }
@@ -216,7 +222,8 @@ function warnBelowRetry(delivery: DeliveryNode): void {
     notify(delivery.epoch.session, {
       type: 'misuse',
       code: 'ordered-below-retry',
-      message: 'ordered() stands below retryToDlq(): place it above, or order per key may break where a retry overtakes.',
+      message:
+        'ordered() stands below retryToDlq(): place it above, or order per key may break where a retry overtakes.',
     });
     return;
   }

@@ -58,16 +58,24 @@ export function retryToDlq<T, P extends Position>(
 ): MonoTypeOperatorFunction<Delivery<T, P>> {
   const { deadLetters: publisher, maxRetries = 3, onUndeliverable = 'hold', format = 'headers' } = options;
   checkNames('retryToDlq', options, OPTION_NAMES);
-  checkOptions('retryToDlq', { ...options }, {
-    deadLetters: { required: true, that: { be: 'a publisher, with connect()', holds: isPublisher } },
-    maxRetries: { integer: true, min: 0 },
-    backoff: { type: 'function' },
-    classify: { type: 'function' },
-    onUndeliverable: { oneOf: ['hold', 'stop', 'ack'] },
-    format: { oneOf: ['headers', 'json'] },
-  });
+  checkOptions(
+    'retryToDlq',
+    { ...options },
+    {
+      deadLetters: { required: true, that: { be: 'a publisher, with connect()', holds: isPublisher } },
+      maxRetries: { integer: true, min: 0 },
+      backoff: { type: 'function' },
+      classify: { type: 'function' },
+      onUndeliverable: { oneOf: ['hold', 'stop', 'ack'] },
+      format: { oneOf: ['headers', 'json'] },
+    },
+  );
 
-  const policy = { maxRetries, backoff: options.backoff ?? exponential({ initialMs: 100 }), classify: options.classify };
+  const policy = {
+    maxRetries,
+    backoff: options.backoff ?? exponential({ initialMs: 100 }),
+    classify: options.classify,
+  };
   return operate((destination) => {
     const stop = (error: SluiceError): void => destination.error(error);
     const deadLetters = createDeadLetterQueue({ publisher, format, onUndeliverable, stop });

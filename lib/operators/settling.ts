@@ -43,10 +43,14 @@ export function settling<T, R, P extends Position>(
 ): Observable<Delivery<R, P>> {
   const { cancelled = 'release' } = options;
   checkNames('settling', options, ['cancelled']);
-  checkOptions('settling', { work, cancelled }, {
-    work: { required: true, type: 'function' },
-    cancelled: { oneOf: ['release', 'skip'] },
-  });
+  checkOptions(
+    'settling',
+    { work, cancelled },
+    {
+      work: { required: true, type: 'function' },
+      cancelled: { oneOf: ['release', 'skip'] },
+    },
+  );
   const node = delivery as unknown as DeliveryNode<T>;
 
   const settled = new Observable<DeliveryNode<unknown>>((subscriber) => {

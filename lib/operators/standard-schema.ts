@@ -17,8 +17,7 @@ export interface StandardSchemaV1<Input = unknown, Output = Input> {
 
 /** @public */
 export type StandardResult<Output> =
-  | { readonly value: Output; readonly issues?: undefined }
-  | { readonly issues: readonly StandardIssue[] };
+  { readonly value: Output; readonly issues?: undefined } | { readonly issues: readonly StandardIssue[] };
 
 /** @public */
 export interface StandardIssue {

@@ -73,7 +73,8 @@ export function memoryBroker(options: MemoryBrokerOptions = {}): MemoryBroker {
 
   const logOf = (name: string, partition: number): MemoryLog => {
     const log = topicNamed(name).logs[partition];
-    if (log === undefined) throw new SluiceError('invalid-options', `memoryBroker: ${name} has no partition ${partition}.`);
+    if (log === undefined)
+      throw new SluiceError('invalid-options', `memoryBroker: ${name} has no partition ${partition}.`);
     return log;
   };
 
@@ -126,16 +127,22 @@ export function isMemoryBroker(value: unknown): boolean {
 
 /** @internal */
 export function unknownTopic(owner: string, topic: string): SluiceError {
-  return new SluiceError('unknown-topic', `${owner}: there is no topic ${topic}. Create it first.`, { details: { topic } });
+  return new SluiceError('unknown-topic', `${owner}: there is no topic ${topic}. Create it first.`, {
+    details: { topic },
+  });
 }
 
 function checkTopic(name: string, options: MemoryTopicOptions): void {
   const owner = `memoryBroker, topic ${name}`;
   checkNames(owner, options, ['partitions', 'retainMessages', 'maxMessageBytes']);
-  checkOptions(owner, { name, ...options }, {
-    name: { required: true, type: 'string' },
-    partitions: { integer: true, min: 1, max: 1_024 },
-    retainMessages: { integer: true, min: 1 },
-    maxMessageBytes: { integer: true, min: 1 },
-  });
+  checkOptions(
+    owner,
+    { name, ...options },
+    {
+      name: { required: true, type: 'string' },
+      partitions: { integer: true, min: 1, max: 1_024 },
+      retainMessages: { integer: true, min: 1 },
+      maxMessageBytes: { integer: true, min: 1 },
+    },
+  );
 }

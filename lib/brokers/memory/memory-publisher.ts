@@ -17,10 +17,14 @@ import type { MemoryPosition } from './memory-source.js';
  */
 export function memoryPublisher(broker: MemoryBroker, options: MemoryPublisherOptions): Publisher<Message> {
   checkNames('memoryPublisher', options, ['topic']);
-  checkOptions('memoryPublisher', { broker, ...options }, {
-    broker: { required: true, that: { be: 'a memoryBroker()', holds: isMemoryBroker } },
-    topic: { required: true, type: 'string' },
-  });
+  checkOptions(
+    'memoryPublisher',
+    { broker, ...options },
+    {
+      broker: { required: true, that: { be: 'a memoryBroker()', holds: isMemoryBroker } },
+      topic: { required: true, type: 'string' },
+    },
+  );
   const publish = (messages: readonly Message[]): Observable<readonly PublishOutcome[]> =>
     defer(() => of(publishAll(broker, options.topic, messages)));
 
@@ -57,7 +61,8 @@ function store(topic: MemoryTopic, message: Message): MemoryPosition {
   const value = bytesOf(message.value);
   const headers = message.headers ?? {};
   const size = (key?.length ?? 0) + (value?.length ?? 0) + headerBytes(headers);
-  if (size > maxMessageBytes) throw refused(`${size} bytes are more than the ${maxMessageBytes} that ${topic.name} takes`);
+  if (size > maxMessageBytes)
+    throw refused(`${size} bytes are more than the ${maxMessageBytes} that ${topic.name} takes`);
   const partition = message.partition ?? partitionOf(topic, key);
   const log = topic.logs[partition] as MemoryLog | undefined;
   if (log === undefined) throw refused(`${topic.name} has no partition ${partition}`);

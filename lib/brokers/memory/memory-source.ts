@@ -52,13 +52,17 @@ export function fromMemory(
   options: MemorySourceOptions,
 ): Observable<Delivery<Uint8Array | null, MemoryPosition>> {
   checkNames('fromMemory', options, ['groupId', 'topics', 'start', 'onPositionLost', ...SOURCE_OPTION_NAMES]);
-  checkOptions('fromMemory', { broker, ...options }, {
-    broker: { required: true, that: { be: 'a memoryBroker()', holds: isMemoryBroker } },
-    groupId: { required: true, type: 'string' },
-    topics: { required: true, that: { be: 'a list of topic names that is not empty', holds: isTopicList } },
-    start: { oneOf: ['earliest', 'latest'] },
-    onPositionLost: { oneOf: ['error', 'earliest', 'latest'] },
-  });
+  checkOptions(
+    'fromMemory',
+    { broker, ...options },
+    {
+      broker: { required: true, that: { be: 'a memoryBroker()', holds: isMemoryBroker } },
+      groupId: { required: true, type: 'string' },
+      topics: { required: true, that: { be: 'a list of topic names that is not empty', holds: isTopicList } },
+      start: { oneOf: ['earliest', 'latest'] },
+      onPositionLost: { oneOf: ['error', 'earliest', 'latest'] },
+    },
+  );
   return logSource<MemoryRecord, MemoryPosition>({
     name: 'fromMemory',
     group: options.groupId,

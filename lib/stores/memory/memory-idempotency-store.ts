@@ -30,10 +30,14 @@ const DAY_MS = 86_400_000;
 export function memoryIdempotencyStore(options: MemoryIdempotencyStoreOptions = {}): IdempotencyStore {
   const { maxKeys = 100_000, retentionMs = DAY_MS } = options;
   checkNames('memoryIdempotencyStore', options, ['maxKeys', 'retentionMs']);
-  checkOptions('memoryIdempotencyStore', { maxKeys, retentionMs }, {
-    maxKeys: { integer: true, min: 1 },
-    retentionMs: { above: 0 },
-  });
+  checkOptions(
+    'memoryIdempotencyStore',
+    { maxKeys, retentionMs },
+    {
+      maxKeys: { integer: true, min: 1 },
+      retentionMs: { above: 0 },
+    },
+  );
   // By the time of their confirm, hence of their expiry.
   const done = new Map<string, number>();
   // In credit of the pipelines that claim; lapsed ones are swept before the bound is met.
@@ -63,9 +67,13 @@ export function memoryIdempotencyStore(options: MemoryIdempotencyStoreOptions = 
     if (held.size + more <= maxKeys) return;
     for (const [key, { until }] of held) if (until <= now) held.delete(key);
     if (held.size + more <= maxKeys) return;
-    throw new SluiceError('store-failed', `memoryIdempotencyStore: ${held.size} keys are claimed; maxKeys is ${maxKeys}.`, {
-      details: { held: held.size, maxKeys },
-    });
+    throw new SluiceError(
+      'store-failed',
+      `memoryIdempotencyStore: ${held.size} keys are claimed; maxKeys is ${maxKeys}.`,
+      {
+        details: { held: held.size, maxKeys },
+      },
+    );
   };
 
   return {
