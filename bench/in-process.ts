@@ -89,7 +89,12 @@ function besideRxjs(): Comparison[] {
     {
       what: 'handle(async fn, 64) beside mergeMap(async fn, 64)',
       ours: contender('handle', ours.async),
-      theirs: contender('mergeMap', () => sluiceSource().pipe(mergeMap(async (d) => later(d), 64), ackEach())),
+      theirs: contender('mergeMap', () =>
+        sluiceSource().pipe(
+          mergeMap(async (d) => later(d), 64),
+          ackEach(),
+        ),
+      ),
       bar: 2,
     },
     beside('source → ackEach', ours.ack, 1),

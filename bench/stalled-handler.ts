@@ -11,7 +11,10 @@ export async function stalledHandler(): Promise<{ readonly grownMb: number; read
   const broker = memoryBroker({ topics: { backlog: { partitions: 4 } } });
   const publisher = memoryPublisher(broker, { topic: 'backlog' });
   for (let i = 0; i < MESSAGES; i += BATCH) {
-    const messages = Array.from({ length: BATCH }, (_, n) => ({ key: `key-${(i + n) % 10_000}`, value: `value ${i + n}` }));
+    const messages = Array.from({ length: BATCH }, (_, n) => ({
+      key: `key-${(i + n) % 10_000}`,
+      value: `value ${i + n}`,
+    }));
     publish(publisher, messages).subscribe();
   }
   let inFlight = 0;

@@ -115,7 +115,7 @@ export class DeliveryNode<out T = unknown> {
 
   get signal(): AbortSignal {
     const owner = attemptOf(this);
-    const signals = (owner.epoch.signals ??= new Map());
+    const signals = (owner.epoch.signals ??= new Map<DeliveryNode, AbortController>());
     let controller = signals.get(owner);
     if (controller === undefined) {
       controller = new AbortController();

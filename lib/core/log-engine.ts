@@ -135,6 +135,7 @@ function setUp<R extends object, P extends Position>(definition: LogSourceDefini
           partition.gated = false;
           pump(session);
         },
+        error: (cause: unknown) => fail(session, sourceError(name, cause)),
       });
     onEpochClose(partition, () => preparing.unsubscribe());
   };

@@ -104,8 +104,8 @@ export function idOf({ topic, partition, session }: Partition, record: unknown):
 
 /** Calls back once when the slot is settled for good; the answer takes the listener away again. @internal */
 export function onSlotSettled(partition: Partition, slot: number, listener: () => void): () => void {
-  const slots = (partition.slotListeners ??= new Map());
-  const listeners = slots.get(slot) ?? new Set();
+  const slots = (partition.slotListeners ??= new Map<number, Set<() => void>>());
+  const listeners = slots.get(slot) ?? new Set<() => void>();
   slots.set(slot, listeners.add(listener));
   return () => {
     listeners.delete(listener);
@@ -115,7 +115,7 @@ export function onSlotSettled(partition: Partition, slot: number, listener: () =
 
 /** Calls back when the epoch closes; the answer takes the listener away again. @internal */
 export function onEpochClose(partition: Partition, listener: () => void): () => void {
-  const listeners = (partition.closeListeners ??= new Set());
+  const listeners = (partition.closeListeners ??= new Set<() => void>());
   listeners.add(listener);
   return () => void listeners.delete(listener);
 }

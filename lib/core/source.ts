@@ -36,7 +36,7 @@ export function createSource<R, P extends Position>(
     const session = createSession({
       subscriber,
       options,
-      shape: shape as RecordShape<unknown, Position>,
+      shape: shape,
       engine,
       group: identity.group ?? null,
     });

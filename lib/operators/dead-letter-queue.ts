@@ -73,9 +73,12 @@ export function createDeadLetterQueue(options: DeadLetterQueueOptions): DeadLett
         resetOnSuccess: true,
       }),
     )
-    .subscribe((opened) => {
-      connection = opened;
-      calls.kick();
+    .subscribe({
+      next: (opened) => {
+        connection = opened;
+        calls.kick();
+      },
+      error: (error: unknown) => (connectError = error),
     });
 
   const confirm = ({ delivery, reason }: DeadLetter, published: boolean): void => {

@@ -117,5 +117,6 @@ function describe(reason: unknown): { name: string; message: string; stack: stri
 
 function textOf(reason: unknown): string {
   if (reason === undefined) return 'nacked without a reason';
-  return (typeof reason === 'string' ? reason : String(reason)).slice(0, MAX_TEXT);
+  if (typeof reason === 'string') return reason.slice(0, MAX_TEXT);
+  return typeof reason === 'number' || typeof reason === 'boolean' ? String(reason) : `a ${typeof reason}`;
 }

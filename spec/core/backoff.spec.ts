@@ -55,10 +55,13 @@ describe('constant', () => {
 });
 
 describe('a backoff of the user', () => {
-  it.each([[NaN], [-1], [Infinity], ['soon' as unknown as number]])('that answers %p falls back to the default', (answer) => {
-    environment.random = () => 0.5;
-    expect(waitOf(() => answer, 1)).toBe(50);
-  });
+  it.each([[NaN], [-1], [Infinity], ['soon' as unknown as number]])(
+    'that answers %p falls back to the default',
+    (answer) => {
+      environment.random = () => 0.5;
+      expect(waitOf(() => answer, 1)).toBe(50);
+    },
+  );
 
   it('that throws falls back to the default', () => {
     environment.random = () => 0.5;

@@ -11,7 +11,11 @@ describe('failure classes', () => {
   it('are the mark of the error, which stays the error that it is', () => {
     const error = new InvalidOrder('no lines');
     expect(permanent(error)).toBe(error);
-    expect([classifyFailure(error), error instanceof InvalidOrder, Object.keys(error)]).toEqual(['permanent', true, []]);
+    expect([classifyFailure(error), error instanceof InvalidOrder, Object.keys(error)]).toEqual([
+      'permanent',
+      true,
+      [],
+    ]);
     expect(classifyFailure(unavailable(error))).toBe('unavailable');
   });
 
@@ -30,7 +34,11 @@ describe('failure classes', () => {
   it('mark what cannot carry a mark by an error around it', () => {
     for (const thrown of ['text', null, Object.freeze(new Error('frozen'))]) {
       const marked = permanent(thrown);
-      expect([classifyFailure(marked), isSluiceError(marked) && marked.code, marked.cause]).toEqual(['permanent', 'failed', thrown]);
+      expect([classifyFailure(marked), isSluiceError(marked) && marked.code, marked.cause]).toEqual([
+        'permanent',
+        'failed',
+        thrown,
+      ]);
     }
   });
 });
@@ -38,8 +46,11 @@ describe('failure classes', () => {
 describe('isSluiceError', () => {
   it('knows an error of another copy of the library by its brand', () => {
     const foreign = Object.defineProperty(new Error('x'), Symbol.for('rxsluice.error'), { value: true });
-    expect([isSluiceError(foreign), isSluiceError(new SluiceError('failed', 'x')), isSluiceError(new Error('x')), isSluiceError(null)]).toEqual([
-      true, true, false, false,
-    ]);
+    expect([
+      isSluiceError(foreign),
+      isSluiceError(new SluiceError('failed', 'x')),
+      isSluiceError(new Error('x')),
+      isSluiceError(null),
+    ]).toEqual([true, true, false, false]);
   });
 });

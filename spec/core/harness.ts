@@ -1,4 +1,4 @@
-import { NEVER, Observable, type ObservableInput, type Subscription } from 'rxjs';
+import { NEVER, type Observable, type ObservableInput, type Subscription } from 'rxjs';
 import { TestScheduler } from 'rxjs/testing';
 import type { Delivery, Position, SourceOptions, TelemetryEvent } from '../../lib/index.js';
 import { environment } from '../../lib/core/environment.js';

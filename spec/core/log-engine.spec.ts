@@ -217,7 +217,9 @@ describe('a revoke (I4)', () => {
       all[2]?.ack();
       expect([done, log.commits, ids.length]).toEqual([1, ['0:2'], 3]);
       advance(20_000);
-      expect(only(log.events, 'revoked')).toEqual([{ type: 'revoked', partition: { topic: 't', partition: 0 }, drained: true }]);
+      expect(only(log.events, 'revoked')).toEqual([
+        { type: 'revoked', partition: { topic: 't', partition: 0 }, drained: true },
+      ]);
     }));
 
   it('is cut off after drainTimeoutMs: what is done is committed, the rest is void and its signals are aborted (I5)', () =>
@@ -396,7 +398,10 @@ describe('positions', () => {
       log.engine.positionLost(partition, { expected: '5', found: '9', action: 'latest' });
       expect(ends).toEqual([]);
       log.engine.positionLost(partition, { expected: '5', found: '9', action: 'error' });
-      expect([ends, only(log.events, 'position-lost')]).toMatchObject([['error position-lost'], [{ action: 'latest' }, { action: 'error' }]]);
+      expect([ends, only(log.events, 'position-lost')]).toMatchObject([
+        ['error position-lost'],
+        [{ action: 'latest' }, { action: 'error' }],
+      ]);
     }));
 });
 
@@ -413,7 +418,7 @@ describe('the watchdog (I2)', () => {
       advance(60_000);
       expect([only(log.events, 'unsettled-too-long').length, timers()]).toEqual([1, 0]);
       all[0]?.ack();
-      log.push(log.engine.assign({ topic: 't', partition: 1 }) as never, 0);
+      log.push(log.engine.assign({ topic: 't', partition: 1 }), 0);
       advance(1_500);
       expect(only(log.events, 'unsettled-too-long')).toHaveLength(3);
     }));
@@ -459,4 +464,3 @@ describe('telemetry', () => {
       expect(warnings).toEqual(['rxsluice: the telemetry function threw Error; what it throws is ignored.']);
     }));
 });
-

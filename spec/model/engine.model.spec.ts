@@ -42,9 +42,14 @@ describe('the log engine against its model', () => {
       const failed = batches.find((batch) => batch.failed !== null)?.failed ?? null;
       if (failed !== null) {
         const { seed, violations, log } = failed;
-        throw new Error(`RXSLUICE_SEED=${seed} replays this:\n${violations.slice(0, 5).join('\n')}\n--- log\n${log.join('\n')}`);
+        throw new Error(
+          `RXSLUICE_SEED=${seed} replays this:\n${violations.slice(0, 5).join('\n')}\n--- log\n${log.join('\n')}`,
+        );
       }
-      const [runs, steps] = batches.reduce(([r, s], batch) => [r + batch.runs, s + batch.steps], [0, 0] as [number, number]);
+      const [runs, steps] = batches.reduce(([r, s], batch) => [r + batch.runs, s + batch.steps], [0, 0] as [
+        number,
+        number,
+      ]);
       console.log(`${runs} runs from seed ${FIRST}, ${steps} steps and 60 calm ones each; ${JSON.stringify(coverage)}`);
       if (replay !== undefined) return;
       expect(runs).toBeGreaterThanOrEqual(RUNS);

@@ -13,7 +13,11 @@ export interface GatherProbe {
  * A gathering operator, as `batch` will be: holds deliveries until there are `size` of them, the session is quiet, or
  * `maxWaitMs` is over.
  */
-export function gather<T>(size: number, maxWaitMs: number, probe: GatherProbe = { gathered: 0 }): MonoTypeOperatorFunction<Delivery<T>> {
+export function gather<T>(
+  size: number,
+  maxWaitMs: number,
+  probe: GatherProbe = { gathered: 0 },
+): MonoTypeOperatorFunction<Delivery<T>> {
   return operate((destination) => {
     let gathered: DeliveryNode[] = [];
     let timer: Subscription | null = null;

@@ -79,7 +79,8 @@ export function modelBroker(
     const log = logs[p] as ModelLog;
     if ((partition as Partition).closed) fail(`I5 commit of ${p} from a closed epoch`);
     if (log.assigned !== partition) fail(`I5 commit of ${p} that is not ours`);
-    if (log.committed !== null && next < log.committed) fail(`I5 commit of ${p} moved back ${log.committed} -> ${next}`);
+    if (log.committed !== null && next < log.committed)
+      fail(`I5 commit of ${p} moved back ${log.committed} -> ${next}`);
     for (let i = log.first; i < next; i++) {
       if (log.accounted.has(i)) continue;
       fail(`I1 commit ${p}:${next} passes ${i}`);
@@ -150,7 +151,10 @@ export function modelBroker(
         if (broker.commitDown) return throwError(() => new Error('commit is down'));
         return timer(below(5)).pipe(map(() => (log.committed ??= next)));
       };
-      log.assigned = broker.engine.assign({ topic: 't', partition: p }, log.committed === null ? prepare : undefined) as Partition;
+      log.assigned = broker.engine.assign(
+        { topic: 't', partition: p },
+        log.committed === null ? prepare : undefined,
+      ) as Partition;
       feedOne(log);
     },
     revoke: (p) => {

@@ -1,7 +1,25 @@
 import { mergeMap, Observable, of, tap, throwError, timer, map, type ObservableInput, type Subscription } from 'rxjs';
 import { TestScheduler } from 'rxjs/testing';
-import { decode, dedupe, handle, ordered, permanent, retryToDlq, settling, unavailable, ackEach } from '../../lib/index.js';
-import type { Delivery, HandlerResult, IdempotencyStore, Message, Publisher, PublishOutcome, TelemetryEvent } from '../../lib/index.js';
+import {
+  decode,
+  dedupe,
+  handle,
+  ordered,
+  permanent,
+  retryToDlq,
+  settling,
+  unavailable,
+  ackEach,
+} from '../../lib/index.js';
+import type {
+  Delivery,
+  HandlerResult,
+  IdempotencyStore,
+  Message,
+  Publisher,
+  PublishOutcome,
+  TelemetryEvent,
+} from '../../lib/index.js';
 import { isSettled, type DeliveryNode } from '../../lib/core/delivery-node.js';
 import { environment } from '../../lib/core/environment.js';
 import { logSource } from '../../lib/core/log-engine.js';
@@ -54,7 +72,13 @@ export function runModel(seed: number): ModelRun {
   return { seed, violations, log, coverage };
 }
 
-function simulate(seed: number, scheduler: TestScheduler, violations: string[], log: string[], coverage: Coverage): void {
+function simulate(
+  seed: number,
+  scheduler: TestScheduler,
+  violations: string[],
+  log: string[],
+  coverage: Coverage,
+): void {
   const choice = choices(seed);
   const { below, chance, next: random } = choice;
   environment.random = random;
@@ -132,17 +156,20 @@ function simulate(seed: number, scheduler: TestScheduler, violations: string[], 
   };
   const store: IdempotencyStore = {
     claim: (keys, leaseMs) =>
-      faulty(() =>
-        new Observable((subscriber) => {
-          (memory.claim(keys, leaseMs) as Observable<readonly { status: string; token?: string }[]>).subscribe((claims) => {
-            claims.forEach((claim, n) => {
-              if (claim.status !== 'claimed') return;
-              held.set(keys[n] as string, { token: claim.token as string, until: scheduler.frame + leaseMs });
-            });
-            subscriber.next(claims as never);
-            subscriber.complete();
-          });
-        }),
+      faulty(
+        () =>
+          new Observable((subscriber) => {
+            (memory.claim(keys, leaseMs) as Observable<readonly { status: string; token?: string }[]>).subscribe(
+              (claims) => {
+                claims.forEach((claim, n) => {
+                  if (claim.status !== 'claimed') return;
+                  held.set(keys[n] as string, { token: claim.token as string, until: scheduler.frame + leaseMs });
+                });
+                subscriber.next(claims as never);
+                subscriber.complete();
+              },
+            );
+          }),
       ),
     renew: (claims, leaseMs) =>
       faulty(() => {
@@ -173,13 +200,15 @@ function simulate(seed: number, scheduler: TestScheduler, violations: string[], 
     const { epoch } = delivery;
     if (!epoch.live) fail(`I4 ${delivery.id} is started on a revoked partition`);
     if (epoch.session.closed) fail(`I8 ${delivery.id} is started after close`);
-    if ((broker.logs[epoch.partition as number] as ModelLog).committed === null) fail(`I10 ${delivery.id} before its start is durable`);
+    if ((broker.logs[epoch.partition as number] as ModelLog).committed === null)
+      fail(`I10 ${delivery.id} before its start is durable`);
     working = true;
     check();
     working = false;
     if (!config.plainMergeMap) {
       while (arrivals.length > 0 && arrivals[0] !== delivery) {
-        if (!isSettled(arrivals[0] as DeliveryNode)) fail(`FIFO ${delivery.id} overtakes ${(arrivals[0] as DeliveryNode).id}`);
+        if (!isSettled(arrivals[0] as DeliveryNode))
+          fail(`FIFO ${delivery.id} overtakes ${(arrivals[0] as DeliveryNode).id}`);
         arrivals.shift();
       }
       arrivals.shift();
@@ -289,9 +318,7 @@ function simulate(seed: number, scheduler: TestScheduler, violations: string[], 
     });
     const decoded = source.pipe(
       config.ordered ? ordered({ by: 'key' }) : tap(),
-      config.retry
-        ? retryToDlq({ deadLetters: letters, maxRetries: config.retries, backoff: () => below(30) })
-        : tap(),
+      config.retry ? retryToDlq({ deadLetters: letters, maxRetries: config.retries, backoff: () => below(30) }) : tap(),
       decode((bytes) => {
         const [p = 0, low = 0, high = 0] = bytes as Uint8Array;
         const item = { p, i: low + 256 * high };
@@ -302,7 +329,9 @@ function simulate(seed: number, scheduler: TestScheduler, violations: string[], 
       tap((delivery) => arrivals.push(delivery as unknown as DeliveryNode)),
     ) as Observable<Delivery<Item>>;
     const handled = config.plainMergeMap
-      ? decoded.pipe(mergeMap((d) => settling(d, (item) => work(item, d as unknown as DeliveryNode)), config.concurrency))
+      ? decoded.pipe(
+          mergeMap((d) => settling(d, (item) => work(item, d as unknown as DeliveryNode)), config.concurrency),
+        )
       : decoded.pipe(
           handle((item, d) => work(item, d as unknown as DeliveryNode), {
             concurrency: config.concurrency,
@@ -312,7 +341,8 @@ function simulate(seed: number, scheduler: TestScheduler, violations: string[], 
     subscription = handled
       .pipe(
         tap((delivery) => {
-          if (isSettled(delivery as unknown as DeliveryNode)) fail(`SETTLED ${delivery.id} is emitted though it is settled`);
+          if (isSettled(delivery as unknown as DeliveryNode))
+            fail(`SETTLED ${delivery.id} is emitted though it is settled`);
           else account(delivery.value);
         }),
         ackEach(),
@@ -334,7 +364,8 @@ function simulate(seed: number, scheduler: TestScheduler, violations: string[], 
     const all = [...session.partitions, ...session.draining];
     const sum = (of: (partition: Partition) => number): number => all.reduce((total, each) => total + of(each), 0);
     if (session.inFlight > config.maxInFlight) fail(`I3 ${session.inFlight} in flight`);
-    if (session.pendingBytes > maxBufferedBytes + 80 * partitions) fail(`I3 ${session.pendingBytes} bytes are buffered`);
+    if (session.pendingBytes > maxBufferedBytes + 80 * partitions)
+      fail(`I3 ${session.pendingBytes} bytes are buffered`);
     for (const each of all) if ((each.window?.span ?? 0) > maxSpan) fail(`I9 the span is ${each.window?.span}`);
     if (sum(({ out }) => out) !== session.inFlight) fail(`COUNT in flight ${session.inFlight}`);
     if (sum(({ held: h }) => h) !== session.held) fail(`COUNT held ${session.held} of ${sum(({ held: h }) => h)}`);
@@ -431,7 +462,8 @@ function simulate(seed: number, scheduler: TestScheduler, violations: string[], 
       fail(`I2 partition ${p} is committed up to ${committed} of ${records.length}: ${describe(at)}`);
     }
   });
-  if (at !== null && (at.inFlight > 0 || at.held !== 0 || at.units !== 0)) fail(`I2 something is left: ${describe(at)}`);
+  if (at !== null && (at.inFlight > 0 || at.held !== 0 || at.units !== 0))
+    fail(`I2 something is left: ${describe(at)}`);
   (subscription as Subscription | null)?.unsubscribe();
   advance(700);
   if (!closed) fail('I8 the source is not closed');

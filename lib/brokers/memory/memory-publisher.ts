@@ -6,7 +6,7 @@ import type { HeaderValue, Message, MessageBytes, MessageHeaders } from '../../c
 import { checkNames, checkOptions } from '../../core/options.js';
 import type { Publisher, PublisherConnection, PublishOutcome } from '../../core/publisher.js';
 import { internalsOf, isMemoryBroker, unknownTopic, type MemoryBroker, type MemoryTopic } from './memory-client.js';
-import { append, truncate, type MemoryLog } from './memory-log.js';
+import { append, truncate } from './memory-log.js';
 import type { MemoryPublisherOptions } from './memory-options.js';
 import type { MemoryPosition } from './memory-source.js';
 
@@ -64,7 +64,7 @@ function store(topic: MemoryTopic, message: Message): MemoryPosition {
   if (size > maxMessageBytes)
     throw refused(`${size} bytes are more than the ${maxMessageBytes} that ${topic.name} takes`);
   const partition = message.partition ?? partitionOf(topic, key);
-  const log = topic.logs[partition] as MemoryLog | undefined;
+  const log = topic.logs[partition];
   if (log === undefined) throw refused(`${topic.name} has no partition ${partition}`);
   const { offset } = append(log, { key, value, headers, timestamp: message.timestamp ?? environment.wallClock() });
   if (log.end - log.first > retainMessages) truncate(log, log.end - retainMessages);
