@@ -1,0 +1,135 @@
+import { builtinModules } from 'node:module';
+import js from '@eslint/js';
+import { defineConfig, globalIgnores } from 'eslint/config';
+import rxjsX from 'eslint-plugin-rxjs-x';
+import tsdoc from 'eslint-plugin-tsdoc';
+import tseslint from 'typescript-eslint';
+
+// House rules that a tool can see; CONTRIBUTING.md has them in words.
+
+const timers = ['setTimeout', 'setInterval', 'setImmediate', 'queueMicrotask', 'requestAnimationFrame'];
+const throughRxjs = 'Time goes through RxJS schedulers or core/environment.ts, so that virtual time holds.';
+const throughEnvironment = 'Goes through core/environment.ts.';
+const noPromise = 'No Promise in core and operators: Observables, or the PromiseLike that a user gave.';
+
+/** What `lib` as a whole may not write. */
+const shape = [
+  { selector: 'ExportDefaultDeclaration', message: 'No default exports.' },
+  { selector: 'TSEnumDeclaration', message: 'No enums: a union of strings.' },
+  {
+    selector: ':matches(ClassDeclaration, ClassExpression)[superClass!=null]:not([superClass.name="Error"])',
+    message: 'No inheritance but from Error: compose.',
+  },
+  { selector: 'ImportExpression', message: 'No dynamic import: one instance, one graph.' },
+];
+const namedExports = { selector: 'ExportAllDeclaration', message: 'Public is explicit: list every name.' };
+
+/** What core and operators may not write on top of that. */
+const pure = [
+  { selector: ':function[async=true]', message: noPromise },
+  { selector: 'AwaitExpression', message: noPromise },
+  { selector: 'ForOfStatement[await=true]', message: noPromise },
+  { selector: 'NewExpression[callee.name="Date"][arguments.length=0]', message: throughEnvironment },
+  { selector: 'CallExpression[callee.name="Date"]', message: throughEnvironment },
+];
+
+export default defineConfig(
+  globalIgnores(['dist/', 'temp/', 'coverage/', 'etc/']),
+  { linterOptions: { reportUnusedDisableDirectives: 'error' } },
+  js.configs.recommended,
+  tseslint.configs.recommendedTypeChecked,
+  { languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } } },
+  {
+    files: ['**/*.{js,mjs,cjs}'],
+    extends: [tseslint.configs.disableTypeChecked],
+    languageOptions: {
+      globals: { console: 'readonly', module: 'writable', process: 'readonly', URL: 'readonly', setTimeout: 'readonly' },
+    },
+    rules: { '@typescript-eslint/no-require-imports': 'off' },
+  },
+  {
+    files: ['**/*.ts'],
+    rules: {
+      '@typescript-eslint/consistent-type-imports': ['error', { fixStyle: 'inline-type-imports' }],
+      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }],
+      // Our ports are objects of closures; what a user gives is called on its object.
+      '@typescript-eslint/unbound-method': 'off',
+      eqeqeq: 'error',
+    },
+  },
+  {
+    files: ['lib/**/*.ts'],
+    plugins: { 'rxjs-x': rxjsX, tsdoc },
+    rules: {
+      '@typescript-eslint/no-explicit-any': 'error',
+      'max-lines': ['error', 400],
+      'no-console': 'error',
+      'no-restricted-imports': [
+        'error',
+        {
+          patterns: [{ regex: `^(node:.*|(${builtinModules.join('|')})(/.*)?)$`, message: 'lib uses no Node built-in.' }],
+        },
+      ],
+      'no-restricted-syntax': ['error', ...shape, namedExports],
+      'tsdoc/syntax': 'error',
+
+      'rxjs-x/no-exposed-subjects': 'error',
+      'rxjs-x/no-finnish': 'error',
+      'rxjs-x/no-floating-observables': 'error',
+      'rxjs-x/no-ignored-error': 'error',
+      'rxjs-x/no-internal': 'error',
+      'rxjs-x/no-misused-observables': 'error',
+      'rxjs-x/no-nested-subscribe': 'error',
+      'rxjs-x/no-redundant-notify': 'error',
+      'rxjs-x/no-subclass': 'error',
+      'rxjs-x/no-subject-unsubscribe': 'error',
+      'rxjs-x/no-topromise': 'error',
+      'rxjs-x/no-unsafe-takeuntil': 'error',
+      'rxjs-x/prefer-root-operators': 'error',
+    },
+  },
+  {
+    files: ['lib/core/**/*.ts', 'lib/operators/**/*.ts'],
+    ignores: ['lib/core/environment.ts'],
+    rules: {
+      'no-restricted-syntax': ['error', ...shape, namedExports, ...pure],
+      'no-restricted-globals': [
+        'error',
+        { name: 'Promise', message: noPromise },
+        { name: 'console', message: 'Observability is an input: the telemetry port.' },
+        { name: 'performance', message: throughEnvironment },
+        ...timers.map((name) => ({ name, message: throughRxjs })),
+      ],
+      'no-restricted-properties': [
+        'error',
+        { object: 'Date', property: 'now', message: throughEnvironment },
+        { object: 'Math', property: 'random', message: throughEnvironment },
+        ...['globalThis', 'self', 'window'].flatMap((object) =>
+          ['Promise', 'console', 'performance', ...timers].map((property) => ({
+            object,
+            property,
+            message: throughEnvironment,
+          })),
+        ),
+      ],
+      '@typescript-eslint/no-restricted-imports': [
+        'error',
+        { name: 'rxjs', importNames: ['firstValueFrom', 'lastValueFrom'], message: noPromise },
+      ],
+    },
+  },
+  {
+    files: ['lib/core/environment.ts'],
+    rules: { 'no-console': 'off' },
+  },
+  {
+    // It alone may re-export whole files: a private barrel, for the API report.
+    files: ['lib/api.ts'],
+    rules: { 'no-restricted-syntax': ['error', ...shape] },
+  },
+  {
+    // An error that ends a pipeline is reported as RxJS reports any unhandled one.
+    files: ['lib/operators/run.ts'],
+    rules: { 'rxjs-x/no-ignored-error': 'off' },
+  },
+);
