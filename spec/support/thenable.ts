@@ -1,0 +1,22 @@
+import { asyncScheduler } from 'rxjs';
+
+export interface Settling {
+  readonly atMs: number;
+  readonly value?: unknown;
+  readonly error?: unknown;
+}
+
+/** A promise-like in virtual time, which may also do what a Promise never does: settle twice. */
+export function thenable(...settlings: readonly Settling[]): PromiseLike<unknown> {
+  return {
+    then: (onValue, onError) => {
+      for (const settling of settlings) {
+        asyncScheduler.schedule(() => {
+          if ('error' in settling) void onError?.(settling.error);
+          else void onValue?.(settling.value);
+        }, settling.atMs);
+      }
+      return undefined as never;
+    },
+  };
+}
