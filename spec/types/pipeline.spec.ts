@@ -1,0 +1,180 @@
+import { describe, expect, it } from '@jest/globals';
+import { expectTypeOf } from 'expect-type';
+import { filter, map, mergeMap, NEVER, of, tap, type Observable } from 'rxjs';
+import {
+  ackEach,
+  decode,
+  dedupe,
+  filterValue,
+  handle,
+  json,
+  mapValue,
+  ordered,
+  retryToDlq,
+  run,
+  settling,
+  text,
+  type Delivery,
+  type Position,
+  type StandardSchemaV1,
+} from 'rxsluice';
+import {
+  fromMemory,
+  memoryBroker,
+  memoryIdempotencyStore,
+  memoryPublisher,
+  type MemoryPosition,
+} from 'rxsluice/memory';
+import { z } from 'zod';
+
+interface Order {
+  readonly id: string;
+  readonly cents: number;
+  readonly items: readonly string[];
+}
+
+const orderSchema: StandardSchemaV1<unknown, Order> = z.object({
+  id: z.string(),
+  cents: z.number(),
+  items: z.array(z.string()),
+});
+const broker = memoryBroker({ topics: { orders: {}, dead: {} } });
+const source = fromMemory(broker, { groupId: 'types', topics: ['orders'] });
+const deadLetters = memoryPublisher(broker, { topic: 'dead' });
+const store = memoryIdempotencyStore();
+const orders = source.pipe(decode(json(orderSchema)));
+
+/** The compiler is what tests here; nothing in it runs. */
+const compiles = (_lines: () => void): void => expect(true).toBe(true);
+
+describe('inference', () => {
+  it('carries value and position through a long pipeline without one annotation', () => {
+    const pipeline = source.pipe(
+      ordered({ by: 'key' }),
+      retryToDlq({ deadLetters, maxRetries: 3 }),
+      decode(json(orderSchema)),
+      dedupe({ key: ({ id }) => id, store }),
+      filterValue(({ cents }) => cents > 0),
+      mapValue(({ id, items }) => ({ id, count: items.length })),
+      handle(async ({ count }, { position }) => ({ count, offset: position.offset })),
+      tap(({ value }) => expectTypeOf(value).toEqualTypeOf<{ count: number; offset: number }>()),
+      ackEach(),
+    );
+    expectTypeOf(pipeline).toEqualTypeOf<Observable<{ count: number; offset: number }>>();
+  });
+
+  it('starts with bytes at a position of the broker', () => {
+    expectTypeOf(source).toEqualTypeOf<Observable<Delivery<Uint8Array | null, MemoryPosition>>>();
+  });
+
+  it('keeps the type through operators that do not touch the value', () => {
+    const held = source.pipe(ordered({ by: ({ position }) => position.partition }), retryToDlq({ deadLetters }));
+    expectTypeOf(held).toEqualTypeOf<Observable<Delivery<Uint8Array | null, MemoryPosition>>>();
+  });
+
+  it('takes the value of a codec: a schema, text, any JSON, a function', () => {
+    expectTypeOf(orders).toEqualTypeOf<Observable<Delivery<Order, MemoryPosition>>>();
+    expectTypeOf(source.pipe(decode(orderSchema))).toEqualTypeOf<Observable<Delivery<Order, MemoryPosition>>>();
+    expectTypeOf(source.pipe(decode(text()))).toEqualTypeOf<Observable<Delivery<string | null, MemoryPosition>>>();
+    expectTypeOf(source.pipe(decode(json()))).toEqualTypeOf<Observable<Delivery<unknown, MemoryPosition>>>();
+    const length = source.pipe(decode((bytes) => bytes?.length ?? 0));
+    expectTypeOf(length).toEqualTypeOf<Observable<Delivery<number, MemoryPosition>>>();
+  });
+
+  it('narrows by a type guard', () => {
+    const present = source.pipe(
+      filterValue((value): value is Uint8Array => value !== null),
+      mapValue((value) => value.length),
+    );
+    expectTypeOf(present).toEqualTypeOf<Observable<Delivery<number, MemoryPosition>>>();
+  });
+
+  it('takes the last value of what a handler returns: a Promise, an Observable or the value itself', () => {
+    const results = [
+      orders.pipe(
+        handle(async ({ cents }) => cents),
+        ackEach(),
+      ),
+      orders.pipe(
+        handle(({ cents }) => of(cents)),
+        ackEach(),
+      ),
+      orders.pipe(
+        handle(({ cents }) => cents),
+        ackEach(),
+      ),
+    ];
+    expectTypeOf(results).toEqualTypeOf<Observable<number>[]>();
+  });
+
+  it('goes through plain RxJS operators that forward the delivery', () => {
+    const settled = orders.pipe(
+      filter(({ attempt }) => attempt < 5),
+      mergeMap((order) => settling(order, ({ items }) => items.join()), 16),
+      ackEach(),
+    );
+    expectTypeOf(settled).toEqualTypeOf<Observable<string>>();
+  });
+
+  it('changes the value by withValue and keeps the way back', () => {
+    const changed = orders.pipe(map((delivery) => delivery.withValue(delivery.value.cents)));
+    expectTypeOf(changed).toEqualTypeOf<Observable<Delivery<number, MemoryPosition>>>();
+    expectTypeOf<Delivery<Order, MemoryPosition>>().toExtend<Delivery<unknown, Position>>();
+  });
+});
+
+describe('what must not compile', () => {
+  it('a spread, which loses the way back', () =>
+    compiles(() => {
+      const spread = orders.pipe(map((delivery) => ({ ...delivery, value: 1 })));
+      // @ts-expect-error ack, nack, settle and withValue are missing
+      spread.pipe(ackEach());
+    }));
+
+  it('dedupe by a field before decode', () =>
+    compiles(() => {
+      // @ts-expect-error the value is still bytes
+      source.pipe(dedupe({ key: (value) => value.id, store }));
+    }));
+
+  it('a foreign map to a value, which drops the delivery', () =>
+    compiles(() => {
+      const values = orders.pipe(map(({ value }) => value));
+      // @ts-expect-error a value cannot be acked
+      values.pipe(ackEach());
+    }));
+
+  it('decode after decode', () =>
+    compiles(() => {
+      // @ts-expect-error the value is an order, not bytes
+      orders.pipe(decode(text()));
+    }));
+
+  it('run of a pipeline that still emits deliveries', () =>
+    compiles(() => {
+      run(orders.pipe(ackEach()));
+      run(NEVER);
+      // @ts-expect-error end it with ackEach()
+      run(orders);
+      // @ts-expect-error also after a handler
+      run(orders.pipe(handle(({ cents }) => cents)));
+    }));
+
+  it('a delivery of somebody’s own making', () =>
+    compiles(() => {
+      // @ts-expect-error deliveries are made by sources and operators alone
+      new (null as unknown as typeof Delivery)();
+    }));
+
+  it('options that do not exist, or of the wrong kind', () =>
+    compiles(() => {
+      // @ts-expect-error not an option
+      ordered({ by: 'key', lanes: 4 });
+      // @ts-expect-error not a key
+      ordered({ by: 'colour' });
+      // @ts-expect-error required
+      retryToDlq({ maxRetries: 3 });
+      // @ts-expect-error a number
+      handle((value: number) => value, { concurrency: 'many' });
+    }));
+});
