@@ -1,0 +1,417 @@
+import { describe, expect, it } from '@jest/globals';
+import { map, mergeMap, Subject, switchMap, timer, type Observable } from 'rxjs';
+import { constant } from '../../lib/core/backoff.js';
+import type { Delivery } from '../../lib/core/delivery.js';
+import { permanent } from '../../lib/core/failures.js';
+import { ackEach } from '../../lib/operators/ack-each.js';
+import { handle } from '../../lib/operators/handle.js';
+import { ordered, type OrderingKey } from '../../lib/operators/ordered.js';
+import { retryToDlq } from '../../lib/operators/retry-to-dlq.js';
+import { settling } from '../../lib/operators/settling.js';
+import { gather } from '../support/gather.js';
+import { marbles } from '../support/marbles.js';
+import { keepsTheContract } from '../support/operator-contract.js';
+import { refusal, untyped } from '../support/options.js';
+import { after, fakePublisher } from '../support/publishers.js';
+import type { ScriptedMessage } from '../support/scripted-log.js';
+
+keepsTheContract('ordered, without keys', { make: () => ordered({ by: 'key' }), nackGoesUp: true });
+keepsTheContract('ordered, a key each', {
+  make: () => ordered({ by: (delivery) => delivery.value }),
+  nackGoesUp: true,
+});
+
+/** a, b, c have the key x; d, e, f the key y; g, h none. */
+const messages: Readonly<Record<string, ScriptedMessage>> = Object.fromEntries(
+  [...'abcdefgh'].map((name) => [name, { key: 'abc'.includes(name) ? 'x' : 'def'.includes(name) ? 'y' : null }]),
+);
+
+const takes =
+  (ms: number) =>
+  (value: string): Observable<string> =>
+    timer(ms).pipe(map(() => value));
+
+describe('ordered', () => {
+  it('lets one unsettled delivery of a key pass, and others go on', () =>
+    marbles(({ log, expectObservable }) => {
+      const source = log('       -(abd)----|', { messages });
+      const started = '          -(ad)b-----';
+      const expected = '         -----(ad)b|';
+      const starts = new Subject<string>();
+      const work = (value: string) => (starts.next(value), takes(4)(value));
+      expectObservable(starts).toBe(started);
+      expectObservable(source.texts.pipe(ordered({ by: 'key' }), handle(work, { concurrency: 8 }), ackEach())).toBe(
+        expected,
+      );
+    }));
+
+  it('does not order what has no key', () =>
+    marbles(({ log, drive, advanceTo }) => {
+      const source = log('(gahb)', { messages });
+      const out = drive(source.texts.pipe(ordered({ by: 'key' })));
+      advanceTo(5);
+      expect(out.values.map(({ value }) => value).join('')).toBe('gah');
+      for (const delivery of [...out.values]) delivery.ack();
+      expect(out.values.map(({ value }) => value).join('')).toBe('gahb');
+      out.values[3]?.ack();
+    }));
+
+  it("lets one delivery of a partition pass with by: 'partition'", () =>
+    marbles(({ log, drive, advanceTo }) => {
+      const inTwo = { a: { partition: 0 }, b: { partition: 0 }, c: { partition: 1 }, d: { partition: 1 } };
+      const source = log('(abcd)', { messages: inTwo, partitions: 2 });
+      const out = drive(
+        source.texts.pipe(ordered({ by: 'partition' }), handle(takes(4), { concurrency: 8 }), ackEach()),
+      );
+      advanceTo(5);
+      expect(out.values.join('')).toBe('ac');
+      advanceTo(10);
+      expect(out.values.join('')).toBe('acbd');
+    }));
+
+  it('orders by a function of the delivery: text, bytes and numbers are keys, null and undefined are none', () =>
+    marbles(({ log, drive, advanceTo }) => {
+      const keys: OrderingKey[] = [
+        'x',
+        'x',
+        Uint8Array.of(0, 255),
+        Uint8Array.of(0, 255),
+        7,
+        7,
+        null,
+        null,
+        undefined,
+        undefined,
+      ];
+      const source = log();
+      source.fill(keys.length);
+      const out = drive(source.texts.pipe(ordered({ by: ({ value }) => keys[Number(value)] })));
+      advanceTo(1);
+      expect(out.values.map(({ value }) => value)).toEqual(['0', '2', '4', '6', '7', '8', '9']);
+      for (const delivery of out.values.splice(0)) delivery.ack();
+      expect(out.values.map(({ value }) => value)).toEqual(['1', '3', '5']);
+      for (const delivery of out.values) delivery.ack();
+    }));
+
+  it('tells binary keys apart that are not text, and keeps each in order', () =>
+    marbles(({ log, drive, advanceTo }) => {
+      const source = log();
+      source.fill(40, (index) => ({ key: Uint8Array.of(255, index % 4, 0, 128) }));
+      const out = drive(source.texts.pipe(ordered({ by: 'key' }), handle(takes(2), { concurrency: 8 }), ackEach()));
+      advanceTo(3);
+      expect(out.values).toEqual(['0', '1', '2', '3']);
+      advanceTo(30);
+      for (const remainder of [0, 1, 2, 3]) {
+        const its = out.values.map(Number).filter((value) => value % 4 === remainder);
+        expect(its).toEqual(Array.from({ length: 10 }, (_, index) => index * 4 + remainder));
+      }
+    }));
+
+  it('does not tie keys of two partitions together', () =>
+    marbles(({ log, drive, advanceTo }) => {
+      const both = { a: { key: 'x', partition: 0 }, b: { key: 'x', partition: 1 } };
+      const source = log('(ab)', { messages: both, partitions: 2 });
+      const out = drive(source.texts.pipe(ordered({ by: 'key' })));
+      advanceTo(1);
+      expect(out.values.map(({ value }) => value)).toEqual(['a', 'b']);
+      for (const delivery of out.values) delivery.ack();
+    }));
+
+  it('goes first in, first out within a key, however it settles', () =>
+    marbles(({ log, drive, advanceTo }) => {
+      const source = log(undefined, { maxInFlight: 32 });
+      source.fill(600, (index) => ({ key: `k${index % 7}` }));
+      source.end();
+      const done: number[] = [];
+      const work = (value: string) => takes((Number(value) * 13) % 11)(value);
+      const out = drive(source.texts.pipe(ordered({ by: 'key' }), handle(work, { concurrency: 16 }), ackEach()));
+      advanceTo(5_000);
+      done.push(...out.values.map(Number));
+      expect(done).toHaveLength(600);
+      for (let key = 0; key < 7; key++) {
+        const its = done.filter((value) => value % 7 === key);
+        expect(its).toEqual([...its].sort((a, b) => a - b));
+      }
+      expect(out.completed).toBe(true);
+    }));
+
+  it('loses no key to a shared lane, with many more keys than lanes', () =>
+    marbles(({ log, drive, advanceTo }) => {
+      const source = log(undefined, { maxInFlight: 2 });
+      source.fill(3_000, (index) => ({ key: `key ${index}` }));
+      source.end();
+      const out = drive(source.texts.pipe(ordered({ by: 'key' }), handle(takes(1), { concurrency: 2 }), ackEach()));
+      advanceTo(10_000);
+      expect(new Set(out.values).size).toBe(3_000);
+      expect(out.completed).toBe(true);
+    }));
+
+  it('takes an ack inside next for thousands of one key', () =>
+    marbles(({ log, drive, advanceTo }) => {
+      const source = log(undefined, { maxInFlight: 64 });
+      source.fill(20_000, () => ({ key: 'x' }));
+      source.end();
+      const out = drive(source.texts.pipe(ordered({ by: 'key' }), ackEach()));
+      advanceTo(1);
+      expect(out.values.map(Number)).toEqual(Array.from({ length: 20_000 }, (_, index) => index));
+      expect(out.completed).toBe(true);
+    }));
+
+  describe('through failures', () => {
+    it('keeps a key in order through the retries of retryToDlq below', () =>
+      marbles(({ log, expectObservable }) => {
+        const source = log('       (abd)---------|', { messages });
+        const started = '          (ad)-a----(ab)-';
+        const expected = '         d---------(ab)|';
+        const starts = new Subject<string>();
+        const work = (value: string, { attempt }: Delivery<string>): string => {
+          starts.next(value);
+          if (value === 'a' && attempt < 3) throw new Error('no');
+          return value;
+        };
+        const deadLetters = fakePublisher();
+        expectObservable(starts).toBe(started);
+        expectObservable(
+          source.texts.pipe(
+            ordered({ by: 'key' }),
+            retryToDlq({ deadLetters, backoff: constant(5) }),
+            handle(work, { concurrency: 8 }),
+            ackEach(),
+          ),
+        ).toBe(expected);
+      }));
+
+    it('keeps a key in order through its dead letter, however long that takes', () =>
+      marbles(({ log, expectObservable, flush }) => {
+        const source = log('     (abd)--------|', { messages });
+        const expected = '       d------b-----|';
+        const deadLettered = '   -------a';
+        const deadLetters = fakePublisher(after(5));
+        const work = (value: string): string => {
+          if (value === 'a') throw new Error('no');
+          return value;
+        };
+        expectObservable(
+          source.texts.pipe(
+            ordered({ by: 'key' }),
+            retryToDlq({ deadLetters, maxRetries: 1, backoff: constant(2) }),
+            handle(work, { concurrency: 8 }),
+            ackEach(),
+          ),
+        ).toBe(expected);
+        expectObservable(source.deadLettered).toBe(deadLettered);
+        flush();
+        expect(deadLetters.published).toHaveLength(1);
+      }));
+
+    it('keeps a key in order through a nack that goes to the source', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('(abcd)', { messages, redelivery: constant(20) });
+        const started: string[] = [];
+        const work = (value: string, { attempt }: Delivery<string>) => {
+          started.push(`${value}${attempt}`);
+          if (value === 'a' && attempt < 3) throw new Error('no');
+          return takes(1)(value);
+        };
+        const out = drive(source.texts.pipe(ordered({ by: 'key' }), handle(work, { concurrency: 8 }), ackEach()));
+        advanceTo(19);
+        expect(started).toEqual(['a1', 'd1']);
+        advanceTo(60);
+        expect(started).toEqual(['a1', 'd1', 'a2', 'a3', 'b1', 'c1']);
+        expect(out.values.join('')).toBe('dabc');
+        expect(source.committed()).toBe(4);
+      }));
+
+    it('keeps a key in order where the nack came from above the handler: an operator in between', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('(abc)', { messages, redelivery: constant(5) });
+        const seen: string[] = [];
+        drive(source.texts.pipe(ordered({ by: 'key' })), (delivery) => {
+          seen.push(`${delivery.value}${delivery.attempt}`);
+          if (delivery.attempt === 1) delivery.nack('first time');
+          else delivery.ack();
+        });
+        advanceTo(100);
+        expect(seen).toEqual(['a1', 'a2', 'b1', 'b2', 'c1', 'c2']);
+      }));
+
+    it('keeps a key in order where work is cancelled and released', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('(ab)--d', { messages, redelivery: constant(10) });
+        const started: string[] = [];
+        const work = (delivery: Delivery<string>) =>
+          settling(delivery, (value) => (started.push(value), takes(6)(value)));
+        // d comes in while a runs, and cancels it.
+        const out = drive(source.texts.pipe(ordered({ by: 'key' }), switchMap(work), ackEach()));
+        advanceTo(100);
+        expect(started).toEqual(['a', 'd', 'a', 'b']);
+        expect(out.values.join('')).toBe('dab');
+      }));
+
+    it('gives the key to the next where what was nacked is settled above it and does not come back', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('(ab)', { messages });
+        const deadLetters = fakePublisher(after(5));
+        const out = drive(source.texts.pipe(retryToDlq({ deadLetters, maxRetries: 0 }), ordered({ by: 'key' })));
+        advanceTo(1);
+        out.values[0]?.nack('given up');
+        advanceTo(5);
+        expect(out.values.map(({ value }) => value)).toEqual(['a']);
+        advanceTo(6);
+        expect(source.settled('dead-lettered')).toEqual(['a']);
+        expect(out.values.map(({ value }) => value)).toEqual(['a', 'b']);
+        out.values[1]?.ack();
+      }));
+
+    it('nacks what has no valid key, and what a key function threw', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('(abc)', { redelivery: constant(1_000) });
+        const failure = permanent(new Error('no key'));
+        const by = ({ value }: Delivery<string>): OrderingKey => {
+          if (value === 'a') throw failure;
+          if (value === 'b') return untyped({});
+          return value;
+        };
+        const out = drive(source.texts.pipe(ordered({ by }), ackEach()));
+        advanceTo(10);
+        expect(out.values).toEqual(['c']);
+        expect(out.error).toBeUndefined();
+        expect(source.eventsOf('retried').map(({ event }) => [event.failure, event.reason])).toEqual([
+          ['permanent', failure],
+          ['permanent', expect.objectContaining({ code: 'invalid-key' })],
+        ]);
+      }));
+  });
+
+  describe('within its bounds', () => {
+    it('holds what waits within credit', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log(undefined, { maxInFlight: 5 });
+        source.fill(50, () => ({ key: 'x' }));
+        const out = drive(source.texts.pipe(ordered({ by: 'key' })));
+        advanceTo(10);
+        expect(out.values).toHaveLength(1);
+        expect(source.session.inFlight).toBe(5);
+        expect(source.eventsOf('received')).toHaveLength(5);
+      }));
+
+    it('lets a hot key of one partition block no more than three quarters of its share', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log(undefined, { maxInFlight: 16, partitions: 2 });
+        source.fill(200, (index) =>
+          index < 100 ? { key: 'hot', partition: 0 } : { key: `cold ${index}`, partition: 1 },
+        );
+        const out = drive(source.texts.pipe(ordered({ by: 'key' }), handle(takes(10), { concurrency: 16 }), ackEach()));
+        advanceTo(1);
+        // ¾ × 16 / 2 = 6 blocked, one running: the other partition has the other 9.
+        const received = source.eventsOf('received').map(({ event }) => event.message.partition);
+        expect(received.filter((partition) => partition === 0)).toHaveLength(7);
+        advanceTo(150);
+        expect(out.values.filter((value) => Number(value) >= 100)).toHaveLength(100);
+      }));
+
+    it('is quiet for a gathering operator below while all else waits behind its keys', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log(undefined, { maxInFlight: 8 });
+        source.fill(20, (index) => ({ key: `k${index % 2}` }));
+        source.end();
+        const sizes: number[] = [];
+        const out = drive(source.texts.pipe(ordered({ by: 'key' }), gather(100, 60_000, sizes), ackEach()));
+        advanceTo(10);
+        expect(out.values).toHaveLength(20);
+        expect(out.completed).toBe(true);
+        // Never more than one of each key.
+        expect(Math.max(...sizes)).toBe(2);
+      }));
+  });
+
+  describe('when the delivery stops being ours', () => {
+    it('lets what waits go on a revoke, and hands back once the started one is settled', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('(abc)', { messages });
+        const started: string[] = [];
+        const out = drive(
+          source.texts.pipe(
+            ordered({ by: 'key' }),
+            handle((value) => (started.push(value), takes(5)(value))),
+            ackEach(),
+          ),
+        );
+        advanceTo(2);
+        source.revoke();
+        advanceTo(20);
+        expect(started).toEqual(['a']);
+        expect(out.values).toEqual(['a']);
+        expect(source.committed()).toBe(1);
+        expect(source.eventsOf('revoked').map(({ at, event }) => [at, event.drained])).toEqual([[5, true]]);
+        source.assign();
+        advanceTo(40);
+        expect(out.values.join('')).toBe('abc');
+      }));
+
+    it('does not make a new owner wait for what a lost epoch still runs', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('(ab)', { messages });
+        const out = drive(source.texts.pipe(ordered({ by: 'key' })));
+        advanceTo(1);
+        source.lose();
+        source.assign();
+        advanceTo(2);
+        expect(out.values.map(({ value }) => value)).toEqual(['a', 'a']);
+        out.values[0]?.ack();
+        advanceTo(3);
+        expect(out.values).toHaveLength(2);
+        out.values[1]?.ack();
+        expect(out.values.map(({ value }) => value)).toEqual(['a', 'a', 'b']);
+        out.values[2]?.ack();
+      }));
+
+    it('starts nothing by an abandon on unsubscribe', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('(abc)', { messages });
+        const started: string[] = [];
+        const work = (value: string) => (started.push(value), takes(5)(value));
+        const out = drive(
+          source.texts.pipe(
+            ordered({ by: 'key' }),
+            mergeMap((d) => settling(d, work)),
+            ackEach(),
+          ),
+        );
+        advanceTo(2);
+        out.unsubscribe();
+        advanceTo(20);
+        expect(started).toEqual(['a']);
+        expect(source.isOpen).toBe(false);
+        expect(source.session).toMatchObject({ inFlight: 0, held: 0 });
+      }));
+  });
+
+  it('says once that it stands below retryToDlq, where order would break', () =>
+    marbles(({ log, drive, advanceTo }) => {
+      const source = log('(abc)', { messages });
+      const deadLetters = fakePublisher();
+      drive(source.texts.pipe(retryToDlq({ deadLetters }), ordered({ by: 'key' }), ackEach()));
+      advanceTo(5);
+      expect(source.eventsOf('misuse').map(({ event }) => event.code)).toEqual(['ordered-below-retry']);
+    }));
+
+  it('says nothing where it stands above retryToDlq', () =>
+    marbles(({ log, drive, advanceTo }) => {
+      const source = log('(abc)', { messages });
+      drive(source.texts.pipe(ordered({ by: 'key' }), retryToDlq({ deadLetters: fakePublisher() }), ackEach()));
+      advanceTo(5);
+      expect(source.settled('done')).toHaveLength(3);
+      expect(source.eventsOf('misuse')).toEqual([]);
+    }));
+
+  it('refuses options that are not allowed, and says which, what was given and what is allowed', () => {
+    expect(refusal(() => ordered({ by: untyped('topic') }))).toBe(
+      "ordered: by must be 'key', 'partition' or a function, not a string.",
+    );
+    expect(refusal(() => ordered(untyped({})))).toContain('ordered: by must be');
+    expect(refusal(() => ordered(untyped({ by: 'key', key: 'x' })))).toBe(
+      'ordered: there is no option key; there are by.',
+    );
+  });
+});
