@@ -7,8 +7,10 @@ export const HIGH_WATER_RECORDS = 2_048;
 /** Asks the adapter to read on where a queue fell to half of its bound. @internal */
 export function resumeIfLow(session: Session): void {
   if (session.paused === 0 || session.pendingBytes > session.options.maxBufferedBytes / 2) return;
-  for (const partition of [...session.partitions]) {
-    if (partition.pending <= HIGH_WATER_RECORDS / 2) setPaused(session, partition, false);
+  // By index: reading on may assign, revoke or push at once.
+  for (let i = 0; i < session.partitions.length; i++) {
+    const partition = session.partitions[i] as Partition;
+    if (partition.paused && partition.pending <= HIGH_WATER_RECORDS / 2) setPaused(session, partition, false);
   }
 }
 

@@ -12,7 +12,6 @@ export function take(partition: Partition, records: readonly unknown[]): void {
   partition.chunks.push({ records, bytes });
   partition.pending += records.length;
   partition.pendingBytes += bytes;
-  session.pending += records.length;
   session.pendingBytes += bytes;
   pump(session);
   pauseIfFull(session, partition);

@@ -25,17 +25,16 @@ export class LogHook implements SettlementHook {
 
   onAck(delivery: DeliveryNode, outcome: Outcome): void {
     const { epoch, slot } = delivery;
+    const { session } = epoch;
     if (epoch.closed) {
       reportStale(delivery, 'closed');
       return;
     }
     giveBackCredit(epoch);
     if ((epoch.window as Window).settle(slot) && !epoch.dirty) this.mark(epoch);
-    if (epoch.session.telemetry !== null) {
-      notify(epoch.session, { type: 'settled', message: messageInfo(delivery), outcome });
-    }
+    if (session.telemetry !== null) notify(session, { type: 'settled', message: messageInfo(delivery), outcome });
     if (epoch.slotListeners !== null) tellSlotListeners(epoch, slot);
-    pump(epoch.session);
+    pump(session);
   }
 
   onNack(delivery: DeliveryNode, reason: unknown, askedMs: number): void {

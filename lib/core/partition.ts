@@ -35,8 +35,8 @@ export interface Partition extends PartitionRef {
   dirty: boolean;
   /** Emitted and unsettled, those that wait for a retry included. */
   out: number;
-  /** Live leaf deliveries. */
-  units: number;
+  /** Its part of the session's `parts`. */
+  parts: number;
   /** Units that our operators hold. */
   held: number;
   /** Held behind a key or for a retry: what the fairness rule bounds. */
@@ -75,7 +75,7 @@ export function createPartition(session: Session, ref: PartitionRef, window: Win
     paused: false,
     dirty: false,
     out: 0,
-    units: 0,
+    parts: 0,
     held: 0,
     blocked: 0,
     pending: 0,
@@ -123,7 +123,6 @@ export function onEpochClose(partition: Partition, listener: () => void): () => 
 /** Takes out everything that was fetched and not emitted; the answer is what it was. @internal */
 export function dropPending(partition: Partition): unknown[] {
   const { session, cursor } = partition;
-  session.pending -= partition.pending;
   session.pendingBytes -= partition.pendingBytes;
   partition.pending = 0;
   partition.pendingBytes = 0;
@@ -149,9 +148,7 @@ export function takeParked(partition: Partition): DeliveryNode[] {
 export function giveBackCredit(partition: Partition): void {
   const { session } = partition;
   partition.out--;
-  partition.units--;
   session.inFlight--;
-  session.units--;
 }
 
 /**
@@ -169,7 +166,7 @@ export function closePartition(partition: Partition): void {
   partition.finishDrain = null;
   partition.slotListeners = null;
   session.inFlight -= partition.out;
-  session.units -= partition.units;
+  session.parts -= partition.parts;
   session.held -= partition.held;
   remove(session.partitions, partition);
   remove(session.draining, partition);

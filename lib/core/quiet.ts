@@ -7,7 +7,7 @@ import type { Session } from './session.js';
  * @internal
  */
 export function isQuiet(session: Session): boolean {
-  return session.waiting && session.units > 0 && session.held >= session.units;
+  return session.waiting && session.inFlight > 0 && session.held >= unitsOf(session);
 }
 
 /**
@@ -18,7 +18,12 @@ export function isQuiet(session: Session): boolean {
 export function tellQuiet(session: Session): void {
   if (session.telling || !isQuiet(session)) return;
   session.telling = true;
-  if (session.telemetry !== null) notify(session, { type: 'quiet', units: session.units, held: session.held });
+  if (session.telemetry !== null) notify(session, { type: 'quiet', units: unitsOf(session), held: session.held });
   for (const listener of [...session.listeners]) listener.onQuiet?.(session);
   session.telling = false;
+}
+
+/** Live leaf deliveries, with the roots that were split into parts. */
+function unitsOf({ inFlight, parts }: Session): number {
+  return inFlight + parts;
 }

@@ -70,12 +70,11 @@ export interface Session {
   readonly tasks: RingQueue<PumpTask>;
   /** Credits taken: root deliveries emitted and unsettled, at most `maxInFlight` (I3). */
   inFlight: number;
-  /** Live leaf deliveries. */
-  units: number;
+  /** Deliveries that `split` and `fanOut` made of others and that are out, beside those in `inFlight`. */
+  parts: number;
   /** Units that our operators hold. */
   held: number;
-  /** Fetched and not emitted, in records and in bytes. */
-  pending: number;
+  /** Fetched and not emitted, in bytes. */
   pendingBytes: number;
   /** Partitions that were asked to stop reading. */
   paused: number;
@@ -130,9 +129,8 @@ export function createSession(init: Pick<Session, 'subscriber' | 'options' | 'sh
     listeners: [],
     tasks: new RingQueue(),
     inFlight: 0,
-    units: 0,
+    parts: 0,
     held: 0,
-    pending: 0,
     pendingBytes: 0,
     paused: 0,
     waiting: false,

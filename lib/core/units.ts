@@ -24,8 +24,8 @@ export function unhold(partition: Partition, units = 1, blocked = 0): void {
 }
 
 /** `split` and `fanOut` add the parts that they make and take them away as they settle. @internal */
-export function addUnits(partition: Partition, units: number): void {
+export function addParts(partition: Partition, parts: number): void {
   if (partition.closed) return;
-  partition.units += units;
-  partition.session.units += units;
+  partition.parts += parts;
+  partition.session.parts += parts;
 }

@@ -1,6 +1,7 @@
-const OPEN = 1;
-const SETTLED = 2;
-const RELEASED = 3;
+// 0 is a slot that is open or not taken: what passes below the watermark is set back to it.
+const OPEN = 0;
+const SETTLED = 1;
+const RELEASED = 2;
 const SMALLEST = 64;
 
 /**
@@ -29,22 +30,26 @@ export class Window {
   open(record: unknown): number {
     if (this.tail - this.head > this.mask) this.grow();
     const slot = this.tail++;
-    this.states[slot & this.mask] = OPEN;
     this.records[slot & this.mask] = record;
     return slot;
   }
 
   /** Settles a slot for good; true where the watermark moved. */
   settle(slot: number): boolean {
-    const { mask, states, records } = this;
-    states[slot & mask] = SETTLED;
-    if (slot !== this.head) return false;
-    let { head } = this;
-    while (head < this.tail && states[head & mask] === SETTLED) {
-      const index = head++ & mask;
-      this.last = records[index];
-      records[index] = null;
+    const { mask, states, records, tail } = this;
+    if (slot !== this.head) {
+      states[slot & mask] = SETTLED;
+      return false;
     }
+    let head = slot + 1;
+    let index = slot & mask;
+    while (head < tail && states[head & mask] === SETTLED) {
+      records[index] = null;
+      index = head++ & mask;
+      states[index] = OPEN;
+    }
+    this.last = records[index];
+    records[index] = null;
     this.head = head;
     return true;
   }

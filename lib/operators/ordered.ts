@@ -56,12 +56,14 @@ export function ordered<T, P extends Position>(
       },
     },
   );
-  const keyOf = (by === 'key' ? (delivery: DeliveryNode) => delivery.key : by === 'partition' ? () => 0 : by) as (
-    delivery: DeliveryNode,
-  ) => OrderingKey;
-
+  const keyOf = by === 'key' ? keyOfMessage : by === 'partition' ? theSame : (by as unknown as KeyOf);
   return operate((destination) => new Ordered(destination, keyOf));
 }
+
+type KeyOf = (delivery: DeliveryNode) => OrderingKey;
+
+const keyOfMessage: KeyOf = (delivery) => delivery.key;
+const theSame: KeyOf = () => 0;
 
 class Ordered implements OperatorParts, SettlementHook, PumpTask {
   private readonly lanesOf = new Map<Partition, Lanes>();
@@ -75,7 +77,7 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
 
   constructor(
     private readonly destination: Subscriber<unknown>,
-    private readonly keyOf: (delivery: DeliveryNode) => OrderingKey,
+    private readonly keyOf: KeyOf,
   ) {}
 
   next(delivery: DeliveryNode): void {
@@ -217,7 +219,7 @@ function wait(lanes: Lanes, lane: number, delivery: DeliveryNode): void {
 }
 
 function warnBelowRetry(delivery: DeliveryNode): void {
-  for (let node = delivery.up; node !== null; node = node.up) {
+  for (let node: DeliveryNode | null = delivery; node !== null; node = node.up) {
     if (!node.op.retries) continue;
     notify(delivery.epoch.session, {
       type: 'misuse',

@@ -23,8 +23,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'I3 credits are not counted',
     file: 'core/pump.ts',
-    find: 'session.inFlight < maxInFlight &&',
-    replace: '',
+    find: 'maxInFlight - session.inFlight',
+    replace: 'maxInFlight',
   },
   {
     name: 'I4 queued work is started during a drain',
@@ -59,8 +59,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'I9 the span is not bounded',
     file: 'core/pump.ts',
-    find: 'partition.window.span < session.options.maxSpan',
-    replace: 'true',
+    find: 'maxSpan - window.span',
+    replace: 'maxSpan',
   },
   {
     name: 'I10 messages are emitted before the start position is durable',

@@ -369,8 +369,8 @@ function simulate(
     for (const each of all) if ((each.window?.span ?? 0) > maxSpan) fail(`I9 the span is ${each.window?.span}`);
     if (sum(({ out }) => out) !== session.inFlight) fail(`COUNT in flight ${session.inFlight}`);
     if (sum(({ held: h }) => h) !== session.held) fail(`COUNT held ${session.held} of ${sum(({ held: h }) => h)}`);
-    if (sum(({ units }) => units) !== session.units) fail(`COUNT units ${session.units}`);
-    if (sum(({ pending }) => pending) !== session.pending) fail(`COUNT pending ${session.pending}`);
+    if (sum(({ parts }) => parts) !== session.parts) fail(`COUNT parts ${session.parts}`);
+    if (sum(({ pendingBytes }) => pendingBytes) !== session.pendingBytes) fail(`COUNT bytes ${session.pendingBytes}`);
     if (!working && isQuiet(session) && probe.gathered > 0) fail(`QUIET and ${probe.gathered} are gathered`);
     if (session.held < 0 || sum(({ blocked }) => blocked) < 0) fail(`COUNT held ${session.held} is below 0`);
     if (session.corks !== 0 && !working) fail(`COUNT ${session.corks} corks are left`);
@@ -462,7 +462,7 @@ function simulate(
       fail(`I2 partition ${p} is committed up to ${committed} of ${records.length}: ${describe(at)}`);
     }
   });
-  if (at !== null && (at.inFlight > 0 || at.held !== 0 || at.units !== 0))
+  if (at !== null && (at.inFlight > 0 || at.held !== 0 || at.parts !== 0))
     fail(`I2 something is left: ${describe(at)}`);
   (subscription as Subscription | null)?.unsubscribe();
   advance(700);
@@ -475,8 +475,8 @@ function simulate(
 
 function describe(session: Session | null): string {
   if (session === null) return 'no session';
-  const { inFlight, held, units, pending, waiting, corks, pumping } = session;
-  return JSON.stringify({ inFlight, held, units, pending, waiting, corks, pumping, tasks: session.tasks.length });
+  const { inFlight, held, parts, pendingBytes, waiting, corks, pumping } = session;
+  return JSON.stringify({ inFlight, held, parts, pendingBytes, waiting, corks, pumping, tasks: session.tasks.length });
 }
 
 function raise(error: Error): never {
