@@ -43,7 +43,13 @@ export default defineConfig(
     files: ['**/*.{js,mjs,cjs}'],
     extends: [tseslint.configs.disableTypeChecked],
     languageOptions: {
-      globals: { console: 'readonly', module: 'writable', process: 'readonly', URL: 'readonly', setTimeout: 'readonly' },
+      globals: {
+        console: 'readonly',
+        module: 'writable',
+        process: 'readonly',
+        URL: 'readonly',
+        setTimeout: 'readonly',
+      },
     },
     rules: { '@typescript-eslint/no-require-imports': 'off' },
   },
@@ -58,6 +64,19 @@ export default defineConfig(
     },
   },
   {
+    // Here code is written as a user writes it, and things are done wrong on purpose.
+    files: ['{spec,examples,bench,scripts}/**/*.ts'],
+    rules: {
+      '@typescript-eslint/only-throw-error': 'off',
+      '@typescript-eslint/prefer-promise-reject-errors': 'off',
+      '@typescript-eslint/require-await': 'off',
+    },
+  },
+  {
+    files: ['spec/types/**/*.ts', 'scripts/consumer/**/*.ts'],
+    rules: { '@typescript-eslint/no-unsafe-member-access': 'off', '@typescript-eslint/no-unsafe-return': 'off' },
+  },
+  {
     files: ['lib/**/*.ts'],
     plugins: { 'rxjs-x': rxjsX, tsdoc },
     rules: {
@@ -67,7 +86,9 @@ export default defineConfig(
       'no-restricted-imports': [
         'error',
         {
-          patterns: [{ regex: `^(node:.*|(${builtinModules.join('|')})(/.*)?)$`, message: 'lib uses no Node built-in.' }],
+          patterns: [
+            { regex: `^(node:.*|(${builtinModules.join('|')})(/.*)?)$`, message: 'lib uses no Node built-in.' },
+          ],
         },
       ],
       'no-restricted-syntax': ['error', ...shape, namedExports],

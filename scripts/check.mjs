@@ -16,6 +16,7 @@ const phases = [
     types: 'tsc -p .',
     boundaries: 'depcruise lib --config .dependency-cruiser.cjs',
     'dead code': 'knip',
+    'doc links': 'typedoc --emit none --treatWarningsAsErrors --logLevel Warn',
     build: 'node scripts/build.mjs',
     pack: `node scripts/pack.mjs ${packed}`,
   },
