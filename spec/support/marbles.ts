@@ -25,7 +25,7 @@ export interface Marbles extends RunHelpers {
   now(): number;
 }
 
-const LONGEST_MS = 3_600_000;
+const LONGEST_MS = 300_000;
 
 /** Half of the range, so that a wait with full jitter is half of the longest. */
 export const RANDOM = 0.5;

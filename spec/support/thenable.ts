@@ -7,8 +7,8 @@ export interface Settling {
 }
 
 /** A promise-like in virtual time, which may also do what a Promise never does: settle twice. */
-export function thenable(...settlings: readonly Settling[]): PromiseLike<unknown> {
-  return {
+export function thenable(...settlings: readonly Settling[]): PromiseLike<never> {
+  const promise: PromiseLike<unknown> = {
     then: (onValue, onError) => {
       for (const settling of settlings) {
         asyncScheduler.schedule(() => {
@@ -16,7 +16,8 @@ export function thenable(...settlings: readonly Settling[]): PromiseLike<unknown
           else void onValue?.(settling.value);
         }, settling.atMs);
       }
-      return undefined as never;
+      return promise as never;
     },
   };
+  return promise as PromiseLike<never>;
 }
