@@ -98,6 +98,7 @@ export default defineConfig(
       'rxjs-x/no-finnish': 'error',
       'rxjs-x/no-floating-observables': 'error',
       'rxjs-x/no-ignored-error': 'error',
+      'rxjs-x/no-ignored-subscribe': 'error',
       'rxjs-x/no-internal': 'error',
       'rxjs-x/no-misused-observables': 'error',
       'rxjs-x/no-nested-subscribe': 'error',
@@ -151,6 +152,6 @@ export default defineConfig(
   {
     // An error that ends a pipeline is reported as RxJS reports any unhandled one.
     files: ['lib/operators/run.ts'],
-    rules: { 'rxjs-x/no-ignored-error': 'off' },
+    rules: { 'rxjs-x/no-ignored-error': 'off', 'rxjs-x/no-ignored-subscribe': 'off' },
   },
 );
