@@ -3,7 +3,7 @@ import type { Delivery, Position, Publisher } from 'rxsluice';
 import { logSource, type RecordShape } from 'rxsluice/broker';
 import type { Spike } from './spike.js';
 
-export const MESSAGES = 1_000_000;
+const MESSAGES = 1_000_000;
 const KEYS = 10_000;
 const CHUNK = 8_000;
 const MAX_IN_FLIGHT = 512;
@@ -19,7 +19,7 @@ const keys = Array.from({ length: KEYS }, (_, i) => encoder.encode(`key-${i}`));
 const value = encoder.encode('{"x":1}');
 
 /** The same records for both sides, made once. */
-export const records: readonly BenchRecord[] = Array.from({ length: MESSAGES }, (_, i) => ({
+const records: readonly BenchRecord[] = Array.from({ length: MESSAGES }, (_, i) => ({
   offset: String(i),
   key: keys[i % KEYS] as Uint8Array,
   value,

@@ -133,8 +133,8 @@ const PASS: SettlementHook = {
   onAbandon: (delivery) => (delivery.up as DeliveryNode).abandon(),
 };
 
-/** The node that carries the attempt's identity: `withValue` makes relatives of it, not new attempts. @internal */
-export function attemptOf(delivery: DeliveryNode): DeliveryNode {
+// The node that carries the attempt's identity: `withValue` makes relatives of it, not new attempts.
+function attemptOf(delivery: DeliveryNode): DeliveryNode {
   let node = delivery;
   while (node.op === PASS) node = node.up as DeliveryNode;
   return node;

@@ -39,7 +39,7 @@ function runPump(session: Session): void {
   } finally {
     session.pumping = false;
   }
-  if (session.emitted && session.watchdog === null) watch(session);
+  if (session.emitted && session.watchdog === null && !session.closing) watch(session);
   if (session.inFlight === 0 && session.lingering === 0 && isEnding(session)) session.onIdle();
 }
 

@@ -57,6 +57,12 @@ export const mutants: readonly Mutant[] = [
     replace: '',
   },
   {
+    name: 'I8 the watchdog wakes again after the close',
+    file: 'core/pump.ts',
+    find: ' && !session.closing) watch(session);',
+    replace: ') watch(session);',
+  },
+  {
     name: 'I9 the span is not bounded',
     file: 'core/pump.ts',
     find: 'maxSpan - window.span',

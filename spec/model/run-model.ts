@@ -327,7 +327,7 @@ function simulate(
       config.dedupe ? dedupe({ key: ({ p, i }) => `${p}:${i}`, store, leaseMs: LEASE_MS }) : tap(),
       config.gather > 0 ? gather<Item>(config.gather, 40, probe) : tap(),
       tap((delivery) => arrivals.push(delivery as unknown as DeliveryNode)),
-    ) as Observable<Delivery<Item>>;
+    ) as unknown as Observable<Delivery<Item>>;
     const handled = config.plainMergeMap
       ? decoded.pipe(
           mergeMap((d) => settling(d, (item) => work(item, d as unknown as DeliveryNode)), config.concurrency),
@@ -360,7 +360,13 @@ function simulate(
 
   const check = (): void => {
     session = broker.logs.find(({ assigned }) => assigned !== null)?.assigned?.session ?? session;
-    if (session === null || session.closed) return;
+    if (session === null) return;
+    if (session.closed) {
+      const { watchdog, deadline, ending } = session;
+      if ([watchdog, deadline, ending].some((timer) => timer?.closed === false))
+        fail('I8 a closed session has a timer');
+      return;
+    }
     const all = [...session.partitions, ...session.draining];
     const sum = (of: (partition: Partition) => number): number => all.reduce((total, each) => total + of(each), 0);
     if (session.inFlight > config.maxInFlight) fail(`I3 ${session.inFlight} in flight`);
