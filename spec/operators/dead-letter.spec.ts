@@ -174,6 +174,30 @@ describe('a dead letter', () => {
       expect(source.settled('dead-lettered')).toEqual(['a', 'b']);
     }));
 
+  it.each([
+    ['whose stack is no text', Object.assign(new Error('x'), { stack: ['call', 'sites'] })],
+    ['that has no constructor', Object.assign(new Error('x'), { constructor: undefined })],
+    [
+      'whose stack cannot be read',
+      Object.defineProperty(new Error('x'), 'stack', {
+        get: () => {
+          throw new Error('not to be read');
+        },
+      }),
+    ],
+  ])('survives an error %s', (_, error) =>
+    marbles(({ log, drive, advanceTo }) => {
+      const source = log('a');
+      const deadLetters = fakePublisher();
+      drive(source.texts.pipe(retryToDlq({ deadLetters, maxRetries: 0 })), (delivery) => delivery.nack(error));
+      advanceTo(2_000);
+      expect(source.settled('dead-lettered')).toEqual(['a']);
+      const { headers = {} } = deadLetters.published[0] as Message;
+      expect(headers['dead-letter-error-message']).toBe('x');
+      expect(['string', 'undefined']).toContain(typeof headers['dead-letter-error-stack']);
+    }),
+  );
+
   it('caps the message and the stack', () =>
     marbles((helpers) => {
       const error = new Error('m'.repeat(10_000));
