@@ -34,7 +34,7 @@ const failed = [];
 try {
   for (const phase of phases) {
     await Promise.all(Object.entries(phase).map(([name, command]) => step(name, command)));
-    if (failed.length > 0) break;
+    if (failed.includes('build') || failed.includes('pack')) break;
     file = (await readdir(packed)).find((name) => name.endsWith('.tgz')) ?? '';
   }
 } finally {
