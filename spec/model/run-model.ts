@@ -12,7 +12,6 @@ import {
   ackEach,
 } from '../../lib/index.js';
 import type {
-  Delivery,
   HandlerResult,
   IdempotencyStore,
   Message,
@@ -327,7 +326,7 @@ function simulate(
       config.dedupe ? dedupe({ key: ({ p, i }) => `${p}:${i}`, store, leaseMs: LEASE_MS }) : tap(),
       config.gather > 0 ? gather<Item>(config.gather, 40, probe) : tap(),
       tap((delivery) => arrivals.push(delivery as unknown as DeliveryNode)),
-    ) as unknown as Observable<Delivery<Item>>;
+    );
     const handled = config.plainMergeMap
       ? decoded.pipe(
           mergeMap((d) => settling(d, (item) => work(item, d as unknown as DeliveryNode)), config.concurrency),

@@ -1,0 +1,271 @@
+import { describe, expect, it } from '@jest/globals';
+import { concatMap, delay, NEVER, of, repeat, take } from 'rxjs';
+import { ackEach, handle, ordered, publish, type PublishOutcome, type TelemetryEvent } from 'rxsluice';
+import {
+  fromMemory,
+  memoryBroker,
+  memoryPublisher,
+  type MemoryBroker,
+  type MemorySourceOptions,
+} from 'rxsluice/memory';
+import { collect, virtually } from '../../core/harness.js';
+
+const decoder = new TextDecoder();
+const textOf = (value: Uint8Array | null): string | null => (value === null ? null : decoder.decode(value));
+
+function send(broker: MemoryBroker, ...messages: Parameters<typeof publish>[1]): readonly PublishOutcome[] {
+  let outcomes: readonly PublishOutcome[] = [];
+  publish(memoryPublisher(broker, { topic: 't' }), messages).subscribe((all) => (outcomes = all));
+  return outcomes;
+}
+
+const values = (count: number): { readonly value: string; readonly key: string }[] =>
+  Array.from({ length: count }, (_, i) => ({ value: `m${i}`, key: `k${i % 7}` }));
+
+const read = (broker: MemoryBroker, options: Partial<MemorySourceOptions> = {}) =>
+  fromMemory(broker, { groupId: 'g', topics: ['t'], ...options });
+
+const oneTopic = (partitions = 1, options = {}): MemoryBroker =>
+  memoryBroker({ topics: { t: { partitions, ...options } } });
+
+describe('the memory broker', () => {
+  it('keeps raw keys, values, headers and time-stamps: binary, empty, null and 1 MB', () =>
+    virtually(() => {
+      const broker = oneTopic();
+      const big = new Uint8Array(2 ** 20).fill(7);
+      const headers = { trace: 'abc', twice: ['x', Uint8Array.of(1)] };
+      send(
+        broker,
+        { value: big, key: Uint8Array.of(0, 255), headers, timestamp: 42 },
+        { value: new Uint8Array(0) },
+        { value: null, key: '' },
+      );
+      const { all } = collect(read(broker));
+      expect(all[0]).toMatchObject({ value: big, key: Uint8Array.of(0, 255), headers, timestamp: 42 });
+      expect(all[0]?.position).toEqual({ broker: 'memory', topic: 't', partition: 0, offset: 0 });
+      expect([all[1]?.value, all[1]?.key, all[2]?.value, all[2]?.key]).toEqual([
+        new Uint8Array(0),
+        null,
+        null,
+        new Uint8Array(0),
+      ]);
+    }));
+
+  it('opens nothing before it is subscribed, and gives each group every message', () =>
+    virtually(() => {
+      const broker = oneTopic();
+      const source = read(broker);
+      send(broker, ...values(3));
+      expect(broker.committed('g', 't')).toEqual([null]);
+      expect([collect(source).ids.length, collect(read(broker, { groupId: 'h' })).ids.length]).toEqual([3, 3]);
+    }));
+
+  it('starts a new group at the earliest or latest message, and has that durable before the first emission', () =>
+    virtually(({ advance }) => {
+      const broker = oneTopic();
+      send(broker, ...values(3));
+      const { ids } = collect(read(broker, { start: 'latest' }));
+      expect([ids, broker.committed('g', 't')]).toEqual([[], [3]]);
+      send(broker, ...values(1));
+      advance(1);
+      expect(ids).toEqual(['0/3#1']);
+    }));
+
+  it('gives unsettled messages again after a dropped subscription', () =>
+    virtually(({ advance }) => {
+      const broker = oneTopic();
+      send(broker, ...values(4));
+      const first = collect(read(broker, { drainTimeoutMs: 50 }));
+      first.all[0]?.ack();
+      first.all[2]?.ack();
+      first.subscription.unsubscribe();
+      advance(50);
+      expect(broker.committed('g', 't')).toEqual([1]);
+      expect(collect(read(broker)).ids).toEqual(['0/1#1', '0/2#1', '0/3#1']);
+    }));
+
+  it('shares partitions between members; what moves is drained first, so nothing is lost or repeated', () =>
+    virtually(({ advance }) => {
+      const broker = oneTopic(4);
+      send(broker, ...values(40));
+      const seen: string[] = [];
+      const member = (name: string) =>
+        read(broker)
+          .pipe(
+            ordered({ by: 'key' }),
+            handle((value) => of(`${textOf(value)}`).pipe(delay(10)), { concurrency: 2 }),
+            ackEach(),
+          )
+          .subscribe((value) => seen.push(`${name} ${value}`));
+      const a = member('a');
+      advance(25);
+      member('b');
+      advance(500);
+      a.unsubscribe();
+      send(broker, ...values(8));
+      advance(500);
+      const texts = seen.map((line) => line.slice(2));
+      expect([texts.length, new Set(texts).size]).toEqual([48, 40]);
+      expect(new Set(seen.map((line) => line[0]))).toEqual(new Set(['a', 'b']));
+      expect(broker.committed('g', 't')).toEqual([0, 1, 2, 3].map((p) => broker.messages('t', p).length));
+    }));
+
+  it("reads by until: 'end' to the end as it stood, and completes, also over several members", () =>
+    virtually(({ advance }) => {
+      const broker = oneTopic(3);
+      send(broker, ...values(30));
+      const seen: string[] = [];
+      const ends: string[] = [];
+      for (const name of ['a', 'b']) {
+        read(broker, { until: 'end' })
+          .pipe(
+            handle((value) => of(textOf(value)).pipe(delay(5)), { concurrency: 4 }),
+            ackEach(),
+          )
+          .subscribe({ next: (value) => seen.push(`${value}`), complete: () => ends.push(name) });
+      }
+      send(broker, { value: 'later' });
+      advance(1_000);
+      expect([seen.length, new Set(seen).size, seen.includes('later'), ends.sort()]).toEqual([
+        30,
+        30,
+        false,
+        ['a', 'b'],
+      ]);
+    }));
+
+  it("lets repeat() over until: 'end' wait for its predecessor's drain", () =>
+    virtually(({ advance }) => {
+      const broker = oneTopic();
+      send(broker, ...values(10));
+      let done = 0;
+      let completed = false;
+      read(broker, { until: 'end', drainTimeoutMs: 100 })
+        .pipe(
+          handle((value) => of(value).pipe(delay(5)), { concurrency: 2 }),
+          ackEach(),
+          take(3),
+          repeat(4),
+        )
+        .subscribe({ next: () => done++, complete: () => (completed = true) });
+      advance(2_000);
+      expect([done, completed, broker.committed('g', 't')]).toEqual([10, true, [10]]);
+    }));
+
+  it('makes progress by take(10) over an asynchronous handler, subscription after subscription', () =>
+    virtually(({ advance }) => {
+      const broker = oneTopic();
+      send(broker, ...values(50));
+      const seen: string[] = [];
+      for (let round = 0; round < 5; round++) {
+        read(broker)
+          .pipe(
+            handle((value) => of(`${textOf(value)}`).pipe(delay(3)), { concurrency: 4 }),
+            ackEach(),
+            take(10),
+          )
+          .subscribe((value) => seen.push(value));
+        advance(200);
+      }
+      expect([seen.length, new Set(seen).size, broker.committed('g', 't')]).toEqual([50, 50, [50]]);
+    }));
+
+  it('takes messages that a handler publishes to the topic it reads, without recursion', () =>
+    virtually(({ advance }) => {
+      const broker = oneTopic();
+      const seen: string[] = [];
+      read(broker)
+        .pipe(
+          handle((value) => {
+            const text = textOf(value) ?? '';
+            if (text.length < 400) send(broker, { value: `${text}x` });
+            return text;
+          }),
+          ackEach(),
+        )
+        .subscribe((text) => seen.push(text));
+      send(broker, { value: 'x' });
+      advance(1);
+      expect([seen.length, broker.committed('g', 't')]).toEqual([400, [400]]);
+    }));
+
+  it('fails where retention passed its position, or goes on where the user chose so (I10)', () =>
+    virtually(({ advance }) => {
+      const lost = (onPositionLost: 'error' | 'earliest' | 'latest') => {
+        const broker = oneTopic(1, { retainMessages: 5 });
+        send(broker, ...values(2));
+        const first = collect(read(broker));
+        first.all[0]?.ack();
+        first.subscription.unsubscribe();
+        first.all[1]?.ack();
+        advance(1);
+        send(broker, ...values(10));
+        const events: TelemetryEvent[] = [];
+        const { ids, ends } = collect(read(broker, { onPositionLost, telemetry: (event) => void events.push(event) }));
+        send(broker, ...values(1));
+        return { ids: ids.length, ends, lost: events.filter(({ type }) => type === 'position-lost').length };
+      };
+      expect(lost('error')).toEqual({ ids: 0, ends: ['error position-lost'], lost: 1 });
+      expect(lost('earliest')).toEqual({ ids: 6, ends: [], lost: 1 });
+      expect(lost('latest')).toEqual({ ids: 1, ends: [], lost: 1 });
+    }));
+
+  it('fails with a typed error for a topic that is not there, or is deleted', () =>
+    virtually(() => {
+      const broker = oneTopic();
+      expect(collect(read(broker, { topics: ['nope'] })).ends).toEqual(['error unknown-topic']);
+      const { ends } = collect(read(broker));
+      broker.deleteTopic('t');
+      expect(ends).toEqual(['error unknown-topic']);
+    }));
+
+  it('refuses a bad message by itself: no topic, no partition, too large, no bytes', () =>
+    virtually(() => {
+      const broker = oneTopic(1, { maxMessageBytes: 10 });
+      const outcomes = send(
+        broker,
+        { value: 'ok' },
+        { value: 'x', partition: 1 },
+        { value: 'x'.repeat(11) },
+        {
+          value: 5 as never,
+        },
+      );
+      expect(outcomes.map(({ status }) => status)).toEqual(['ok', 'permanent', 'permanent', 'permanent']);
+      expect(broker.messages('t')).toHaveLength(1);
+      broker.deleteTopic('t');
+      expect(send(broker, { value: 'x' })).toMatchObject([{ status: 'permanent', error: { code: 'unknown-topic' } }]);
+    }));
+
+  it.each([
+    [{ groupId: '' }, 'fromMemory: groupId must be a string that is not empty, not an empty string.'],
+    [{ topics: [] }, 'fromMemory: topics must be a list of topic names that is not empty, not an array.'],
+    [{ maxInFlight: 0 }, 'fromMemory: maxInFlight must be a whole number, at least 1 and at most 1000000, not 0.'],
+    [
+      { maxInFlight: 8, maxSpan: 4 },
+      'fromMemory: maxSpan must be a whole number, at least 8 and at most 64000000, not 4.',
+    ],
+    [{ until: 'forever' as 'end' }, "fromMemory: until must be 'end', not 'forever'."],
+    [{ start: 'middle' as 'latest' }, "fromMemory: start must be 'earliest' or 'latest', not 'middle'."],
+    [{ prefetch: 5 }, 'fromMemory: there is no option prefetch;'],
+  ])('refuses %j', (options, message) => {
+    expect(() => read(oneTopic(), options)).toThrow(message);
+  });
+
+  it('leaves nothing behind when it is unsubscribed while everything hangs', () =>
+    virtually(({ advance, timers }) => {
+      const broker = oneTopic(2);
+      send(broker, ...values(20));
+      const events: TelemetryEvent[] = [];
+      const subscription = read(broker, { telemetry: (event) => void events.push(event) })
+        .pipe(
+          handle(() => NEVER, { concurrency: 3 }),
+          concatMap((delivery) => of(delivery)),
+          ackEach(),
+        )
+        .subscribe();
+      advance(10);
+      subscription.unsubscribe();
+      expect([events.at(-1)?.type, timers()]).toEqual(['closed', 0]);
+    }));
+});
