@@ -72,6 +72,13 @@ module.exports = {
       to: { path: '^(spec|examples|bench|scripts)/' },
     },
     {
+      name: 'no-dev-dependency',
+      comment: 'What lib imports is installed with it: a peer, required or optional.',
+      severity: 'error',
+      from: { path: '^lib/' },
+      to: { dependencyTypes: ['npm-dev'], dependencyTypesNot: ['npm-peer'] },
+    },
+    {
       name: 'no-node-built-in',
       severity: 'error',
       from: { path: '^lib/', pathNot: '^lib/cli/' },

@@ -12,17 +12,30 @@ const throughRxjs = 'Time goes through RxJS schedulers or core/environment.ts, s
 const throughEnvironment = 'Goes through core/environment.ts.';
 const noPromise = 'No Promise in core and operators: Observables, or the PromiseLike that a user gave.';
 
-/** What `lib` as a whole may not write. */
-const shape = [
+/** What no TypeScript here may write. */
+const everywhere = [
   { selector: 'ExportDefaultDeclaration', message: 'No default exports.' },
   { selector: 'TSEnumDeclaration', message: 'No enums: a union of strings.' },
+];
+
+/** What `lib` as a whole may not write. */
+const shape = [
+  ...everywhere,
   {
     selector: ':matches(ClassDeclaration, ClassExpression)[superClass!=null]:not([superClass.name="Error"])',
     message: 'No inheritance but from Error: compose.',
   },
   { selector: 'ImportExpression', message: 'No dynamic import: one instance, one graph.' },
+  {
+    selector:
+      'Program > :not(ImportDeclaration, VariableDeclaration, FunctionDeclaration, ClassDeclaration, [type=/^(Export|TS)/])',
+    message: 'Importing does nothing: no statement at module scope that acts.',
+  },
 ];
 const namedExports = { selector: 'ExportAllDeclaration', message: 'Public is explicit: list every name.' };
+
+/** The compiler's lib is the DOM's, for these alone: they are in Node, browsers, Bun and Deno alike. */
+const platform = ['AbortController', 'AbortSignal', 'TextDecoder', 'TextEncoder', 'btoa', 'console', 'performance'];
 
 /** What core and operators may not write on top of that. */
 const pure = [
@@ -61,6 +74,7 @@ export default defineConfig(
       // Our ports are objects of closures; what a user gives is called on its object.
       '@typescript-eslint/unbound-method': 'off',
       eqeqeq: 'error',
+      'no-restricted-syntax': ['error', ...everywhere],
     },
   },
   {
@@ -79,7 +93,12 @@ export default defineConfig(
   {
     files: ['lib/**/*.ts'],
     plugins: { 'rxjs-x': rxjsX, tsdoc },
+    languageOptions: {
+      globals: Object.fromEntries(platform.map((name) => [name, 'readonly'])),
+      parserOptions: { lib: ['es2022'] },
+    },
     rules: {
+      'no-undef': 'error',
       '@typescript-eslint/no-explicit-any': 'error',
       'max-lines': ['error', 400],
       'no-console': 'error',
