@@ -249,7 +249,7 @@ describe('the memory broker', () => {
     [{ start: 'middle' as 'latest' }, "fromMemory: start must be 'earliest' or 'latest', not 'middle'."],
     [{ prefetch: 5 }, 'fromMemory: there is no option prefetch;'],
   ])('refuses %j', (options, message) => {
-    expect(() => read(oneTopic(), options)).toThrow(message);
+    expect(() => read(oneTopic(), options as Partial<MemorySourceOptions>)).toThrow(message);
   });
 
   it('leaves nothing behind when it is unsubscribed while everything hangs', () =>
