@@ -114,9 +114,8 @@ describe('ackEach', () => {
 
   it('ends with a typed error where a value is no delivery', () => {
     const errors: unknown[] = [];
-    (of(5).pipe(untyped(ackEach())) as Observable<unknown>).subscribe({
-      error: (error: unknown) => errors.push(error),
-    });
+    const values: Observable<number> = of(5).pipe(untyped(ackEach()));
+    values.subscribe({ error: (error: unknown) => errors.push(error) });
     expect(errors.map((error) => isSluiceError(error) && error.code)).toEqual(['not-a-delivery']);
   });
 

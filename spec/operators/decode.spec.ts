@@ -169,21 +169,18 @@ describe('decode', () => {
         const source = log('       (ab)-c-------|', { messages });
         const expected = '         ----(ab)--c--|';
         const waits: Record<string, number> = { a: 4, b: 1, c: 5 };
-        const schema = schemaOf<string>(
-          (value) => thenable({ atMs: waits[value as string] ?? 0, value: { value } }) as never,
-        );
+        const schema = schemaOf<string>((value) => thenable({ atMs: waits[value as string] ?? 0, value: { value } }));
         expectObservable(source.deliveries.pipe(decode(json(schema)), ackEach())).toBe(expected);
       }));
 
     it('nacks what a schema refuses later, permanently, and lets the next pass', () =>
       marbles(({ log, drive, advanceTo }) => {
         const source = log('(ab)', { messages: { a: { value: '1' }, b: { value: '2' } }, redelivery: constant(1_000) });
-        const schema = schemaOf<unknown>(
-          (value) =>
-            thenable({
-              atMs: 3,
-              value: value === 1 ? { issues: [{ message: 'the value 1 is secret', path: ['id'] }] } : { value },
-            }) as never,
+        const schema = schemaOf<unknown>((value) =>
+          thenable({
+            atMs: 3,
+            value: value === 1 ? { issues: [{ message: 'the value 1 is secret', path: ['id'] }] } : { value },
+          }),
         );
         const out = drive(source.deliveries.pipe(decode(json(schema)), ackEach()));
         advanceTo(5);

@@ -7,7 +7,7 @@ import {
   map,
   mergeMap,
   NEVER,
-  Observable,
+  type Observable,
   of,
   switchMap,
   throwError,

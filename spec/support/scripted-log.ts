@@ -199,7 +199,7 @@ export function scriptedLog(options: ScriptedLogOptions = {}): ScriptedLog {
 
   return {
     deliveries,
-    texts: deliveries.pipe(map((delivery) => delivery.withValue(textOf(delivery.value)))) as ScriptedLog['texts'],
+    texts: deliveries.pipe(map((delivery) => delivery.withValue(textOf(delivery.value)))),
     done,
     skipped,
     deadLettered,

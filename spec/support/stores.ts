@@ -51,9 +51,9 @@ export function fakeStore(faults: Partial<Record<Call, StoreFault>> = {}): FakeS
     defer(() => {
       fake.calls.push({ at: asyncScheduler.now(), call, keys });
       const fault = faults[call];
-      const work = defer(input);
-      return fault === undefined ? work : from(fault(work as Observable<never>));
-    }) as Observable<A>;
+      const work: Observable<unknown> = defer(input);
+      return (fault === undefined ? work : from(fault(work as Observable<never>))) as Observable<A>;
+    });
   const fake: FakeStore = {
     held: new Set(),
     confirmed: new Set(),
