@@ -29,6 +29,7 @@ export const MOST_TRIM: Trim = 3;
 /** How a dead letter is written. @public */
 export type DeadLetterFormat = 'headers' | 'json';
 
+const STACK = 'dead-letter-error-stack';
 const MAX_STACK = 4_096;
 const MAX_TEXT = 1_024;
 
@@ -41,7 +42,8 @@ export function deadLetterMessage(letter: DeadLetter, format: DeadLetterFormat):
   const message = {
     key,
     value: format === 'json' ? asJson(letter, value) : value,
-    headers: trim === MOST_TRIM ? headers : { ...headers, ...addedHeaders(letter, headers) },
+    headers:
+      trim === MOST_TRIM ? withoutStack(headers) : { ...withoutStack(headers), ...addedHeaders(letter, headers) },
   };
   return trim === 0 && typeof partition === 'number' ? { ...message, partition } : message;
 }
@@ -57,7 +59,7 @@ function addedHeaders(letter: DeadLetter, own: MessageHeaders): MessageHeaders {
     'dead-letter-first-failure-at': new Date(letter.firstFailureAt).toISOString(),
     'dead-letter-last-failure-at': new Date(letter.lastFailureAt).toISOString(),
   };
-  if (trim < 2 && stack !== '') added['dead-letter-error-stack'] = stack;
+  if (trim < 2 && stack !== '') added[STACK] = stack;
   // Where it first came from stays, also when a redriven message fails again.
   if (own['dead-letter-source-topic'] === undefined) {
     added['dead-letter-source-topic'] = epoch.topic;
@@ -107,16 +109,43 @@ function base64Of(bytes: Uint8Array): string {
   return btoa(binary);
 }
 
-function describe(reason: unknown): { name: string; message: string; stack: string } {
+// A redriven message must not keep the stack of the error before.
+function withoutStack({ [STACK]: _, ...headers }: MessageHeaders): MessageHeaders {
+  return headers;
+}
+
+interface Description {
+  readonly name: string;
+  readonly message: string;
+  readonly stack: string;
+}
+
+// Whatever was thrown must not keep a dead letter back: getters may throw, a stack may be no text.
+function describe(reason: unknown): Description {
   if (!(reason instanceof Error)) {
     return { name: reason === undefined ? 'none' : typeof reason, message: textOf(reason), stack: '' };
   }
-  const name = reason.constructor.name || reason.name;
-  return { name, message: textOf(reason.message), stack: (reason.stack ?? '').slice(0, MAX_STACK) };
+  const constructor = read(reason, 'constructor') as { name?: unknown } | undefined;
+  const name = [constructor?.name, read(reason, 'name')].find((each) => typeof each === 'string' && each !== '');
+  const stack = read(reason, 'stack');
+  return {
+    name: typeof name === 'string' ? name : 'Error',
+    message: textOf(read(reason, 'message')),
+    stack: typeof stack === 'string' ? stack.slice(0, MAX_STACK) : '',
+  };
+}
+
+function read(error: Error, property: 'constructor' | keyof Error): unknown {
+  try {
+    return error[property];
+  } catch {
+    return undefined;
+  }
 }
 
 function textOf(reason: unknown): string {
   if (reason === undefined) return 'nacked without a reason';
   if (typeof reason === 'string') return reason.slice(0, MAX_TEXT);
-  return typeof reason === 'number' || typeof reason === 'boolean' ? String(reason) : `a ${typeof reason}`;
+  const plain = reason === null || typeof reason === 'number' || typeof reason === 'boolean';
+  return plain ? String(reason) : `a ${typeof reason}`;
 }
