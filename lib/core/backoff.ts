@@ -8,7 +8,7 @@ import { checkOptions } from './options.js';
  */
 export type Backoff = (failures: number) => number;
 
-/** @public */
+/** How the waits of `exponential` grow. @public */
 export interface ExponentialOptions {
   /** The longest wait after the first failure, in milliseconds, above 0. */
   readonly initialMs: number;

@@ -36,7 +36,9 @@ const BRAND = Symbol.for('rxsluice.error');
  * @public
  */
 export class SluiceError extends Error {
+  /** Always `SluiceError`. */
   override readonly name = 'SluiceError';
+  /** What went wrong: stable, for programs. */
   readonly code: SluiceErrorCode;
   /** What the message names, as data: topic, partition, option, limit, … */
   readonly details: Readonly<Record<string, unknown>>;

@@ -9,7 +9,9 @@ export type Claim =
 
 /** A claim that we hold: only the newest token of a key may confirm or release it. @public */
 export interface HeldClaim {
+  /** The idempotency key. */
   readonly key: string;
+  /** What the claim was answered with. */
   readonly token: string;
 }
 

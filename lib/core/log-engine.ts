@@ -53,7 +53,9 @@ export interface LogEngine<R> {
 
 /** A watermark to make durable: everything up to and including `last` is settled. @public */
 export interface LogCommit<R> {
+  /** Whose watermark it is. */
   readonly partition: AssignedPartition;
+  /** The newest record below the watermark. */
   readonly last: R;
 }
 
@@ -71,13 +73,15 @@ export interface LogAdapter<R> {
   close(): ObservableInput<unknown>;
 }
 
-/** @public */
+/** What makes a source of a log. @public */
 export interface LogSourceDefinition<R extends object, P extends Position> {
   /** The source's name in errors, for instance `fromKafka`. */
   readonly name: string;
   /** The consumer group, where the broker has such: dead letters name it. */
   readonly group?: string;
+  /** The user's options, checked by the engine; the adapter's own may be among them. */
   readonly options: SourceOptions;
+  /** How to read a record. */
   readonly shape: RecordShape<R, P>;
   /** How long a watermark may wait for its commit, in milliseconds. Default: 500. */
   readonly commitIntervalMs?: number;

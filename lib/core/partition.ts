@@ -6,7 +6,9 @@ import type { Window } from './window.js';
 
 /** A partition by name: a number in Kafka, a shard's name in Kinesis, a subscription's in Pub/Sub. @public */
 export interface PartitionRef {
+  /** The topic's, stream's or subscription's name. */
   readonly topic: string;
+  /** The partition's number or name in it. */
   readonly partition: number | string;
 }
 

@@ -43,7 +43,7 @@ export interface QueueAdapter<R> {
   close(): ObservableInput<unknown>;
 }
 
-/** @public */
+/** What makes a source of a queue. @public */
 export interface QueueSourceDefinition<R extends object, P extends Position> {
   /** The source's name in errors, for instance `fromPubSub`. */
   readonly name: string;
@@ -51,7 +51,9 @@ export interface QueueSourceDefinition<R extends object, P extends Position> {
   readonly queue: PartitionRef;
   /** The consumer group, where the broker has such: dead letters name it. */
   readonly group?: string;
+  /** The user's options, checked by the engine; the adapter's own may be among them. */
   readonly options: SourceOptions;
+  /** How to read a message. */
   readonly shape: RecordShape<R, P>;
   /** How long a bare nack is held, in credit, before it goes to the broker. Default: exponential, 100 ms to 30 s, full jitter. */
   readonly redelivery?: Backoff;

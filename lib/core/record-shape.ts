@@ -8,12 +8,15 @@ import type { Position } from './position.js';
  * @public
  */
 export interface RecordShape<R, P extends Position> {
+  /** The payload; `null` is a tombstone. */
   value(record: R): Uint8Array | null;
   /** The raw key, or `null` where the message has none. */
   key(record: R): MessageBytes;
+  /** As they were published. */
   headers(record: R): MessageHeaders;
   /** Milliseconds since 1970. */
   timestamp(record: R): number;
+  /** The position in the broker's own words. */
   position(record: R, partition: PartitionRef): P;
   /**
    * The position as text, unique within its partition: the offset, sequence number or message id. With topic and

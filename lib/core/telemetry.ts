@@ -8,7 +8,9 @@ import type { Session } from './session.js';
 
 /** Which message an event is about: never its payload, key or headers. @public */
 export interface MessageInfo extends PartitionRef {
+  /** `Delivery.id`. */
   readonly id: string;
+  /** `Delivery.attempt`. */
   readonly attempt: number;
 }
 

@@ -14,7 +14,7 @@ import { messageInfo, notify } from '../core/telemetry.js';
 import { hold, unhold } from '../core/units.js';
 import { createClaimBook } from './claim-book.js';
 
-/** @public */
+/** What `dedupe` takes. @public */
 export interface DedupeOptions<T, P extends Position = Position> {
   /** What makes two messages the same: text that is not empty. */
   readonly key: (value: T, delivery: Delivery<T, P>) => string;

@@ -20,7 +20,7 @@ import type { Position } from '../core/position.js';
 export function filterValue<T, S extends T, P extends Position>(
   predicate: (value: T) => value is S,
 ): OperatorFunction<Delivery<T, P>, Delivery<S, P>>;
-/** @public */
+/** Lets the values pass that a predicate accepts; the others are settled as skipped. @public */
 export function filterValue<T, P extends Position>(
   predicate: (value: T) => boolean,
 ): MonoTypeOperatorFunction<Delivery<T, P>>;

@@ -13,7 +13,7 @@ import { RingQueue } from '../core/ring-queue.js';
 import type { PumpTask } from '../core/session.js';
 import { messageInfo, notify } from '../core/telemetry.js';
 
-/** @public */
+/** What bounds the work of `handle`. @public */
 export interface HandleOptions {
   /** How many handlers may run at once: a whole number, at least 1. Never more than `maxInFlight` do. Default: 1. */
   readonly concurrency?: number;

@@ -17,7 +17,7 @@ import { issuesError, type StandardResult, type StandardSchemaV1 } from './stand
  * @public
  */
 export function json(): Codec<unknown>;
-/** @public */
+/** A codec for JSON in UTF-8 that a Standard Schema checks. @public */
 export function json<T>(schema: StandardSchemaV1<unknown, T>): Codec<T>;
 export function json(schema?: StandardSchemaV1<unknown, unknown>): Codec<unknown> {
   const decoder = new TextDecoder('utf-8', { fatal: true });

@@ -17,7 +17,7 @@ import { hold, unhold } from '../core/units.js';
 /** What deliveries can be ordered by: text, bytes or a number; `null` and `undefined` are unordered. @public */
 export type OrderingKey = MessageBytes | number | undefined;
 
-/** @public */
+/** What `ordered` orders by. @public */
 export interface OrderedOptions<T, P extends Position = Position> {
   /** The message's key, its whole partition, or a function of the delivery. */
   readonly by: 'key' | 'partition' | ((delivery: Delivery<T, P>) => OrderingKey);

@@ -18,7 +18,7 @@ import type { DeadLetterFormat } from './dead-letter.js';
 import { createDeadLetterQueue, type DeadLetterQueue, type OnUndeliverable } from './dead-letter-queue.js';
 import { createOutageGate, type Attempt } from './outage-gate.js';
 
-/** @public */
+/** What `retryToDlq` takes. @public */
 export interface RetryToDlqOptions {
   /** Where dead letters go. Connected while the pipeline is subscribed, closed after it. */
   readonly deadLetters: Publisher<Message>;

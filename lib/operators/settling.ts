@@ -7,7 +7,7 @@ import { onEpochClose } from '../core/partition.js';
 import type { Position } from '../core/position.js';
 import type { HandlerResult } from './handle.js';
 
-/** @public */
+/** What becomes of cancelled work. @public */
 export interface SettlingOptions {
   /**
    * What becomes of the delivery where the work is cancelled, by `switchMap` or an unsubscribe: `'release'`: it comes

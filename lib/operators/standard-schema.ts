@@ -7,6 +7,7 @@ import { permanent } from '../core/failures.js';
  * @public
  */
 export interface StandardSchemaV1<Input = unknown, Output = Input> {
+  /** What the interface is about: version, vendor and `validate`. */
   readonly '~standard': {
     readonly version: 1;
     readonly vendor: string;
@@ -15,13 +16,15 @@ export interface StandardSchemaV1<Input = unknown, Output = Input> {
   };
 }
 
-/** @public */
+/** What a validation answers: the value, or why not. @public */
 export type StandardResult<Output> =
   { readonly value: Output; readonly issues?: undefined } | { readonly issues: readonly StandardIssue[] };
 
-/** @public */
+/** One thing that does not match. @public */
 export interface StandardIssue {
+  /** In the words of the schema's library; never shown, since it may quote the value. */
   readonly message: string;
+  /** Where in the value. Default: its root. */
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
 }
 

@@ -28,7 +28,7 @@ export interface Marbles extends RunHelpers {
 const LONGEST_MS = 300_000;
 
 /** Half of the range, so that a wait with full jitter is half of the longest. */
-export const RANDOM = 0.5;
+const RANDOM = 0.5;
 
 /**
  * Runs a spec in virtual time, with fixed jitter. At the end whatever it drove is unsubscribed; then no scheduled action

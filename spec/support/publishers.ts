@@ -19,7 +19,7 @@ export type PublishAnswer = (messages: readonly Message[], call: number) => Obse
 
 export const OUTAGE = new Error('the publisher is out');
 export const REFUSAL = new Error('the message is too large');
-export const MISHAP = new Error('the leader has moved');
+const MISHAP = new Error('the leader has moved');
 
 export const confirms: PublishAnswer = (messages) => of(messages.map(() => ({ status: 'ok' as const })));
 export const mishaps: PublishAnswer = (messages) =>

@@ -48,7 +48,7 @@ export interface MemoryBroker {
   messages(topic: string, partition?: number): readonly MemoryRecord[];
   /** The next offset to read for each partition, or `null` before the group's first commit. */
   committed(groupId: string, topic: string): readonly (number | null)[];
-  /** @internal */
+  /** What sources and publishers of this broker share. @internal */
   readonly [INTERNALS]: MemoryInternals;
 }
 

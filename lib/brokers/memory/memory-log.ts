@@ -2,9 +2,13 @@ import type { MessageHeaders } from '../../core/message.js';
 
 /** A message as the memory broker keeps it: always bytes, as any broker gives them. @public */
 export interface MemoryRecord {
+  /** From 0; the next record of the partition has the next one. */
   readonly offset: number;
+  /** `null` where there is none. */
   readonly key: Uint8Array | null;
+  /** `null`: a tombstone. */
   readonly value: Uint8Array | null;
+  /** As they were published. */
   readonly headers: MessageHeaders;
   /** Milliseconds since 1970. */
   readonly timestamp: number;

@@ -1,6 +1,6 @@
 import type { SourceOptions } from '../../core/source-options.js';
 
-/** @public */
+/** How a topic of the memory broker is laid out and bounded. @public */
 export interface MemoryTopicOptions {
   /** How many partitions, a whole number, 1 to 1,024. Default: 1. */
   readonly partitions?: number;
@@ -10,13 +10,13 @@ export interface MemoryTopicOptions {
   readonly maxMessageBytes?: number;
 }
 
-/** @public */
+/** What a memory broker begins with. @public */
 export interface MemoryBrokerOptions {
   /** The topics that it has from the start, by name. Default: none. */
   readonly topics?: Readonly<Record<string, MemoryTopicOptions>>;
 }
 
-/** @public */
+/** What `fromMemory` takes beside the options of every source. @public */
 export interface MemorySourceOptions extends SourceOptions {
   /** The consumer group: its members share the partitions, each group gets every message. */
   readonly groupId: string;
@@ -28,7 +28,8 @@ export interface MemorySourceOptions extends SourceOptions {
   readonly onPositionLost?: 'error' | 'earliest' | 'latest';
 }
 
-/** @public */
+/** What `memoryPublisher` takes. @public */
 export interface MemoryPublisherOptions {
+  /** Where the messages go. */
   readonly topic: string;
 }

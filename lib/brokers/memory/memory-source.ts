@@ -14,8 +14,11 @@ import { headerBytes } from './memory-publisher.js';
 
 /** Where a message stands in a memory broker. @public */
 export interface MemoryPosition extends Position {
+  /** The discriminant. */
   readonly broker: 'memory';
+  /** The topic's name. */
   readonly topic: string;
+  /** From 0. */
   readonly partition: number;
   /** From 0; the next message of the partition has the next one. */
   readonly offset: number;

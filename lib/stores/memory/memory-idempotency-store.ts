@@ -4,7 +4,7 @@ import type { Claim, HeldClaim, IdempotencyStore } from '../../core/idempotency-
 import { SluiceError } from '../../core/errors.js';
 import { checkNames, checkOptions } from '../../core/options.js';
 
-/** @public */
+/** The bounds of the memory store. @public */
 export interface MemoryIdempotencyStoreOptions {
   /**
    * How many processed keys are remembered; the oldest are forgotten first, and a repeat of a forgotten one is processed again. A
