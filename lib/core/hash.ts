@@ -1,7 +1,10 @@
 const FNV_OFFSET = 0x811c9dc5;
 const FNV_PRIME = 0x01000193;
 
-/** FNV-1a over UTF-16 units or bytes, finished so that the low bits are good: an unsigned 32-bit number. @internal */
+/**
+ * FNV-1a over UTF-16 units or bytes, finished so that the low bits are good: a signed 32-bit number, which needs no box.
+ * @internal
+ */
 export function hashOf(key: string | Uint8Array): number {
   let hash = FNV_OFFSET;
   if (typeof key === 'string') {
@@ -9,5 +12,5 @@ export function hashOf(key: string | Uint8Array): number {
   } else {
     for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ (key[i] as number), FNV_PRIME);
   }
-  return (hash ^ (hash >>> 15)) >>> 0;
+  return hash ^ (hash >>> 15);
 }

@@ -72,7 +72,7 @@ function store(topic: MemoryTopic, message: Message): MemoryPosition {
 }
 
 function partitionOf(topic: MemoryTopic, key: Uint8Array | null): number {
-  return (key === null ? topic.turn++ : hashOf(key)) % topic.logs.length;
+  return (key === null ? topic.turn++ : hashOf(key) >>> 0) % topic.logs.length;
 }
 
 function bytesOf(bytes: MessageBytes): Uint8Array | null {
