@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { map, NEVER, Observable, of, throwError, timer } from 'rxjs';
+import { map, NEVER, Observable, of, take, throwError, timer } from 'rxjs';
 import { z } from 'zod';
 import { constant } from '../../lib/core/backoff.js';
 import type { Delivery } from '../../lib/core/delivery.js';
@@ -322,6 +322,20 @@ describe('decode', () => {
         const expected = '         -----(A|)';
         expectObservable(source.deliveries.pipe(decode(later({ a: 5 })), ackEach())).toBe(expected);
         at(2, () => source.stop());
+      }));
+
+    it('finishes what it has where what stands above completes before it', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('(abc)');
+        const out = drive(source.deliveries.pipe(take(2), decode(later({ a: 5, b: 2 })), ackEach()));
+        advanceTo(4);
+        expect(out.completed).toBe(false);
+        advanceTo(5);
+        expect(out.values).toEqual(['A', 'B']);
+        expect(out.completed).toBe(true);
+        advanceTo(6);
+        expect(source.committed()).toBe(2);
+        expect(source.isOpen).toBe(false);
       }));
 
     it('does not call it quiet while a codec still works', () =>

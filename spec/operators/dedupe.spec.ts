@@ -291,6 +291,7 @@ describe('dedupe', () => {
         expect(source.eventsOf('unsettled-too-long')).toHaveLength(1);
         out.unsubscribe();
         advanceTo(700);
+        expect(store.pending).toBe(0);
         expect(source.isOpen).toBe(false);
       }));
 

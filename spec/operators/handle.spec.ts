@@ -8,6 +8,7 @@ import {
   Observable,
   of,
   Subject,
+  take,
   tap,
   throwError,
   timer,
@@ -465,6 +466,20 @@ describe('handle', () => {
       at(6, () => source.stop());
       flush();
       expect(source.committed()).toBe(3);
+    }));
+
+  it('finishes what it has where what stands above completes before it', () =>
+    marbles(({ log, drive, advanceTo }) => {
+      const source = log('(abc)');
+      const out = drive(source.texts.pipe(take(2), handle(takes(5), { concurrency: 2 }), ackEach()));
+      advanceTo(4);
+      expect(out.completed).toBe(false);
+      advanceTo(5);
+      expect(out.values).toEqual(['A', 'B']);
+      expect(out.completed).toBe(true);
+      advanceTo(6);
+      expect(source.committed()).toBe(2);
+      expect(source.isOpen).toBe(false);
     }));
 
   it('never nests: a function that makes the source speak does not start the next inside itself', () =>

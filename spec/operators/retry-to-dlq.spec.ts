@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { map, NEVER, of, Subject, throwError, timer, type Observable } from 'rxjs';
 import { constant, exponential } from '../../lib/core/backoff.js';
 import type { Delivery } from '../../lib/core/delivery.js';
+import type { DeliveryNode } from '../../lib/core/delivery-node.js';
 import { permanent, unavailable, type FailureClass } from '../../lib/core/failures.js';
 import { ackEach } from '../../lib/operators/ack-each.js';
 import { handle } from '../../lib/operators/handle.js';
@@ -25,7 +26,7 @@ import {
   throwsAtOnce,
   until,
 } from '../support/publishers.js';
-import { bytesOf } from '../support/scripted-log.js';
+import { bytesOf, type ScriptedPosition } from '../support/scripted-log.js';
 
 keepsTheContract('retryToDlq', {
   make: () => retryToDlq({ deadLetters: fakePublisher(), backoff: constant(3) }),
@@ -298,6 +299,69 @@ describe('retryToDlq', () => {
         expect(source.settled('dead-lettered')).toEqual(['a']);
       }));
 
+    it('waits for the probe where one that was started before succeeds', () =>
+      marbles(({ log, drive, advanceTo, now }) => {
+        const source = log('(ba)--c');
+        const started: string[] = [];
+        const work = (value: string): Observable<string> => {
+          started.push(`${value}${now()}`);
+          if (value === 'a' && now() === 0) throw OUT;
+          return timer(5).pipe(map(() => value));
+        };
+        const retry = retryToDlq<string, ScriptedPosition>({ deadLetters: fakePublisher() });
+        const out = drive(source.texts.pipe(retry, handle(work, { concurrency: 4 }), ackEach()));
+        advanceTo(99);
+        expect(started).toEqual(['b0', 'a0']);
+        expect(out.values).toEqual(['b']);
+        expect(source.eventsOf('recovered')).toEqual([]);
+        advanceTo(200);
+        // The one that waited longest is the probe; the other follows once it is back.
+        expect(started.slice(2).map((start) => start[0])).toEqual(expect.arrayContaining(['a', 'c']));
+        expect(started[2]?.slice(1)).toBe('100');
+        expect(started[3]?.slice(1)).toBe('105');
+        expect([...out.values].sort()).toEqual(['a', 'b', 'c']);
+      }));
+
+    it('shuts again at the first of those it let go that finds it out still', () =>
+      marbles(({ log, drive, advanceTo, now }) => {
+        const source = log(undefined, { maxInFlight: 20 });
+        source.fill(20);
+        const runs: number[] = [];
+        let first = true;
+        const work = (value: string): string => {
+          runs.push(now());
+          // One gets through at the first probe; then it is out again for a second.
+          if (now() >= 100 && first) {
+            first = false;
+            return value;
+          }
+          if (now() < 1_000) throw OUT;
+          return value;
+        };
+        const out = drive(source.texts.pipe(retryToDlq({ deadLetters: fakePublisher() }), handle(work), ackEach()));
+        advanceTo(150);
+        expect(out.values).toHaveLength(1);
+        // The probe, and one of the nineteen that waited.
+        expect(runs.filter((at) => at >= 100)).toHaveLength(2);
+        advanceTo(20_000);
+        expect(out.values).toHaveLength(20);
+      }));
+
+    it('sends another probe where the one that is out is abandoned below', () =>
+      marbles(({ log, drive, advanceTo, now }) => {
+        const source = log('(ab)');
+        let abandoned = 0;
+        const retry = retryToDlq<string, ScriptedPosition>({ deadLetters: fakePublisher() });
+        drive(source.texts.pipe(retry), (delivery) => {
+          if (now() < 50) delivery.nack(OUT);
+          else if (abandoned++ === 0) (delivery as unknown as DeliveryNode).abandon();
+          else delivery.ack();
+        });
+        advanceTo(5_000);
+        expect(abandoned).toBe(3);
+        expect([...source.settled('done')].sort()).toEqual(['a', 'b']);
+      }));
+
     it('sends another probe where the one that is out is let go', () =>
       marbles(({ log, drive, advanceTo, now }) => {
         const source = log('(ab)', { partitions: 2, messages: { a: { partition: 0 }, b: { partition: 1 } } });
@@ -428,6 +492,7 @@ describe('retryToDlq', () => {
         out.unsubscribe();
         advanceTo(700);
         expect(source.isOpen).toBe(false);
+        expect(deadLetters.pending).toBe(0);
         expect(deadLetters.open).toBe(0);
       }));
 
@@ -463,7 +528,8 @@ describe('retryToDlq', () => {
         );
         advanceTo(5);
         expect(out.error).toMatchObject({ code: 'undeliverable', details: { id: 'orders/0/0' }, cause: REFUSAL });
-        advanceTo(100);
+        // At once: nothing is out that a drain would wait for.
+        advanceTo(6);
         expect(source.isOpen).toBe(false);
         expect(source.settled()).toEqual([]);
         expect(source.committed()).toBe(0);

@@ -174,6 +174,19 @@ describe('settling', () => {
       expectObservable(source.done).toBe('         ---------c');
     }));
 
+  it("aborts the signal of what is cancelled with 'skip' too", () =>
+    marbles(({ log, drive, advanceTo }) => {
+      const source = log('a-b');
+      const signals: AbortSignal[] = [];
+      const work = (d: Delivery<string>) => {
+        signals.push(d.signal);
+        return settling(d, takes(5), { cancelled: 'skip' });
+      };
+      drive(source.texts.pipe(switchMap(work), ackEach()));
+      advanceTo(2);
+      expect(signals.map(({ aborted }) => aborted)).toEqual([true, false]);
+    }));
+
   it("gets through a flood under switchMap with 'skip'", () =>
     marbles(({ log, drive, advanceTo }) => {
       const source = log(undefined, { maxInFlight: 50 });

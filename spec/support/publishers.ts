@@ -1,6 +1,7 @@
 import {
   asyncScheduler,
   defer,
+  finalize,
   map,
   NEVER,
   Observable,
@@ -56,6 +57,8 @@ export interface FakePublisher extends Publisher {
   /** Connections that are open. */
   open: number;
   connects: number;
+  /** Calls that are neither answered nor given up. */
+  pending: number;
 }
 
 /** `connect` answers the connecting itself; each connection is counted until it is let go. */
@@ -65,8 +68,12 @@ export function fakePublisher(
 ): FakePublisher {
   const publish = (messages: readonly Message[]): Observable<readonly PublishOutcome[]> => {
     const call = fake.calls.push({ at: asyncScheduler.now(), messages }) - 1;
-    const answers = defer(() => answer(messages, call));
+    const answers = defer(() => {
+      fake.pending++;
+      return answer(messages, call);
+    });
     return answers.pipe(
+      finalize(() => fake.pending--),
       tap((outcomes) => {
         outcomes.forEach(({ status }, index) => {
           if (status === 'ok') fake.published.push(messages[index] as Message);
@@ -79,6 +86,7 @@ export function fakePublisher(
     calls: [],
     open: 0,
     connects: 0,
+    pending: 0,
     connect: () =>
       new Observable<PublisherConnection>((subscriber) => {
         fake.open++;

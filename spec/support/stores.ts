@@ -1,6 +1,7 @@
 import {
   asyncScheduler,
   defer,
+  finalize,
   delay,
   from,
   NEVER,
@@ -41,6 +42,8 @@ export interface FakeStore extends IdempotencyStore {
   readonly held: Set<string>;
   readonly confirmed: Set<string>;
   readonly calls: { readonly at: number; readonly call: Call; readonly keys: readonly string[] }[];
+  /** Calls that are neither answered nor given up. */
+  pending: number;
   callsOf(call: Call): FakeStore['calls'];
 }
 
@@ -50,14 +53,16 @@ export function fakeStore(faults: Partial<Record<Call, StoreFault>> = {}): FakeS
   const answering = <A>(call: Call, keys: readonly string[], input: () => ObservableInput<A>): Observable<A> =>
     defer(() => {
       fake.calls.push({ at: asyncScheduler.now(), call, keys });
+      fake.pending++;
       const fault = faults[call];
       const work: Observable<unknown> = defer(input);
       return (fault === undefined ? work : from(fault(work as Observable<never>))) as Observable<A>;
-    });
+    }).pipe(finalize(() => fake.pending--));
   const fake: FakeStore = {
     held: new Set(),
     confirmed: new Set(),
     calls: [],
+    pending: 0,
     callsOf: (wanted) => fake.calls.filter(({ call }) => call === wanted),
     claim: (keys, leaseMs) =>
       answering('claim', keys, () =>
