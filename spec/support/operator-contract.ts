@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { map, of, tap, type Observable } from 'rxjs';
+import { map, merge, of, tap, type Observable } from 'rxjs';
 import { ackEach } from '../../lib/operators/ack-each.js';
 import { isSluiceError } from '../../lib/core/errors.js';
 import type { Delivery } from '../../lib/core/delivery.js';
@@ -72,6 +72,60 @@ export function keepsTheContract(name: string, { make, nackGoesUp, ownsItsInput 
         expect(source.session.inFlight).toBe(0);
         expect(out.values).toHaveLength(3);
         expect(source.committed()).toBe(0);
+      }));
+
+    it('takes an unsubscribe inside next: nothing more of a flood comes', () =>
+      marbles(({ log, drive, advanceTo, at }) => {
+        const source = log();
+        const values: string[] = [];
+        const out = drive(source.texts.pipe(make()), ({ value }) => {
+          values.push(value);
+          if (values.length === 3) out.unsubscribe();
+        });
+        at(1, () => source.fill(100));
+        advanceTo(20_000);
+        expect(values).toEqual(['0', '1', '2']);
+        expect(source.isOpen).toBe(false);
+        expect(source.session).toMatchObject({ inFlight: 0, held: 0, lingering: 0 });
+      }));
+
+    it('is ended by an error of a foreign operator below it; what is out comes again', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('(abc)', { drainTimeoutMs: 5 });
+        const failure = new Error('of a foreign operator');
+        const fails = map((delivery: Delivery<string, ScriptedPosition>) => {
+          if (delivery.value === 'b') throw failure;
+          return delivery;
+        });
+        const first = drive(source.texts.pipe(make(), fails, ackEach()));
+        advanceTo(20);
+        expect(first.error).toBe(failure);
+        expect(first.values).toEqual(['a']);
+        expect(source.isOpen).toBe(false);
+        expect(source.committed()).toBe(1);
+        const second = drive(source.texts.pipe(make(), ackEach()));
+        advanceTo(40);
+        expect(second.values).toEqual(['b', 'c']);
+      }));
+
+    it('takes the deliveries of two sources at once, and lets go of both', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const [one, two] = [log('ab-c', { topic: 'one' }), log('-d-e', { topic: 'two' })];
+        const out = drive(merge(one.texts, two.texts).pipe(make()));
+        advanceTo(5);
+        expect(out.values.map(({ value }) => value).sort()).toEqual(['a', 'b', 'c', 'd', 'e']);
+        for (const delivery of out.values) if (delivery.value !== 'a') delivery.ack();
+        advanceTo(6);
+        expect([one.settled(), two.settled()]).toEqual([
+          ['b', 'c'],
+          ['d', 'e'],
+        ]);
+        expect([one.committed(), two.committed()]).toEqual([0, 2]);
+        out.values.find(({ value }) => value === 'a')?.ack();
+        out.unsubscribe();
+        advanceTo(7);
+        expect([one.isOpen, two.isOpen]).toEqual([false, false]);
+        expect(one.committed()).toBe(3);
       }));
 
     it('takes an ack inside next, for a thousand at once', () =>
