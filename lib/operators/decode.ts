@@ -100,8 +100,7 @@ class Decode implements OperatorParts {
   }
 
   onRevoke(partition: Partition): void {
-    this.letGo(({ epoch }) => epoch === partition);
-    defer(partition.session, this.resume);
+    if (this.letGo(({ epoch }) => epoch === partition) > 0) defer(partition.session, this.resume);
   }
 
   onClose(partition: Partition): void {
@@ -145,12 +144,14 @@ class Decode implements OperatorParts {
     });
   }
 
-  private letGo(matches: (delivery: DeliveryNode) => boolean): void {
-    for (const decoding of this.queue.extract(({ delivery }) => matches(delivery))) {
+  private letGo(matches: (delivery: DeliveryNode) => boolean): number {
+    const dropped = this.queue.extract(({ delivery }) => matches(delivery));
+    for (const decoding of dropped) {
       decoding.state = 'gone';
       decoding.subscription?.unsubscribe();
       decoding.delivery.abandon();
     }
+    return dropped.length;
   }
 }
 

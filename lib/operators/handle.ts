@@ -129,8 +129,10 @@ class Handle implements OperatorParts, PumpTask {
   }
 
   onClose(partition: Partition): void {
-    for (const work of this.works()) if (work.delivery.epoch === partition) this.cancel(work);
-    defer(partition.session, this);
+    const cut = this.works().filter(({ delivery }) => delivery.epoch === partition);
+    for (const work of cut) this.cancel(work);
+    // Not without a cause: the close may be inside a settlement, where nothing may complete.
+    if (cut.length > 0) defer(partition.session, this);
   }
 
   /** Starts what is queued, as far as there are slots. */
