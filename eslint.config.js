@@ -160,6 +160,11 @@ export default defineConfig(
     },
   },
   {
+    // kafkajs runs on Node alone, and takes Buffers.
+    files: ['lib/brokers/kafka/**/*.ts'],
+    languageOptions: { globals: { Buffer: 'readonly' } },
+  },
+  {
     files: ['lib/core/environment.ts'],
     rules: { 'no-console': 'off' },
   },

@@ -2,3 +2,4 @@
 export * from './index.js';
 export * as broker from './broker.js';
 export * as memory from './memory.js';
+export * as kafka from './kafka.js';

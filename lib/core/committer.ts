@@ -7,6 +7,8 @@ import { notify } from './telemetry.js';
 export interface Committer {
   /** The watermark of a partition moved: commit it within the interval. */
   mark(partition: Partition): void;
+  /** The watermark has moved far: commit it as soon as no other commit is under way. */
+  hurry(partition: Partition): void;
   /** Calls back once nothing of these partitions is uncommitted. */
   flush(partitions: readonly Partition[], done: () => void): void;
   close(): void;
@@ -35,6 +37,7 @@ export function createCommitter(
   let timer: Subscription | null = null;
   let waiters: Waiter[] = [];
   let failures = 0;
+  let hurried = false;
   let closed = false;
 
   const schedule = (delayMs: number): void => {
@@ -42,6 +45,12 @@ export function createCommitter(
       timer = null;
       start();
     }, delayMs);
+  };
+
+  const hasten = (): void => {
+    timer?.unsubscribe();
+    timer = null;
+    schedule(0);
   };
 
   const answerWaiters = (): void => {
@@ -59,7 +68,11 @@ export function createCommitter(
     timer = null;
     carried = dirty.filter((partition) => !partition.closed);
     dirty = [];
-    for (const partition of carried) partition.dirty = false;
+    hurried = false;
+    for (const partition of carried) {
+      partition.dirty = false;
+      partition.committed = partition.window?.head ?? 0;
+    }
     if (carried.length === 0) {
       answerWaiters();
       return;
@@ -86,7 +99,7 @@ export function createCommitter(
     if (closed) return;
     answerWaiters();
     if (dirty.length === 0) return;
-    if (waiters.length > 0 && failures === 0) start();
+    if ((waiters.length > 0 || hurried) && failures === 0) start();
     else schedule(nextMs);
   };
 
@@ -100,6 +113,14 @@ export function createCommitter(
     mark: (partition) => {
       remember(partition);
       if (!busy) schedule(intervalMs);
+    },
+    hurry: (partition) => {
+      // Asked once a step: the next one is as far again.
+      partition.committed = partition.window?.head ?? 0;
+      if (failures > 0 || hurried) return;
+      hurried = true;
+      // Scheduled, not called: this is inside a settlement.
+      if (!busy) hasten();
     },
     flush: (partitions, done) => {
       waiters.push({ partitions, done });

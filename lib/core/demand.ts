@@ -1,8 +1,21 @@
 import type { Partition } from './partition.js';
 import type { Session } from './session.js';
 
-/** How many records of one partition may wait: deep enough to ride out a fetch, small beside maxBufferedBytes. @internal */
-export const HIGH_WATER_RECORDS = 2_048;
+/**
+ * How much of one partition may wait before the adapter is asked to stop: deep enough to ride out the latency of a
+ * fetch at full speed, small beside `maxBufferedBytes`. Reading goes on at half of it.
+ */
+const HIGH_WATER_BYTES = 4 * 1024 * 1024;
+const HIGH_WATER_RECORDS = 32_768;
+
+/** @internal */
+export function isFull({ pending, pendingBytes }: Partition): boolean {
+  return pendingBytes >= HIGH_WATER_BYTES || pending >= HIGH_WATER_RECORDS;
+}
+
+function isLow({ pending, pendingBytes }: Partition): boolean {
+  return pendingBytes <= HIGH_WATER_BYTES / 2 && pending <= HIGH_WATER_RECORDS / 2;
+}
 
 /** Asks the adapter to read on where a queue fell to half of its bound. @internal */
 export function resumeIfLow(session: Session): void {
@@ -10,7 +23,7 @@ export function resumeIfLow(session: Session): void {
   // By index: reading on may assign, revoke or push at once.
   for (let i = 0; i < session.partitions.length; i++) {
     const partition = session.partitions[i] as Partition;
-    if (partition.paused && partition.pending <= HIGH_WATER_RECORDS / 2) setPaused(session, partition, false);
+    if (partition.paused && isLow(partition)) setPaused(session, partition, false);
   }
 }
 

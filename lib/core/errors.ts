@@ -7,6 +7,16 @@ export type SluiceErrorCode =
   | 'invalid-options'
   /** An operator was given something that is not a delivery. */
   | 'not-a-delivery'
+  /** No broker can be reached. */
+  | 'connection-failed'
+  /** The broker refused the credentials. */
+  | 'authentication-failed'
+  /** The broker refused an operation for want of a permission. */
+  | 'not-authorized'
+  /** The broker or its client cannot do what is asked, such as reading a codec that is not registered. */
+  | 'unsupported'
+  /** The consumer group is read by another subscription over the same client already. */
+  | 'twin-consumer'
   /** A topic that the broker does not have. */
   | 'unknown-topic'
   /** The read position is gone: retention passed it, or the topic was made anew (I10). */

@@ -1,7 +1,7 @@
 import type { Partition } from './partition.js';
 import { pump } from './pump.js';
 import type { Session } from './session.js';
-import { HIGH_WATER_RECORDS, setPaused } from './demand.js';
+import { isFull, setPaused } from './demand.js';
 
 /** Takes what an adapter pushed into the partition's queue, and asks it to stop where a bound is reached (I3). @internal */
 export function take(partition: Partition, records: readonly unknown[]): void {
@@ -23,7 +23,7 @@ export function takesMore({ session, live }: Partition): boolean {
 }
 
 function pauseIfFull(session: Session, partition: Partition): void {
-  if (partition.pending >= HIGH_WATER_RECORDS) setPaused(session, partition, true);
+  if (isFull(partition)) setPaused(session, partition, true);
   if (session.pendingBytes < session.options.maxBufferedBytes) return;
   for (const other of [...session.partitions]) setPaused(session, other, true);
 }

@@ -34,8 +34,11 @@ export interface LogEngine<R> {
   assign(partition: PartitionRef, prepare?: () => ObservableInput<unknown>): AssignedPartition;
   /** Records in their order. */
   push(partition: AssignedPartition, records: readonly R[]): void;
-  /** Drain, commit, close the epoch, then `done` (I4). Bounded by `drainTimeoutMs` and one second for the commit. */
-  revoke(partition: AssignedPartition, done: () => void): void;
+  /**
+   * Drain, commit, close the epoch, then `done` (I4). Bounded by `drainTimeoutMs`, or by the time given, and one second
+   * for the commit.
+   */
+  revoke(partition: AssignedPartition, done: () => void, drainTimeoutMs?: number): void;
   /** The ownership is gone already: what is out is void, nothing is committed (I5). */
   lose(partition: AssignedPartition): void;
   /** The position jumped without our doing (I10); with `'error'` the source fails, typed. */
@@ -45,18 +48,26 @@ export interface LogEngine<R> {
   ): void;
   /** How far behind the end it reads; only told to telemetry. */
   lag(partition: AssignedPartition, lag: { readonly lagMessages?: number; readonly lagMs?: number }): void;
+  /** The connection is lost and being mended: told to telemetry, once until it is back. */
+  unavailable(what: string, error: unknown): void;
+  /** The connection is back. */
+  recovered(what: string): void;
+  /** Something is set up in a way that breaks a guarantee; told once a code where there is no telemetry. */
+  misuse(code: string, message: string): void;
   /** Nothing more will be pushed: settle, commit, close, complete. */
   end(): void;
   /** The source cannot go on (I7). */
   fail(error: unknown): void;
 }
 
-/** A watermark to make durable: everything up to and including `last` is settled. @public */
+/** What to make durable of a partition: everything up to and including `last` is settled. @public */
 export interface LogCommit<R> {
   /** Whose watermark it is. */
   readonly partition: AssignedPartition;
-  /** The newest record below the watermark. */
-  readonly last: R;
+  /** The newest record below the watermark; `null`, with `commitsAbove` alone, where it has not moved from the start. */
+  readonly last: R | null;
+  /** The records above the watermark that are settled too, oldest first. Costs a walk over the span. */
+  above(): readonly R[];
 }
 
 /** What the adapter of a log does for the engine. Any of these may throw or fail; the engine tries again or reports. @public */
@@ -85,6 +96,13 @@ export interface LogSourceDefinition<R extends object, P extends Position> {
   readonly shape: RecordShape<R, P>;
   /** How long a watermark may wait for its commit, in milliseconds. Default: 500. */
   readonly commitIntervalMs?: number;
+  /** Commits a partition at once when its watermark has moved this far, in messages. Default: only by the interval. */
+  readonly commitEvery?: number;
+  /**
+   * The adapter can make acks above the watermark durable, so that they do not come again to the next owner: it is asked
+   * to commit also where only those have changed. Default: false.
+   */
+  readonly commitsAbove?: boolean;
   /** What a bare nack waits that no operator answers. Default: exponential, 100 ms to 30 s, full jitter. */
   readonly redelivery?: Backoff;
   /** Makes the adapter of one subscription. It starts nothing: that is `start`. */
@@ -104,14 +122,18 @@ export function logSource<R extends object, P extends Position>(
 }
 
 function setUp<R extends object, P extends Position>(definition: LogSourceDefinition<R, P>): EngineSetup {
-  const { name, commitIntervalMs = 500 } = definition;
+  const { name, commitIntervalMs = 500, commitEvery = Infinity, commitsAbove = false } = definition;
   const redelivery = definition.redelivery ?? exponential(DEFAULT_NACK);
+  const out = new Set<string>();
   let adapter: LogAdapter<R> | null = null;
 
   const committer = createCommitter(
     (partitions) =>
       (adapter as LogAdapter<R>).commit(
-        partitions.map((partition) => ({ partition, last: (partition.window as Window).last as R })),
+        partitions.map((partition) => {
+          const { last } = partition.window as Window;
+          return { partition, last: last as R | null, above: () => (partition.window as Window).settledAbove() as R[] };
+        }),
       ),
     commitIntervalMs,
   );
@@ -156,13 +178,22 @@ function setUp<R extends object, P extends Position>(definition: LogSourceDefini
       const partition = assigned as Partition;
       if (records.length > 0 && takesMore(partition)) take(partition, records);
     },
-    revoke: (partition, done) => revoke(partition as Partition, done),
+    revoke: (partition, done, drainTimeoutMs) => revoke(partition as Partition, done, drainTimeoutMs),
     lose: (partition) => lose(partition as Partition),
     positionLost: (partition, lost) => {
       notify(session, { type: 'position-lost', partition: refOf(partition as Partition), ...lost });
       if (lost.action === 'error') fail(session, positionLostError(name, partition, lost));
     },
     lag: (partition, lag) => notify(session, { type: 'lag', partition: refOf(partition as Partition), ...lag }),
+    unavailable: (what, error) => {
+      if (out.has(what)) return;
+      out.add(what);
+      notify(session, { type: 'unavailable', what, error });
+    },
+    recovered: (what) => {
+      if (out.delete(what)) notify(session, { type: 'recovered', what });
+    },
+    misuse: (code, message) => notify(session, { type: 'misuse', code, message }),
     end: () => {
       session.inputEnded = true;
       pump(session);
@@ -172,7 +203,7 @@ function setUp<R extends object, P extends Position>(definition: LogSourceDefini
 
   return {
     engine: {
-      root: new LogHook(committer.mark, redelivery),
+      root: new LogHook(committer, commitEvery, commitsAbove, redelivery),
       demand: (partition, wanted) => guarded(partition.session, () => adapter?.demand(partition, wanted)),
       leaving: () => adapter?.leaving?.(),
       oldest: (partition) => (partition.window as Window).oldest,

@@ -3,6 +3,7 @@ import { waitOf, type Backoff } from './backoff.js';
 import { DeliveryNode, type SettlementHook } from './delivery-node.js';
 import { classifyFailure } from './failures.js';
 import type { Outcome } from './outcome.js';
+import type { Committer } from './committer.js';
 import { giveBackCredit, type Partition } from './partition.js';
 import { pump } from './pump.js';
 import { messageInfo, notify, reportStale } from './telemetry.js';
@@ -19,7 +20,9 @@ export class LogHook implements SettlementHook {
   private readonly outages = new WeakMap<object, number>();
 
   constructor(
-    private readonly mark: (partition: Partition) => void,
+    private readonly committer: Committer,
+    private readonly commitEvery: number,
+    private readonly commitsAbove: boolean,
     private readonly redelivery: Backoff,
   ) {}
 
@@ -31,7 +34,12 @@ export class LogHook implements SettlementHook {
       return;
     }
     giveBackCredit(epoch);
-    if ((epoch.window as Window).settle(slot) && !epoch.dirty) this.mark(epoch);
+    const window = epoch.window as Window;
+    const moved = window.settle(slot);
+    if (moved || this.commitsAbove) {
+      if (!epoch.dirty) this.committer.mark(epoch);
+      if (window.head - epoch.committed >= this.commitEvery) this.committer.hurry(epoch);
+    }
     if (session.telemetry !== null) notify(session, { type: 'settled', message: messageInfo(delivery), outcome });
     if (epoch.slotListeners !== null) tellSlotListeners(epoch, slot);
     pump(session);

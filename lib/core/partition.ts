@@ -35,6 +35,8 @@ export interface Partition extends PartitionRef {
   paused: boolean;
   /** The watermark moved since the last commit. */
   dirty: boolean;
+  /** Where the watermark was at the last commit, as a slot. */
+  committed: number;
   /** Emitted and unsettled, those that wait for a retry included. */
   out: number;
   /** Its part of the session's `parts`. */
@@ -76,6 +78,7 @@ export function createPartition(session: Session, ref: PartitionRef, window: Win
     gated: false,
     paused: false,
     dirty: false,
+    committed: 0,
     out: 0,
     parts: 0,
     held: 0,

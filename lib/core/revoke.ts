@@ -9,10 +9,14 @@ const COMMIT_GRACE_MS = 1_000;
 
 /**
  * Hands a partition back in good order (I4): intake stops, what is not started is let go, started work may settle
- * within `drainTimeoutMs`, the watermark is committed, the epoch closes, then `done` is called.
+ * within the drain time-out, the watermark is committed, the epoch closes, then `done` is called.
  * @internal
  */
-export function revoke(partition: Partition, done: () => void): void {
+export function revoke(
+  partition: Partition,
+  done: () => void,
+  drainTimeoutMs = partition.session.options.drainTimeoutMs,
+): void {
   if (partition.closed) {
     done();
     return;
@@ -40,12 +44,12 @@ export function revoke(partition: Partition, done: () => void): void {
   session.draining.push(partition);
   partition.finishDrain = () => {
     drained = true;
-    settleUp(session.options.drainTimeoutMs);
+    settleUp(Math.max(COMMIT_GRACE_MS, drainTimeoutMs));
   };
   timers.add(
     asyncScheduler.schedule(() => {
       if (!drained) settleUp(COMMIT_GRACE_MS);
-    }, session.options.drainTimeoutMs),
+    }, drainTimeoutMs),
   );
   letGo(partition);
   pump(session);

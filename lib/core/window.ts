@@ -59,6 +59,15 @@ export class Window {
     this.states[slot & this.mask] = RELEASED;
   }
 
+  /** The records that are settled although an older one is not, oldest first. */
+  settledAbove(): unknown[] {
+    const above: unknown[] = [];
+    for (let slot = this.head + 1; slot < this.tail; slot++) {
+      if (this.states[slot & this.mask] === SETTLED) above.push(this.records[slot & this.mask]);
+    }
+    return above;
+  }
+
   /** The record of the oldest unsettled slot. */
   get oldest(): unknown {
     return this.span === 0 ? null : this.records[this.head & this.mask];

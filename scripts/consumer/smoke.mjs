@@ -3,10 +3,16 @@ import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import * as root from 'rxsluice';
 import * as broker from 'rxsluice/broker';
+import * as kafka from 'rxsluice/kafka';
 import * as memory from 'rxsluice/memory';
 
 const require = createRequire(import.meta.url);
-const required = { root: require('rxsluice'), broker: require('rxsluice/broker'), memory: require('rxsluice/memory') };
+const required = {
+  root: require('rxsluice'),
+  broker: require('rxsluice/broker'),
+  memory: require('rxsluice/memory'),
+  kafka: require('rxsluice/kafka'),
+};
 
 const names = (entry) =>
   Object.keys(entry)
@@ -15,6 +21,7 @@ const names = (entry) =>
 assert.deepEqual(names(root), names(required.root));
 assert.deepEqual(names(broker), names(required.broker));
 assert.deepEqual(names(memory), names(required.memory));
+assert.deepEqual(names(kafka), names(required.kafka));
 
 for (const [format, entries] of Object.entries({ esm: { root, memory }, cjs: required })) {
   assert.deepEqual(await pipeline(entries), { values: [2, 4], deadLetters: 1 }, format);

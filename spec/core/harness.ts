@@ -77,7 +77,8 @@ export function testLog(options: SourceOptions & { readonly silent?: boolean } =
           start: () => undefined,
           demand: ({ partition }, wanted) => void log.demands.push(`${partition}${wanted ? '+' : '-'}`),
           commit: (commits) => {
-            for (const { partition, last } of commits) log.commits.push(`${partition.partition}:${last.offset}`);
+            for (const { partition, last } of commits)
+              log.commits.push(`${partition.partition}:${(last as TestRecord).offset}`);
             return log.onCommit();
           },
           close: () => {

@@ -119,7 +119,8 @@ export function modelBroker(
         },
         commit: (commits): ObservableInput<unknown> => {
           if (broker.commitDown) return chance(0.5) ? throwError(() => new Error('commit is down')) : throws();
-          const write = (): void => commits.forEach(({ partition, last }) => commitOne(partition, last.i + 1));
+          const write = (): void =>
+            commits.forEach(({ partition, last }) => commitOne(partition, (last as ModelRecord).i + 1));
           if (chance(0.5)) return of(write());
           return new Observable<never>((subscriber) => {
             write();

@@ -163,8 +163,9 @@ export function scriptedLog(options: ScriptedLogOptions = {}): ScriptedLog {
   };
 
   const store = (all: readonly LogCommit<ScriptedRecord>[]): Observable<unknown> => {
-    for (const { last } of all) logOf(last.partition).committed = last.offset + 1;
-    for (const { last } of all) commits.next(last.name);
+    const records = all.map(({ last }) => last as ScriptedRecord);
+    for (const { partition, offset } of records) logOf(partition).committed = offset + 1;
+    for (const { name } of records) commits.next(name);
     return of(undefined);
   };
 

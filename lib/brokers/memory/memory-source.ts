@@ -190,7 +190,7 @@ function connect(
     commit: (commits) =>
       defer(() => {
         for (const { partition, last } of commits) {
-          group.commit(member, partition.topic, partition.partition as number, last.offset + 1);
+          if (last !== null) group.commit(member, partition.topic, partition.partition as number, last.offset + 1);
         }
         return of(undefined);
       }),

@@ -1,0 +1,280 @@
+import { defer } from 'rxjs';
+import type { AssignedPartition, LogCommit, LogEngine } from '../../core/log-engine.js';
+import { decodeAcked, encodeAcked } from './kafka-acked.js';
+import type { KafkaBatchPayloadLike, KafkaClientLike, KafkaRecord } from './kafka-client.js';
+import { fetchBounds, fetchStarts, nameOf, withAdmin, type LogBounds, type StartPosition } from './kafka-offsets.js';
+import type { ResolvedKafkaOptions } from './kafka-options.js';
+import type { Run, TopicPartition } from './kafka-run.js';
+
+/** A partition that is read in this generation of the group. */
+interface Reading extends TopicPartition {
+  readonly run: Run;
+  readonly assigned: AssignedPartition;
+  /** The offset that the next fetch must ask for; `null` while the start is looked up. */
+  next: string | null;
+  /** What the group has stored. */
+  committed: string;
+  /** Offsets above it that are done, by this owner's predecessor: they are not read again. */
+  acked: ReadonlySet<string>;
+  /** A fetch came from elsewhere, and we asked for `next` again. */
+  sought: boolean;
+  /** Whether the position still exists is being looked up. */
+  checking: boolean;
+}
+
+/**
+ * What is read, from join to join. kafkajs' own idea of the position is not trusted: a fetch counts only where it asked
+ * for the offset that we expect, so nothing is skipped when fetches cross a rebalance or kafkajs resets by itself (I10).
+ * @internal
+ */
+export interface Readings {
+  /** A drain is under way. */
+  readonly draining: boolean;
+  /** Begins the drain before a join, once; true when it is done. */
+  drain(): boolean;
+  assign(run: Run, partitions: readonly TopicPartition[]): void;
+  take(payload: KafkaBatchPayloadLike): void;
+  skip(skip: TopicPartition & { readonly firstOffset: string | null; readonly lastOffset: string }): void;
+  commit(run: Run, commits: readonly LogCommit<KafkaRecord>[]): Promise<void>;
+  resume(run: Run, assigned: AssignedPartition): void;
+  pauseAll(): void;
+  /** The generation is gone: nothing of it counts any more. */
+  loseAll(): void;
+}
+
+/** @internal */
+export function createReadings(
+  engine: LogEngine<KafkaRecord>,
+  client: KafkaClientLike,
+  options: ResolvedKafkaOptions,
+  ends: ReadonlyMap<string, LogBounds> | null,
+): Readings {
+  const { onPositionLost, drainOnRebalance } = options;
+  const readings = new Map<string, Reading>();
+  // The newest offset of a batch where that is past its last record: control records stand at the end.
+  const tails = new WeakMap<KafkaRecord, string>();
+  let undrained = 0;
+  let draining = false;
+
+  const isCurrent = (reading: Reading): boolean => readings.get(nameOf(reading)) === reading && reading.assigned.live;
+
+  const assign = (run: Run, partitions: readonly TopicPartition[]): void => {
+    loseAll();
+    let starts: Promise<Map<string, StartPosition>> | null = null;
+    const lookUp = (): Promise<Map<string, StartPosition>> =>
+      (starts ??= findStarts(run, partitions).catch((error: unknown) => {
+        starts = null;
+        throw error;
+      }));
+    for (const { topic, partition } of partitions) {
+      run.pause({ topic, partition });
+      const reading: Reading = {
+        run,
+        topic,
+        partition,
+        assigned: engine.assign({ topic, partition }, () => defer(() => lookUp().then((all) => begin(reading, all)))),
+        next: null,
+        committed: '0',
+        acked: new Set(),
+        sought: false,
+        checking: false,
+      };
+      readings.set(nameOf(reading), reading);
+    }
+    endIfRead();
+  };
+
+  // One look-up and one commit for all partitions of a join.
+  const findStarts = async (run: Run, partitions: readonly TopicPartition[]): Promise<Map<string, StartPosition>> => {
+    const topics = [...new Set(partitions.map(({ topic }) => topic))];
+    const starts = await withAdmin(client, (admin) => fetchStarts(admin, options, topics));
+    const fresh = partitions.flatMap(({ topic, partition }) => {
+      const start = starts.get(nameOf({ topic, partition }));
+      const reading = readings.get(nameOf({ topic, partition }));
+      if (start === undefined || start.stored || isOutside(start.offset, start)) return [];
+      return reading?.run === run && isCurrent(reading) ? [{ topic, partition, offset: start.offset }] : [];
+    });
+    if (fresh.length > 0) await run.commit(fresh);
+    return starts;
+  };
+
+  const begin = async (reading: Reading, starts: ReadonlyMap<string, StartPosition>): Promise<void> => {
+    const start = starts.get(nameOf(reading));
+    if (start === undefined) throw new Error(`the broker names no position of ${nameOf(reading)}`);
+    if (!isCurrent(reading)) return;
+    if (isOutside(start.offset, start)) {
+      await goOn(reading, start.offset === '-2' ? 'unknown' : start.offset, start);
+      return;
+    }
+    reading.committed = start.offset;
+    reading.acked = decodeAcked(BigInt(start.offset), start.metadata);
+    readFrom(reading, start.offset);
+  };
+
+  const readFrom = (reading: Reading, offset: string): void => {
+    reading.next = offset;
+    reading.sought = false;
+    reading.run.seek(reading, offset);
+    if (!reading.assigned.paused) reading.run.resume(reading);
+    endIfRead();
+  };
+
+  // The position is gone (I10).
+  const goOn = async (reading: Reading, expected: string, { low, high }: LogBounds): Promise<void> => {
+    const { topic, partition, run, assigned, committed } = reading;
+    const found = onPositionLost === 'latest' ? high : low;
+    if (onPositionLost === 'error') {
+      // kafkajs has overwritten it, and the next start must not take that for a position.
+      if (reading.next !== null) await run.commit([{ topic, partition, offset: committed }]).catch(() => undefined);
+      engine.positionLost(assigned, { expected, found: low, action: 'error' });
+      return;
+    }
+    engine.positionLost(assigned, { expected, found, action: onPositionLost });
+    await run.commit([{ topic, partition, offset: found }]);
+    if (!isCurrent(reading)) return;
+    reading.committed = found;
+    readFrom(reading, found);
+  };
+
+  const take = ({ batch, resolveOffset }: KafkaBatchPayloadLike): void => {
+    const reading = readings.get(nameOf(batch));
+    // Not resolved: kafkajs reads it again, or not at all where it is no longer ours.
+    if (reading === undefined || reading.next === null || !reading.assigned.live) return;
+    if (batch.fetchedOffset !== undefined && batch.fetchedOffset !== reading.next) {
+      astray(reading);
+      return;
+    }
+    const lastOffset = batch.lastOffset();
+    resolveOffset(lastOffset);
+    pass(reading, lastOffset);
+    const { messages } = batch;
+    const last = messages.at(-1) as KafkaRecord;
+    if (last.offset !== lastOffset) tails.set(last, lastOffset);
+    const lagMessages = Number(BigInt(batch.highWatermark) - BigInt(reading.next));
+    engine.lag(reading.assigned, { lagMessages });
+    engine.push(reading.assigned, withoutAcked(reading, withinEnd(reading, messages)));
+    endIfRead();
+  };
+
+  const pass = (reading: Reading, lastOffset: string): void => {
+    reading.next = String(BigInt(lastOffset) + 1n);
+    reading.sought = false;
+  };
+
+  const withinEnd = (reading: Reading, messages: readonly KafkaRecord[]): readonly KafkaRecord[] => {
+    const end = endOf(reading);
+    if (end === null || BigInt((messages.at(-1) as KafkaRecord).offset) < end) return messages;
+    return messages.filter(({ offset }) => BigInt(offset) < end);
+  };
+
+  const withoutAcked = ({ acked }: Reading, messages: readonly KafkaRecord[]): readonly KafkaRecord[] =>
+    acked.size === 0 ? messages : messages.filter(({ offset }) => !acked.has(offset));
+
+  // A fetch from before a rejoin, or kafkajs has reset the position: asking again for ours tells which.
+  const astray = (reading: Reading): void => {
+    if (reading.checking) return;
+    if (!reading.sought) {
+      reading.sought = true;
+      reading.run.seek(reading, reading.next as string);
+      return;
+    }
+    reading.checking = true;
+    reading.run.pause(reading);
+    void check(reading)
+      .catch(() => readAgain(reading))
+      .finally(() => {
+        reading.checking = false;
+      });
+  };
+
+  const check = async (reading: Reading): Promise<void> => {
+    const bounds = await withAdmin(client, (admin) => fetchBounds(admin, [reading.topic]));
+    const mine = bounds.get(nameOf(reading));
+    if (!isCurrent(reading)) return;
+    if (mine !== undefined && isOutside(reading.next as string, mine))
+      await goOn(reading, reading.next as string, mine);
+    else readAgain(reading);
+  };
+
+  const readAgain = (reading: Reading): void => {
+    if (isCurrent(reading)) readFrom(reading, reading.next as string);
+  };
+
+  // The watermark, past what the predecessor had done, and what is done above it.
+  const offsetOf = (reading: Reading, { last, above }: LogCommit<KafkaRecord>) => {
+    let next = last === null ? BigInt(reading.committed) : BigInt(tails.get(last) ?? last.offset) + 1n;
+    while (reading.acked.has(String(next))) next++;
+    const left = [...reading.acked].filter((offset) => BigInt(offset) > next);
+    const acked = [...left, ...above().map(({ offset }) => offset)].map(BigInt).sort((a, b) => (a < b ? -1 : 1));
+    const { topic, partition } = reading;
+    return { reading, topic, partition, offset: String(next), metadata: encodeAcked(next, acked) };
+  };
+
+  const endOf = (reading: Reading): bigint | null =>
+    ends === null ? null : BigInt(ends.get(nameOf(reading))?.high ?? '0');
+
+  const endIfRead = (): void => {
+    if (ends === null) return;
+    for (const reading of readings.values()) {
+      if (reading.next === null || BigInt(reading.next) < (endOf(reading) as bigint)) return;
+    }
+    engine.end();
+  };
+
+  const loseAll = (): void => {
+    const lost = [...readings.values()];
+    readings.clear();
+    draining = false;
+    undrained = 0;
+    for (const { assigned } of lost) engine.lose(assigned);
+  };
+
+  return {
+    get draining() {
+      return draining;
+    },
+    drain: () => {
+      if (!draining) {
+        draining = true;
+        undrained = readings.size;
+        for (const reading of [...readings.values()]) {
+          reading.run.pause(reading);
+          const done = (): void => void undrained--;
+          engine.revoke(reading.assigned, done, drainOnRebalance ? undefined : 0);
+        }
+      }
+      return undrained === 0;
+    },
+    assign,
+    take,
+    skip: ({ topic, partition, firstOffset, lastOffset }) => {
+      const reading = readings.get(nameOf({ topic, partition }));
+      if (reading === undefined || reading.next === null) return;
+      // kafkajs does not say from where it fetched: only what begins at our position, or was asked for anew, counts.
+      if ((firstOffset ?? lastOffset) !== reading.next && !reading.sought) return;
+      if (BigInt(lastOffset) >= BigInt(reading.next)) pass(reading, lastOffset);
+      endIfRead();
+    },
+    commit: async (run, commits) => {
+      const offsets = commits.flatMap((commit) => {
+        const reading = readings.get(nameOf(commit.partition as TopicPartition));
+        return reading === undefined || reading.next === null ? [] : [offsetOf(reading, commit)];
+      });
+      if (offsets.length === 0) return;
+      await run.commit(offsets);
+      for (const { reading, offset } of offsets) reading.committed = offset;
+    },
+    resume: (run, assigned) => {
+      const reading = readings.get(nameOf(assigned as TopicPartition));
+      if (reading !== undefined && reading.next !== null && !reading.checking) run.resume(reading);
+    },
+    pauseAll: () => {
+      for (const reading of readings.values()) reading.run.pause(reading);
+    },
+    loseAll,
+  };
+}
+
+function isOutside(offset: string, { low, high }: LogBounds): boolean {
+  return BigInt(offset) < BigInt(low) || BigInt(offset) > BigInt(high);
+}
