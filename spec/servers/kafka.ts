@@ -1,0 +1,115 @@
+import { randomBytes } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { freePorts } from './free-ports.js';
+import { bootBroker, endCleanly, formatStorage } from './kafka/broker-process.js';
+import { makeCertificate } from './kafka/certificate.js';
+import { kafkaJars } from './kafka/jars.js';
+import { serverProperties } from './kafka/server-properties.js';
+import { supervise, type SupervisedCommand } from './supervise.js';
+
+/** How to start a Kafka. */
+export interface StartKafkaOptions {
+  /** Settings of `server.properties` to add or to replace, such as `'group.initial.rebalance.delay.ms': '3000'`. */
+  readonly config?: Readonly<Record<string, string>>;
+  /** The largest heap of its JVM, in MiB. Default 512. */
+  readonly heapMiB?: number;
+  /** How long one start of the process may take, in milliseconds, without the fetching of the jars. Default 60,000. */
+  readonly startTimeoutMs?: number;
+}
+
+/** The listener that wants SASL/PLAIN over TLS. */
+export interface SaslListener {
+  readonly brokers: readonly string[];
+  readonly username: string;
+  readonly password: string;
+  /** The server's self-signed certificate as PEM: the one to trust. */
+  readonly ca: string;
+}
+
+/** A Kafka that this process started. It never outlives this process, however that ends. */
+export interface KafkaServer {
+  /** Addresses of the listener without TLS and authentication. */
+  readonly brokers: readonly string[];
+  readonly sasl: SaslListener;
+  /** The broker's process; another one after each restart. */
+  readonly pid: number;
+  /** Where its data, its settings and its logs are; removed by `stop`. */
+  readonly folder: string;
+  /** Ends the broker cleanly, if it runs, and starts it again: same ports, same data. */
+  restart(): Promise<void>;
+  /** Ends the broker by SIGKILL and keeps its data for a `restart`. */
+  kill(): Promise<void>;
+  /** Ends the broker and removes all that it left. Repeats do nothing. */
+  stop(): Promise<void>;
+}
+
+const STARTS = 3;
+const PROPERTIES = 'server.properties';
+const KEYSTORE = 'keystore.p12';
+
+/** Starts an Apache Kafka of one node on free ports of 127.0.0.1, with its data in a new temporary folder. */
+export async function startKafka(options: StartKafkaOptions = {}): Promise<KafkaServer> {
+  const { config = {}, heapMiB = 512, startTimeoutMs = 60_000 } = options;
+  const classpath = join(await kafkaJars(), '*');
+  const secrets = { keystorePassword: secret(), username: 'sluice', password: secret() };
+  const supervisor = await supervise('rxsluice-kafka-');
+
+  const boot = (port: number): Promise<SupervisedCommand> => {
+    const args = [`-Xmx${heapMiB}m`, '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn', '-cp', classpath, 'kafka.Kafka'];
+    return bootBroker(supervisor, [...args, PROPERTIES], port, startTimeoutMs);
+  };
+  const choosePorts = async () => {
+    const [plain = 0, sasl = 0, controller = 0] = await freePorts(3);
+    const properties = serverProperties({ ...secrets, ports: { plain, sasl, controller }, keystore: KEYSTORE, config });
+    await writeFile(join(supervisor.folder, PROPERTIES), properties);
+    return { plain, sasl };
+  };
+  /** Between the choice of a port and its use another process may take it. */
+  const bootOnFreePorts = async (
+    tries: number,
+  ): Promise<{ plain: number; sasl: number; broker: SupervisedCommand }> => {
+    const ports = await choosePorts();
+    try {
+      return { ...ports, broker: await boot(ports.plain) };
+    } catch (error) {
+      if (tries > 1 && String(error).includes('Address already in use')) return bootOnFreePorts(tries - 1);
+      throw error;
+    }
+  };
+  const prepare = async (): Promise<string> => {
+    await choosePorts();
+    const [ca] = await Promise.all([
+      makeCertificate(supervisor, KEYSTORE, secrets.keystorePassword),
+      formatStorage(supervisor, classpath, PROPERTIES),
+    ]);
+    return ca;
+  };
+
+  try {
+    const ca = await prepare();
+    const first = await bootOnFreePorts(STARTS);
+    let { broker } = first;
+    return {
+      brokers: [`127.0.0.1:${first.plain}`],
+      sasl: { brokers: [`127.0.0.1:${first.sasl}`], username: secrets.username, password: secrets.password, ca },
+      folder: supervisor.folder,
+      get pid() {
+        return broker.pid;
+      },
+      restart: async () => {
+        await endCleanly(broker);
+        broker = await boot(first.plain);
+      },
+      kill: async () => void (await broker.end('SIGKILL')),
+      stop: () => supervisor.close(),
+    };
+  } catch (error) {
+    await supervisor.close();
+    throw error;
+  }
+}
+
+function secret(): string {
+  return randomBytes(18).toString('base64url');
+}
