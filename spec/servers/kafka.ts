@@ -111,5 +111,5 @@ export async function startKafka(options: StartKafkaOptions = {}): Promise<Kafka
 }
 
 function secret(): string {
-  return randomBytes(18).toString('base64url');
+  return randomBytes(18).toString('hex');
 }

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describeExit, type SupervisedCommand, type Supervisor } from '../supervise.js';
-import { javaTool } from './java.js';
+import { BRIEF_JVM, javaTool } from './java.js';
 import { untilReady } from './until-ready.js';
 
 const LOG = 'kafka.log';
@@ -9,10 +9,10 @@ const CLEAN_END_MS = 20_000;
 
 /** Prepares the folder of the data as KRaft wants it. */
 export async function formatStorage(supervisor: Supervisor, classpath: string, properties: string): Promise<void> {
-  // This JVM lives for a second: what makes a long-lived one fast would cost it half of that.
-  const brief = ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', '-cp', classpath, 'kafka.tools.StorageTool'];
-  const cluster = randomBytes(16).toString('base64url');
-  await supervisor.run(javaTool('java'), [...brief, 'format', '-c', properties, '-t', cluster], 'format.log');
+  const tool = [...BRIEF_JVM, '-cp', classpath, 'kafka.tools.StorageTool'];
+  // Joined by `=`, for an id may begin with a hyphen.
+  const cluster = `--cluster-id=${randomBytes(16).toString('base64url')}`;
+  await supervisor.run(javaTool('java'), [...tool, 'format', '--config', properties, cluster], 'format.log');
 }
 
 /** Starts the broker, and returns when it answers on the port; rejects with the end of its log where it does not. */
@@ -32,7 +32,8 @@ export async function bootBroker(
     await Promise.race([untilReady(port, signal), ended]);
   } catch (cause) {
     await broker.end('SIGKILL');
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const tooLong = signal.aborted ? `it took more than ${timeoutMs} ms` : undefined;
+    const reason = tooLong ?? (cause instanceof Error ? cause.message : String(cause));
     throw new Error(`Kafka did not start: ${reason}\n${await supervisor.tail(LOG)}`, { cause });
   } finally {
     abandoned.abort();

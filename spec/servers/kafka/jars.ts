@@ -43,8 +43,9 @@ async function fetchJars(pom: string, jars: string): Promise<void> {
       if (!existsSync(jars)) throw error;
     });
   } catch (cause) {
-    const { stdout = '', message } = cause as { stdout?: string; message: string };
-    throw new Error(`Maven could not fetch Kafka: ${stdout.trim() || message}`, { cause });
+    const { code, stdout = '', message } = cause as { code?: unknown; stdout?: string; message: string };
+    if (code === 'ENOENT') throw new Error('Maven (mvn) is missing', { cause });
+    throw new Error(`Maven could not fetch its jars: ${stdout.trim() || message}`, { cause });
   } finally {
     await rm(partial, { recursive: true, force: true });
   }

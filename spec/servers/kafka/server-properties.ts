@@ -34,9 +34,9 @@ export function serverProperties({ ports, config, ...secrets }: ServerSettings):
 
     // A topic that a spec forgot to create is a mistake, and it must be able to see that of a missing one.
     'auto.create.topics.enable': 'false',
-    // One node, and few partitions of the internal topics: the first group and the first transaction wait for them.
+    // One node, and one partition of each internal topic: the first group and the first transaction wait for them.
     'offsets.topic.replication.factor': '1',
-    'offsets.topic.num.partitions': '4',
+    'offsets.topic.num.partitions': '1',
     'transaction.state.log.replication.factor': '1',
     'transaction.state.log.min.isr': '1',
     'transaction.state.log.num.partitions': '1',
@@ -46,7 +46,7 @@ export function serverProperties({ ports, config, ...secrets }: ServerSettings):
     'group.initial.rebalance.delay.ms': '0',
     'group.min.session.timeout.ms': '1000',
     // A broker that was killed may register again only when its session has run out; 9 s by default.
-    'broker.session.timeout.ms': '2000',
+    'broker.session.timeout.ms': '3000',
     'broker.heartbeat.interval.ms': '500',
     // The default takes 128 MB of the heap before the first record.
     'log.cleaner.dedupe.buffer.size': '16777216',

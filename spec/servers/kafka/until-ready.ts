@@ -1,29 +1,35 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Kafka, logLevel } from 'kafkajs';
+import { Kafka, logLevel, type Admin } from 'kafkajs';
 
 const POLL_MS = 50;
 
-/** Returns when the broker on this port counts itself as part of the cluster; rejects when the signal comes first. */
+/**
+ * Returns when the broker on this port leads its partitions and coordinates groups, so that the first consumer does not
+ * wait for the making of the offsets topic; rejects when the signal comes first.
+ */
 export async function untilReady(port: number, signal: AbortSignal): Promise<void> {
   while (!(await accepts(port))) await sleep(POLL_MS, undefined, { signal });
 
-  const client = new Kafka({ brokers: [`127.0.0.1:${port}`], logLevel: logLevel.NOTHING, retry: { retries: 0 } });
-  const admin = client.admin();
+  const admin = new Kafka({
+    brokers: [`127.0.0.1:${port}`],
+    logLevel: logLevel.NOTHING,
+    requestTimeout: 5_000,
+    retry: { retries: 0 },
+  }).admin();
   try {
-    // It listens a moment before the controller lets it lead partitions.
     while (!(await answers(admin))) await sleep(POLL_MS, undefined, { signal });
   } finally {
     await admin.disconnect();
   }
 }
 
-async function answers(admin: ReturnType<Kafka['admin']>): Promise<boolean> {
+async function answers(admin: Admin): Promise<boolean> {
   try {
     await admin.connect();
-    const { brokers } = await admin.describeCluster();
-    return brokers.length > 0;
+    await admin.fetchOffsets({ groupId: 'ready' });
+    return true;
   } catch {
     return false;
   }
