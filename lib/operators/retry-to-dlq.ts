@@ -12,6 +12,7 @@ import type { Outcome } from '../core/outcome.js';
 import { checkNames, checkOptions } from '../core/options.js';
 import type { Partition } from '../core/partition.js';
 import type { Publisher } from '../core/publisher.js';
+import { corked } from '../core/pump.js';
 import { messageInfo, notify } from '../core/telemetry.js';
 import { hold, unhold } from '../core/units.js';
 import type { DeadLetterFormat } from './dead-letter.js';
@@ -160,17 +161,14 @@ class RetryToDlq implements OperatorParts, SettlementHook {
     const now = environment.wallClock();
     const failures = child.slot + 1;
     if (failure === 'permanent' || failures > this.policy.maxRetries) {
-      for (const message of eachMessage(delivery)) {
-        this.deadLetters.add({
-          delivery: message,
-          reason,
-          attempts: child.attempt,
-          firstFailureAt: firstFailureAt ?? now,
-          lastFailureAt: now,
-          trim: 0,
-          refusals: 0,
-        });
-      }
+      const { attempt: attempts } = child;
+      const times = { firstFailureAt: firstFailureAt ?? now, lastFailureAt: now };
+      // Corked, so that those of a batch go in one call.
+      corked(delivery.epoch.session, () => {
+        for (const message of eachMessage(delivery)) {
+          this.deadLetters.add({ delivery: message, reason, attempts, ...times, trim: 0, refusals: 0 });
+        }
+      });
       return;
     }
     const next = { delivery, attempt: child.attempt + 1, failures, firstFailureAt: firstFailureAt ?? now };
