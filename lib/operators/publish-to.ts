@@ -1,4 +1,4 @@
-import { asyncScheduler, map, of, type MonoTypeOperatorFunction, type Observable, type Subscription } from 'rxjs';
+import { asyncScheduler, map, of, type Observable, type OperatorFunction, type Subscription } from 'rxjs';
 import { isPromiseLike } from '../core/deferred.js';
 import type { Delivery } from '../core/delivery.js';
 import { isSettled, type DeliveryNode } from '../core/delivery-node.js';
@@ -54,7 +54,7 @@ export function publishTo<T, P extends Position, M = Message, D extends Delivery
   publisher: Publisher<M>,
   toMessage: (value: T, delivery: D & Delivery<T, P>) => M | readonly M[],
   options: PublishToOptions = {},
-): MonoTypeOperatorFunction<D & Delivery<T, P>> {
+): OperatorFunction<D & Delivery<T, P>, D> {
   const { maxBatch = DEFAULT_MAX_BATCH, maxInFlightBatches = 1 } = options;
   checkNames('publishTo', options, ['maxBatch', 'maxInFlightBatches']);
   checkOptions(

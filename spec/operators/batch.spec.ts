@@ -1,10 +1,26 @@
 import { describe, expect, it } from '@jest/globals';
-import { filter, finalize, map, merge, NEVER, of, switchMap, take, throwError, timer, type Observable } from 'rxjs';
+import {
+  filter,
+  finalize,
+  map,
+  merge,
+  NEVER,
+  of,
+  switchMap,
+  take,
+  throwError,
+  timer,
+  type MonoTypeOperatorFunction,
+  type Observable,
+} from 'rxjs';
 import { constant } from '../../lib/core/backoff.js';
 import type { BatchDelivery } from '../../lib/core/batch-delivery.js';
 import type { Delivery } from '../../lib/core/delivery.js';
-import { isDeliveryNode, type DeliveryNode } from '../../lib/core/delivery-node.js';
+import { DeliveryNode, isDeliveryNode, type SettlementHook } from '../../lib/core/delivery-node.js';
 import { permanent, unavailable } from '../../lib/core/failures.js';
+import type { Message } from '../../lib/core/message.js';
+import { operate } from '../../lib/core/operate.js';
+import type { PublishOutcome } from '../../lib/core/publisher.js';
 import { ackEach } from '../../lib/operators/ack-each.js';
 import { batch } from '../../lib/operators/batch.js';
 import { dedupe } from '../../lib/operators/dedupe.js';
@@ -894,6 +910,64 @@ describe('batch', () => {
         });
       }
     });
+  });
+
+  describe('below what makes several deliveries of one', () => {
+    // What fanOut is to a settlement: other branches may still work on what one is done with.
+    const fork = <D>(): MonoTypeOperatorFunction<D> =>
+      operate((destination) => {
+        const hook: SettlementHook = {
+          forks: true,
+          onAck: (child, outcome) => child.up?.settle(outcome),
+          onNack: (child, reason, delayMs) => child.up?.fail(reason, delayMs),
+          onAbandon: (child) => child.up?.abandon(),
+        };
+        return {
+          next: (delivery) => {
+            const { value, attempt, epoch } = delivery;
+            destination.next(new DeliveryNode(value, attempt, delivery, hook, 0, epoch, null));
+          },
+        };
+      });
+
+    it('nacks all members for nackOnly', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('(ab)');
+        drive(source.texts.pipe(batch({ maxSize: 2, maxWaitMs: 3 }), fork()), (each) => {
+          if (each.attempt === 1) each.nackOnly([each.members[0] as never], NO);
+          else each.ack();
+        });
+        advanceTo(1);
+        expect(source.settled()).toEqual([]);
+        expect(source.eventsOf('retried')).toHaveLength(2);
+      }));
+
+    it('publishes a dead letter of each member, and settles all of them with the last', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('(ab)');
+        const refusesB = (messages: readonly Message[]): Observable<PublishOutcome[]> =>
+          of(
+            messages.map(({ value }): PublishOutcome =>
+              textOf(value as Uint8Array) === 'b' ? { status: 'permanent', error: NO } : { status: 'ok' },
+            ),
+          );
+        const deadLetters = fakePublisher(until(1_000, refusesB));
+        drive(
+          source.texts.pipe(
+            batch({ maxSize: 2, maxWaitMs: 3 }),
+            fork(),
+            retryToDlq({ deadLetters, maxRetries: 0 }),
+            handle(() => throwError(() => NO)),
+            ackEach(),
+          ),
+        );
+        advanceTo(100);
+        expect(lettersOf(deadLetters)).toEqual(['a']);
+        expect(source.settled()).toEqual([]);
+        advanceTo(10_000);
+        expect(lettersOf(deadLetters)).toEqual(['a', 'b']);
+        expect(source.settled('dead-lettered')).toEqual(['a', 'b']);
+      }));
   });
 
   it('is not ordered by ordered below it, which says so once', () =>
