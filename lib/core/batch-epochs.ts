@@ -32,7 +32,6 @@ export function createBatchEpochs(): BatchEpochs {
   const onClose = (partition: Partition): void => {
     watched.delete(partition);
     for (const epoch of of(partition)) {
-      epoch.live = false;
       if ((epoch.shares as readonly Share[]).every((share) => share.partition.closed)) {
         open.delete(epoch);
         closePartition(epoch);

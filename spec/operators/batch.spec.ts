@@ -1,17 +1,19 @@
 import { describe, expect, it } from '@jest/globals';
 import {
+  delay,
   filter,
   finalize,
   map,
   merge,
+  type MonoTypeOperatorFunction,
   NEVER,
+  type Observable,
   of,
+  share,
   switchMap,
   take,
   throwError,
   timer,
-  type MonoTypeOperatorFunction,
-  type Observable,
 } from 'rxjs';
 import { constant } from '../../lib/core/backoff.js';
 import type { BatchDelivery } from '../../lib/core/batch-delivery.js';
@@ -120,6 +122,26 @@ describe('batch', () => {
       expect(deepest).toBe(1);
       expect(out.values.flatMap(({ value }) => value)).toEqual(Array.from({ length: 1_000 }, (_, index) => `${index}`));
       expect(out.completed).toBe(true);
+    }));
+
+  it('emits by its wait as it does otherwise: an ack below starts no emission inside itself', () =>
+    marbles(({ log, drive, advanceTo }) => {
+      const key = { key: 'k' };
+      const source = log('(xabc)', { maxInFlight: 3, messages: { a: key, b: key } });
+      const held: Delivery<string>[] = [];
+      const out = drive(
+        source.texts.pipe(
+          filter((delivery) => delivery.value !== 'x' || held.push(delivery) === 0),
+          ordered({ by: 'key' }),
+          batch({ maxSize: 2, maxWaitMs: 5 }),
+          ackEach(), // the ack of a frees its key and a credit, so b and c come: a batch
+        ),
+      );
+      advanceTo(4);
+      expect(out.values).toEqual([]);
+      advanceTo(5);
+      expect(out.values).toEqual([['a'], ['b', 'c']]);
+      held[0]?.ack();
     }));
 
   it('passes the error of its source on and lets go of what it gathered', () =>
@@ -317,6 +339,21 @@ describe('batch', () => {
         expect(source.committed()).toBe(30);
       }));
 
+    it('weighs a batch of batches by the messages in it', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('(abcd)');
+        drive(
+          source.texts.pipe(
+            batch({ maxSize: 2, maxWaitMs: 3 }),
+            batch({ maxSize: 2, maxWaitMs: 3 }),
+            retryToDlq({ deadLetters: fakePublisher(), backoff: constant(50) }),
+            handle(() => throwError(() => NO)),
+          ),
+        );
+        advanceTo(1);
+        expect(source.session).toMatchObject({ inFlight: 4, held: 4 });
+      }));
+
     it('goes when the source is stopped', () =>
       marbles(({ log, drive, advanceTo }) => {
         const source = log('abc');
@@ -475,6 +512,40 @@ describe('batch', () => {
         expect(source.eventsOf('misuse').map(({ event }) => event.code)).toEqual(['no-member']);
       }),
     );
+
+    it('of none is an ack to whatever stands between: a claim is confirmed', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('(ab)');
+        const store = fakeStore();
+        drive(
+          source.texts.pipe(
+            batch({ maxSize: 2, maxWaitMs: 2 }),
+            dedupe({ key: (values) => values.join(''), store }),
+            handle((_, each) => nodeOf(each).nackOnly([], NO)),
+          ),
+        );
+        advanceTo(1);
+        expect([...store.confirmed]).toEqual(['ab']);
+      }));
+
+    it('of an attempt that is settled already settles nothing: the batch waits for its retry', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('(ab)');
+        const out = drive(
+          source.texts.pipe(
+            batch({ maxSize: 2, maxWaitMs: 2 }),
+            retryToDlq({ deadLetters: fakePublisher(), backoff: constant(5) }),
+          ),
+        );
+        advanceTo(1);
+        const [first] = out.values as [TextBatch];
+        first.nack(NO);
+        first.nackOnly([first.members[0] as never], NO);
+        expect(source.settled()).toEqual([]);
+        advanceTo(10);
+        expect(all(out)).toEqual(['ab', 'ab']);
+        out.values[1]?.ack();
+      }));
 
     it('settles nothing more where the batch is settled already', () =>
       marbles(({ log, drive, advanceTo }) => {
@@ -668,6 +739,28 @@ describe('batch', () => {
         expect(source.committed()).toBe(4);
       }));
 
+    it('publishes nothing for a batch of batches each of whose messages is settled already', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('(abcd)');
+        const deadLetters = fakePublisher();
+        drive(
+          source.texts.pipe(
+            batch({ maxSize: 2, maxWaitMs: 1 }),
+            batch({ maxSize: 2, maxWaitMs: 1 }),
+            retryToDlq({ deadLetters, maxRetries: 0 }),
+            handle((_, each) => {
+              for (const inner of each.members) for (const member of nodeOf(inner).members) member.ack();
+              throw NO;
+            }),
+            ackEach(),
+          ),
+        );
+        advanceTo(5);
+        expect(deadLetters.calls).toEqual([]);
+        expect(source.settled('done')).toEqual(['a', 'b', 'c', 'd']);
+        expect(source.session).toMatchObject({ inFlight: 0, held: 0 });
+      }));
+
     it('tells what stands between once all members are given up: a claim is given back', () =>
       marbles(({ log, drive, advanceTo }) => {
         const source = log('(ab)');
@@ -749,6 +842,87 @@ describe('batch', () => {
         expect(out.values).toEqual([['a', 'c']]);
         expect([source.committed(0), source.committed(1)]).toEqual([2, 0]);
         expect(source.eventsOf('stale-settlement')).toEqual([]);
+      }));
+
+    it('takes a dropped member off what is held while the drain still runs', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('(abcd)', two);
+        const running: Delivery<string>[] = [];
+        const keepsB = filter((delivery: Delivery<string>) => delivery.value !== 'b' || running.push(delivery) === 0);
+        drive(source.texts.pipe(keepsB, batch({ maxSize: 9, maxWaitMs: 90 }), ackEach()));
+        advanceTo(5);
+        source.revoke(1);
+        expect(source.session).toMatchObject({ inFlight: 3, held: 2 });
+        running[0]?.ack();
+        advanceTo(6);
+        expect(source.committed(1)).toBe(1);
+      }));
+
+    it('gathers none that arrives after its drain began', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('(ab)', two);
+        const revoked: number[] = [];
+        const out = drive(source.texts.pipe(delay(10), batch({ maxSize: 9, maxWaitMs: 10 }), ackEach()));
+        advanceTo(5);
+        source.revoke(1, () => revoked.push(1));
+        advanceTo(9);
+        expect(revoked).toEqual([]);
+        advanceTo(10);
+        expect(revoked).toEqual([1]);
+        advanceTo(20);
+        expect(out.values).toEqual([['a']]);
+      }));
+
+    it('goes on with the same source where a partition comes back, also on quiet', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('(ac)', two);
+        const out = drive(source.texts.pipe(batch({ maxSize: 9, maxWaitMs: NEVER_MS }), ackEach()));
+        advanceTo(5);
+        source.lose(0);
+        source.assign(0);
+        advanceTo(6);
+        source.end();
+        advanceTo(7);
+        expect(out.values).toEqual([['a', 'c']]);
+        expect(out.completed).toBe(true);
+      }));
+
+    it('does not start a batch that reaches its handler after the drain of a member began', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('(ab)', two);
+        const started: string[] = [];
+        drive(
+          source.texts.pipe(
+            batch({ maxSize: 2, maxWaitMs: 3 }),
+            delay(10),
+            handle((values) => started.push(values.join(''))),
+            ackEach(),
+          ),
+        );
+        advanceTo(5);
+        source.revoke(1);
+        advanceTo(12);
+        expect(started).toEqual([]);
+        advanceTo(200);
+        expect(started).toEqual(['a']);
+      }));
+
+    it('looks after its partitions no longer than its batches are out, also where the source goes on without it', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('(ab)(cd)', two);
+        const shared = source.texts.pipe(share());
+        drive(shared.pipe(filter(() => false)));
+        const out = drive(shared.pipe(batch({ maxSize: 2, maxWaitMs: 3 })));
+        advanceTo(10);
+        const watchers = (): number[] =>
+          source.session.partitions.map(({ closeListeners }) => closeListeners?.size ?? 0);
+        expect(watchers()).toEqual([1, 1]);
+        const [first, second] = out.values as [TextBatch, TextBatch];
+        first.ack();
+        out.unsubscribe();
+        expect(watchers()).toEqual([1, 1]);
+        second.ack();
+        expect(watchers()).toEqual([0, 0]);
       }));
 
     it('ends its wait where all that was gathered is dropped', () =>
@@ -940,6 +1114,32 @@ describe('batch', () => {
         advanceTo(1);
         expect(source.settled()).toEqual([]);
         expect(source.eventsOf('retried')).toHaveLength(2);
+      }));
+
+    it('settles none where a letter of one is let go: that one was not published', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('(ab)', { partitions: 2, messages: { b: { partition: 1 } } });
+        const deadLetters = fakePublisher((messages) =>
+          of(
+            messages.map(({ value }): PublishOutcome =>
+              textOf(value as Uint8Array) === 'b' ? { status: 'permanent', error: NO } : { status: 'ok' },
+            ),
+          ),
+        );
+        drive(
+          source.texts.pipe(
+            batch({ maxSize: 2, maxWaitMs: 3 }),
+            fork(),
+            retryToDlq({ deadLetters, maxRetries: 0 }),
+            handle(() => throwError(() => NO)),
+            ackEach(),
+          ),
+        );
+        advanceTo(5);
+        source.revoke(1);
+        advanceTo(6);
+        expect(source.settled()).toEqual([]);
+        expect([source.committed(0), source.committed(1)]).toEqual([0, 0]);
       }));
 
     it('publishes a dead letter of each member, and settles all of them with the last', () =>

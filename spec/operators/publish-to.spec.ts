@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { asyncScheduler, concat, EMPTY, map, NEVER, of, Subject, take, throwError, timer } from 'rxjs';
+import { asyncScheduler, concat, delay, EMPTY, map, NEVER, of, Subject, take, throwError, timer } from 'rxjs';
 import { constant } from '../../lib/core/backoff.js';
 import type { Delivery } from '../../lib/core/delivery.js';
 import { permanent, unavailable } from '../../lib/core/failures.js';
@@ -140,7 +140,8 @@ describe('publishTo', () => {
     marbles(({ log, drive, advanceTo }) => {
       const source = log('abcdef');
       const publisher = fakePublisher(until(3_000, after(10, isOut)));
-      const out = drive(source.texts.pipe(publishTo(publisher, asMessage, { maxInFlightBatches: 2 }), ackEach()));
+      const options = { maxInFlightBatches: 2, maxBatch: 1 };
+      const out = drive(source.texts.pipe(publishTo(publisher, asMessage, options), ackEach()));
       advanceTo(11);
       expect(callsOf(publisher)).toEqual(['a', 'b']);
       for (let ms = 12; ms < 3_000; ms++) {
@@ -386,9 +387,8 @@ describe('publishTo', () => {
             return connect();
           },
         };
-        const out = drive(source.texts.pipe(publishTo(publisher, asMessage), ackEach()), () => {
-          expect(now()).toBe(opened);
-        });
+        let passed = -2;
+        const out = drive(source.texts.pipe(publishTo(publisher, asMessage), ackEach()), () => (passed = now()));
         advanceTo(10);
         expect(out.values).toEqual([]);
         expect(source.eventsOf('unavailable').map(({ event }) => event.error)).toMatchObject([
@@ -397,6 +397,7 @@ describe('publishTo', () => {
         advanceTo(2_000);
         expect(out.values).toEqual(['a']);
         expect(connects).toBe(4);
+        expect(passed).toBe(opened);
       }),
     );
 
@@ -485,6 +486,22 @@ describe('publishTo', () => {
       }),
     );
 
+    it('that keeps the delivery and settles it while it is published: it does not pass', () =>
+      marbles(({ log, drive, advanceTo, at }) => {
+        const source = log('a');
+        const out = drive(
+          source.texts.pipe(
+            publishTo(fakePublisher(after(10)), (value, delivery) => {
+              at(5, () => delivery.ack());
+              return { value };
+            }),
+          ),
+        );
+        advanceTo(20);
+        expect(out.values).toEqual([]);
+        expect(source.settled()).toEqual(['a']);
+      }));
+
     it('that settles the delivery itself has nothing published', () =>
       marbles(({ log, drive, advanceTo }) => {
         const source = log('ab');
@@ -541,6 +558,30 @@ describe('publishTo', () => {
         const out = drive(source.texts.pipe(take(2), publishTo(publisher, asMessage), ackEach()));
         advanceTo(12);
         expect([out.values, out.completed]).toEqual([[], true]);
+      }));
+
+    it('completes also where what waits in it is lost', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('abc', { drainTimeoutMs: 50 });
+        const out = drive(source.texts.pipe(take(3), publishTo(fakePublisher(after(10)), asMessage), ackEach()));
+        advanceTo(5);
+        source.lose();
+        advanceTo(9);
+        expect(out.completed).toBe(false);
+        advanceTo(10);
+        expect([out.values, out.completed]).toEqual([[], true]);
+      }));
+
+    it('ends its wait for a publisher that is out, after two calls that failed', () =>
+      marbles(({ log, drive, advanceTo, scheduler }) => {
+        const source = log('ab', { unsettledWarnMs: 20 });
+        const options = { maxInFlightBatches: 2 };
+        const out = drive(source.texts.pipe(publishTo(fakePublisher(after(5, isOut)), asMessage, options)));
+        advanceTo(30); // the next try is at 55
+        out.unsubscribe();
+        advanceTo(31);
+        expect(source.isOpen).toBe(false);
+        expect(scheduler.actions).toHaveLength(0);
       }));
 
     it('lets go on an unsubscribe; what is under way settles nothing any more', () =>
@@ -620,6 +661,19 @@ describe('publishTo', () => {
         expect(out.values).toEqual(['a']);
         expect(callsOf(publisher)).toEqual(['a']);
         expect(source.committed()).toBe(1);
+      }));
+
+    it('publishes none that arrives after its drain began', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('a', { drainTimeoutMs: 50 });
+        const publisher = fakePublisher();
+        const revoked: number[] = [];
+        drive(source.texts.pipe(delay(10), publishTo(publisher, asMessage), ackEach()));
+        advanceTo(5);
+        source.revoke(0, () => revoked.push(asyncScheduler.now()));
+        advanceTo(20);
+        expect(publisher.calls).toEqual([]);
+        expect(revoked).toEqual([10]);
       }));
 
     it('lets nothing pass whose epoch is closed: it is published again by its next owner (I5)', () =>
