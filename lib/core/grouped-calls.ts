@@ -84,10 +84,11 @@ export function groupCalls<I extends Grouped, A>(options: GroupedCallsOptions<I,
 
   const fail = (call: Call<I>, error: unknown): void => {
     calls.delete(call);
-    const gone = closed ? call.items : call.items.filter(({ delivery }) => delivery.epoch.closed);
-    answerAll(gone, (item) => options.giveUp(item));
-    if (closed) return;
-    waiting = [...call.items.filter((item) => !gone.includes(item)), ...waiting];
+    if (closed) {
+      answerAll(call.items, (item) => options.giveUp(item));
+      return;
+    }
+    waiting = [...call.items, ...waiting];
     failures++;
     if (session !== null && failures === 1) notify(session, { type: 'unavailable', what: options.what, error });
     timer ??= asyncScheduler.schedule(() => {

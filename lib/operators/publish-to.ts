@@ -86,9 +86,11 @@ export function publishTo<T, P extends Position, M = Message, D extends Delivery
       maxBatch,
       maxCalls: maxInFlightBatches,
       call: (items) => {
-        const messages = items.flatMap((item) => item.messages);
+        // What was lost while the publisher was out is its next owner's to publish.
+        const lists = items.map(({ delivery, messages }) => (delivery.epoch.closed ? [] : messages));
+        const messages = lists.flat() as readonly M[];
         const outcomes: Observable<readonly PublishOutcome[]> = messages.length === 0 ? of([]) : link.publish(messages);
-        return outcomes.pipe(map((all) => outcomesOf(items, all)));
+        return outcomes.pipe(map((all) => outcomesOf(lists, all)));
       },
       answer: (item, outcomes) => {
         settle(item, outcomes ?? item.messages.map(() => undefined));
@@ -159,13 +161,13 @@ export function publishTo<T, P extends Position, M = Message, D extends Delivery
   });
 }
 
-// One list an item, in the order of the items; short where there are fewer outcomes than messages.
-function outcomesOf<M>(
-  items: readonly Item<M>[],
+// One list for each of messages; `undefined` where there are fewer outcomes than messages.
+function outcomesOf(
+  lists: readonly (readonly unknown[])[],
   all: readonly PublishOutcome[],
 ): readonly (readonly (PublishOutcome | undefined)[])[] {
   let next = 0;
-  return items.map(({ messages }) => messages.map(() => all[next++]));
+  return lists.map((messages) => messages.map(() => all[next++]));
 }
 
 // Why a delivery may not pass, or `null`: what is refused for good counts before what may be tried again.

@@ -1,5 +1,18 @@
 import { describe, expect, it } from '@jest/globals';
-import { asyncScheduler, concat, delay, EMPTY, map, NEVER, of, Subject, take, throwError, timer } from 'rxjs';
+import {
+  asyncScheduler,
+  concat,
+  delay,
+  EMPTY,
+  map,
+  NEVER,
+  of,
+  Subject,
+  switchMap,
+  take,
+  throwError,
+  timer,
+} from 'rxjs';
 import { constant } from '../../lib/core/backoff.js';
 import type { Delivery } from '../../lib/core/delivery.js';
 import { permanent, unavailable } from '../../lib/core/failures.js';
@@ -382,7 +395,7 @@ describe('publishTo', () => {
         const { connect } = fakePublisher();
         const publisher: Publisher = {
           connect: () => {
-            if (++connects < 4) return fails();
+            if (++connects < 4) return timer(7).pipe(switchMap(fails));
             opened = now();
             return connect();
           },
