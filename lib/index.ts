@@ -1,4 +1,5 @@
 // Deliveries and messages
+export type { BatchDelivery } from './core/batch-delivery.js';
 export type { Delivery, NackOptions } from './core/delivery.js';
 export type { HeaderValue, Message, MessageBytes, MessageHeaders } from './core/message.js';
 export type { Outcome } from './core/outcome.js';
@@ -6,6 +7,8 @@ export type { Position } from './core/position.js';
 
 // Operators
 export { ackEach } from './operators/ack-each.js';
+export { batch } from './operators/batch.js';
+export type { BatchOptions } from './operators/batch.js';
 export { decode } from './operators/decode.js';
 export type { Codec } from './operators/decode.js';
 export { dedupe } from './operators/dedupe.js';
@@ -17,6 +20,8 @@ export { json } from './operators/json.js';
 export { mapValue } from './operators/map-value.js';
 export { ordered } from './operators/ordered.js';
 export type { OrderedOptions, OrderingKey } from './operators/ordered.js';
+export { publishTo } from './operators/publish-to.js';
+export type { PublishToOptions } from './operators/publish-to.js';
 export { retryToDlq } from './operators/retry-to-dlq.js';
 export type { RetryToDlqOptions } from './operators/retry-to-dlq.js';
 export type { DeadLetterFormat } from './operators/dead-letter.js';

@@ -3,7 +3,7 @@ import type { MessageBytes, MessageHeaders } from './message.js';
 import type { Outcome } from './outcome.js';
 import { idOf, type Partition } from './partition.js';
 import type { Position } from './position.js';
-import { reportStale } from './telemetry.js';
+import { notify, reportStale } from './telemetry.js';
 
 /** What stands on the way back of a delivery: one object an operator subscription, or the engine's own. @internal */
 export interface SettlementHook {
@@ -13,6 +13,10 @@ export interface SettlementHook {
   onAbandon(delivery: DeliveryNode): void;
   /** True where a nack is answered with a new attempt: `ordered` below it would lose its order. */
   readonly retries?: boolean;
+  /** True where several deliveries are made of one, as `split` and `fanOut` do: each speaks for a part of it alone. */
+  readonly forks?: boolean;
+  /** Of what makes batches, whose `ref` are their members: settles some of them as done. */
+  settleSome?(batch: DeliveryNode, members: readonly DeliveryNode[]): void;
 }
 
 /** 0 live, 1 acked, 2 nacked, 3 abandoned. @internal */
@@ -82,8 +86,32 @@ export class DeliveryNode<out T = unknown> {
     this.op.onAbandon(this);
   }
 
+  /** Of a batch, or of an attempt at one: what it was made of, one a value. */
+  get members(): readonly DeliveryNode[] {
+    return batchOf(this)?.members ?? [];
+  }
+
+  /** Acks the members that are not named, then nacks. */
+  nackOnly(named: readonly unknown[], reason?: unknown, options?: NackOptions): void {
+    const batch = batchOf(this);
+    const others = batch === null || batch.forked || isSettled(this) ? null : othersThan(named, batch.members);
+    if (batch === null || others === null) {
+      this.nack(reason, options);
+      return;
+    }
+    batch.op.settleSome?.(batch.node, others);
+    if (isNothingLeft(this)) this.settle('done');
+    else this.nack(reason, options);
+  }
+
   withValue<U>(value: U): DeliveryNode<U> {
     return new DeliveryNode(value, this.attempt, this, PASS, 0, this.epoch, null);
+  }
+
+  /** The same batch with some of its members alone. */
+  narrowedTo(members: readonly DeliveryNode[]): DeliveryNode {
+    const values = members.map(({ value }) => value);
+    return new DeliveryNode<unknown>(values, this.attempt, this, PASS, 0, this.epoch, members);
   }
 
   get root(): DeliveryNode {
@@ -145,6 +173,59 @@ export function isSettled(delivery: DeliveryNode): boolean {
   let node = delivery;
   while (node.settled === 0 && node.op === PASS) node = node.up as DeliveryNode;
   return node.settled !== 0;
+}
+
+/** @internal */
+export interface BatchAbove {
+  /** Where its members were last told: the batch itself, or what `narrowedTo` made of it. */
+  readonly node: DeliveryNode;
+  readonly members: readonly DeliveryNode[];
+  readonly op: SettlementHook;
+  /** Something on the way made several deliveries of it. */
+  readonly forked: boolean;
+}
+
+/** The nearest batch on the way back. A walk, so for what is not on the hot path. @internal */
+export function batchOf(delivery: DeliveryNode): BatchAbove | null {
+  let told: DeliveryNode | null = null;
+  let forked = false;
+  for (let node: DeliveryNode | null = delivery; node !== null; node = node.up) {
+    if (node.op.settleSome !== undefined) {
+      told ??= node;
+      return { node: told, members: told.ref as readonly DeliveryNode[], op: node.op, forked };
+    }
+    if (node.op === PASS && node.ref !== null) told ??= node;
+    forked ||= node.op.forks === true;
+  }
+  return null;
+}
+
+// `null` where something is named that is no member: then nothing may count as done.
+function othersThan(named: readonly unknown[], members: readonly DeliveryNode[]): DeliveryNode[] | null {
+  const attempts = new Set<DeliveryNode>();
+  for (const name of named) {
+    if (!isDeliveryNode(name)) return refuseNames(members);
+    attempts.add(attemptOf(name));
+  }
+  const others = members.filter((member) => !attempts.has(attemptOf(member)));
+  return others.length + attempts.size === members.length ? others : refuseNames(members);
+}
+
+function refuseNames(members: readonly DeliveryNode[]): null {
+  const [first] = members;
+  if (first === undefined) return null;
+  notify(first.epoch.session, {
+    type: 'misuse',
+    code: 'no-member',
+    message: 'nackOnly() was given something that is no member of the batch, so all of its members are nacked.',
+  });
+  return null;
+}
+
+/** Whether all members of a batch are settled, each by itself. @internal */
+export function isNothingLeft(delivery: DeliveryNode): boolean {
+  const batch = batchOf(delivery);
+  return batch !== null && batch.members.every(isSettled);
 }
 
 /** Aborts the attempt's signal, where somebody asked for one. @internal */

@@ -27,7 +27,7 @@ export type SluiceErrorCode =
   | 'undecodable'
   /** A handler did not settle within its `timeoutMs`. */
   | 'handler-timeout'
-  /** A publisher refused a message, or answered with fewer outcomes than messages. */
+  /** A publisher refused a message, gave no outcome for it or has no connection; or there was no message to publish. */
   | 'publish-failed'
   /** A dead letter was refused for good and `onUndeliverable` is `'stop'`. */
   | 'undeliverable'

@@ -17,6 +17,8 @@ export interface GroupedCallsOptions<I extends Grouped, A> {
   /** What is called, in words: telemetry says that it is out. */
   readonly what: string;
   readonly maxBatch: number;
+  /** How many calls may be under way at once. Default: 1, which keeps the order of the items. */
+  readonly maxCalls?: number;
   /** One call for many items. A throw or an error means that it is out: all of them wait and are tried again. */
   call(items: readonly I[]): ObservableInput<readonly A[]>;
   /** The answer to one item; `undefined` where the call gave fewer answers than items. */
@@ -26,8 +28,9 @@ export interface GroupedCallsOptions<I extends Grouped, A> {
 }
 
 /**
- * Groups the calls to a port: one call at a time, at once where none is under way, else with all that has gathered
- * since. While the port is out everything waits, with backoff, and no attempt is counted.
+ * Groups the calls to a port: at most `maxCalls` at a time, at once where that allows it, else with all that has
+ * gathered since. While the port is out everything waits, one call at a time tries with backoff, and no attempt is
+ * counted.
  * @internal
  */
 export interface GroupedCalls<I> {
@@ -40,12 +43,17 @@ export interface GroupedCalls<I> {
   close(): I[];
 }
 
+interface Call<I> {
+  readonly items: readonly I[];
+  subscription: Subscription | null;
+}
+
 /** @internal */
 export function groupCalls<I extends Grouped, A>(options: GroupedCallsOptions<I, A>): GroupedCalls<I> {
+  const { maxBatch, maxCalls = 1 } = options;
   const backoff = exponential({ initialMs: 100, maxMs: 5_000 });
   let waiting: I[] = [];
-  let calling: readonly I[] = [];
-  let call: Subscription | null = null;
+  const calls = new Set<Call<I>>();
   let timer: Subscription | null = null;
   let failures = 0;
   let closed = false;
@@ -55,58 +63,63 @@ export function groupCalls<I extends Grouped, A>(options: GroupedCallsOptions<I,
   const send: PumpTask = {
     queued: false,
     run: () => {
-      if (closed || calling.length > 0 || timer !== null || waiting.length === 0) return;
-      const batch = waiting.slice(0, options.maxBatch);
-      waiting = waiting.slice(options.maxBatch);
-      calling = batch;
-      let answers: readonly A[] = [];
-      call = deferred(() => options.call(batch)).subscribe({
-        next: (value) => (answers = value),
-        error: fail,
-        complete: () => succeed(answers),
-      });
+      while (!closed && timer === null && waiting.length > 0 && calls.size < (failures > 0 ? 1 : maxCalls)) {
+        const items = waiting.slice(0, maxBatch);
+        waiting = waiting.slice(maxBatch);
+        start({ items, subscription: null });
+      }
     },
   };
 
-  const fail = (error: unknown): void => {
+  const start = (call: Call<I>): void => {
+    calls.add(call);
+    let answers: readonly A[] = [];
+    const subscription = deferred(() => options.call(call.items)).subscribe({
+      next: (value) => (answers = value),
+      error: (error: unknown) => fail(call, error),
+      complete: () => succeed(call, answers),
+    });
+    call.subscription = subscription;
+  };
+
+  const fail = (call: Call<I>, error: unknown): void => {
+    calls.delete(call);
     if (closed) {
-      answerAll((item) => options.giveUp(item));
+      answerAll(call.items, (item) => options.giveUp(item));
       return;
     }
-    waiting = [...calling, ...waiting];
-    calling = [];
+    waiting = [...call.items, ...waiting];
     failures++;
     if (session !== null && failures === 1) notify(session, { type: 'unavailable', what: options.what, error });
-    timer = asyncScheduler.schedule(() => {
+    timer ??= asyncScheduler.schedule(() => {
       timer = null;
       kick();
     }, backoff(failures));
   };
 
-  const succeed = (answers: readonly A[]): void => {
+  const succeed = (call: Call<I>, answers: readonly A[]): void => {
+    calls.delete(call);
     if (failures > 0 && session !== null) notify(session, { type: 'recovered', what: options.what });
     failures = 0;
-    answerAll((item, index) => options.answer(item, answers[index]));
+    answerAll(call.items, (item, index) => options.answer(item, answers[index]));
     kick();
   };
 
-  const answerAll = (answer: (item: I, index: number) => void): void => {
-    const batch = calling;
-    calling = [];
-    const sessions = new Set(batch.map(({ delivery }) => delivery.epoch.session));
+  const answerAll = (items: readonly I[], answer: (item: I, index: number) => void): void => {
+    const sessions = new Set(items.map(({ delivery }) => delivery.epoch.session));
     for (const each of sessions) cork(each);
-    batch.forEach((item, index) => {
+    items.forEach((item, index) => {
       unhold(item.delivery.epoch);
       answer(item, index);
     });
     for (const each of sessions) uncork(each);
   };
 
-  // Nobody owns the call any more but the epochs of its items (I8).
-  const endWithEpochs = (): void => {
-    for (const epoch of new Set(calling.map(({ delivery }) => delivery.epoch))) {
+  // Nobody owns the calls any more but the epochs of their items (I8).
+  const endWithEpochs = ({ items, subscription }: Call<I>): void => {
+    for (const epoch of new Set(items.map(({ delivery }) => delivery.epoch))) {
       onEpochClose(epoch, () => {
-        if (calling.every(({ delivery }) => delivery.epoch.closed)) call?.unsubscribe();
+        if (items.every(({ delivery }) => delivery.epoch.closed)) subscription?.unsubscribe();
       });
     }
   };
@@ -123,7 +136,11 @@ export function groupCalls<I extends Grouped, A>(options: GroupedCallsOptions<I,
       hold(epoch);
       kick();
     },
-    kick,
+    kick: () => {
+      timer?.unsubscribe();
+      timer = null;
+      kick();
+    },
     extract: (matches) => {
       const taken = waiting.filter(matches);
       waiting = waiting.filter((item) => !taken.includes(item));
@@ -133,7 +150,7 @@ export function groupCalls<I extends Grouped, A>(options: GroupedCallsOptions<I,
     close: () => {
       closed = true;
       timer?.unsubscribe();
-      endWithEpochs();
+      calls.forEach(endWithEpochs);
       const left = waiting;
       waiting = [];
       for (const { delivery } of left) unhold(delivery.epoch);

@@ -12,6 +12,12 @@ export interface PartitionRef {
   readonly partition: number | string;
 }
 
+/** How many of a batch's members come from one partition. @internal */
+export interface Share {
+  readonly partition: Partition;
+  readonly members: number;
+}
+
 /** Records as one push brought them: their bytes are freed together, since brokers slice them from one buffer. @internal */
 export interface Chunk {
   readonly records: readonly unknown[];
@@ -65,10 +71,17 @@ export interface Partition extends PartitionRef {
   slotListeners: Map<number, Set<() => void>> | null;
   /** Set by a revoke: runs in the pump once nothing is out any more. */
   finishDrain: (() => void) | null;
+  /** Only of the epoch of a batch, which stands for those of its members: what they are. */
+  readonly shares: readonly Share[] | null;
 }
 
 /** @internal */
-export function createPartition(session: Session, ref: PartitionRef, window: Window | null): Partition {
+export function createPartition(
+  session: Session,
+  ref: PartitionRef,
+  window: Window | null,
+  shares: readonly Share[] | null = null,
+): Partition {
   return {
     session,
     topic: ref.topic,
@@ -94,6 +107,7 @@ export function createPartition(session: Session, ref: PartitionRef, window: Win
     closeListeners: null,
     slotListeners: null,
     finishDrain: null,
+    shares,
   };
 }
 

@@ -3,28 +3,39 @@ import { pump } from './pump.js';
 
 /**
  * An operator takes units into a buffer of its own; `blocked` of them behind a key or for a retry, which is what the
- * fairness rule bounds. Where the source can give nothing more this may end in quiet at once: call it last.
+ * fairness rule bounds. A batch weighs its members. Where the source can give nothing more this may end in quiet at
+ * once: call it last.
  * @internal
  */
 export function hold(partition: Partition, units = 1, blocked = 0): void {
   if (partition.closed) return;
-  const { session } = partition;
-  partition.blocked += blocked;
-  partition.held += units;
-  session.held += units;
+  const { session, shares } = partition;
+  if (shares === null) change(partition, units, blocked);
+  else for (const share of shares) change(share.partition, units * share.members, blocked * share.members);
   if (session.waiting) pump(session);
 }
 
 /** An operator lets units out of its buffer. @internal */
 export function unhold(partition: Partition, units = 1, blocked = 0): void {
-  if (partition.closed) return;
-  partition.blocked -= blocked;
-  partition.held -= units;
-  partition.session.held -= units;
+  const { shares } = partition;
+  if (shares === null) change(partition, -units, -blocked);
+  else for (const share of shares) change(share.partition, -units * share.members, -blocked * share.members);
 }
 
 /** `split` and `fanOut` add the parts that they make and take them away as they settle. @internal */
 export function addParts(partition: Partition, parts: number): void {
+  if (partition.shares === null) add(partition, parts);
+  else for (const share of partition.shares) add(share.partition, parts * share.members);
+}
+
+function change(partition: Partition, units: number, blocked: number): void {
+  if (partition.closed) return;
+  partition.blocked += blocked;
+  partition.held += units;
+  partition.session.held += units;
+}
+
+function add(partition: Partition, parts: number): void {
   if (partition.closed) return;
   partition.parts += parts;
   partition.session.parts += parts;

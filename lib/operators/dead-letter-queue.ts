@@ -1,13 +1,14 @@
-import { asyncScheduler, defer, retry, timer, type Subscription } from 'rxjs';
+import { asyncScheduler, type Subscription } from 'rxjs';
 import { exponential } from '../core/backoff.js';
 import { SluiceError } from '../core/errors.js';
 import { groupCalls } from '../core/grouped-calls.js';
 import type { Message } from '../core/message.js';
 import type { Partition } from '../core/partition.js';
-import type { Publisher, PublisherConnection, PublishOutcome } from '../core/publisher.js';
+import type { Publisher, PublishOutcome } from '../core/publisher.js';
 import { messageInfo, notify } from '../core/telemetry.js';
 import { hold, unhold } from '../core/units.js';
 import { deadLetterMessage, MOST_TRIM, type DeadLetter, type DeadLetterFormat, type Trim } from './dead-letter.js';
+import { linkPublisher } from './publisher-link.js';
 
 /**
  * What to do with a dead letter that the publisher refuses for good: `'hold'`: it stays unsettled, is reported and
@@ -39,8 +40,6 @@ const WAIT = { initialMs: 100, maxMs: 30_000 } as const;
 export function createDeadLetterQueue(options: DeadLetterQueueOptions): DeadLetterQueue {
   const { publisher, format, onUndeliverable, stop } = options;
   const backoff = exponential(WAIT);
-  let connection: PublisherConnection<Message> | null = null;
-  let connectError: unknown = 'it is not connected yet';
   let closed = false;
   // Letters that wait by themselves after a refusal.
   const later = new Map<Subscription, DeadLetter>();
@@ -48,10 +47,7 @@ export function createDeadLetterQueue(options: DeadLetterQueueOptions): DeadLett
   const calls = groupCalls<DeadLetter, PublishOutcome>({
     what: 'the dead-letter publisher',
     maxBatch: MAX_BATCH,
-    call: (letters) => {
-      if (connection === null) throw new SluiceError('publish-failed', 'No connection.', { cause: connectError });
-      return connection.publish(letters.map((letter) => deadLetterMessage(letter, format)));
-    },
+    call: (letters) => link.publish(letters.map((letter) => deadLetterMessage(letter, format))),
     answer: (letter, outcome) => {
       if (closed && outcome?.status !== 'ok') letter.delivery.abandon();
       else if (outcome === undefined || outcome.status === 'transient') tryLater(letter);
@@ -62,24 +58,7 @@ export function createDeadLetterQueue(options: DeadLetterQueueOptions): DeadLett
     giveUp: ({ delivery }) => delivery.abandon(),
   });
 
-  const connecting = defer(() => publisher.connect())
-    .pipe(
-      retry({
-        delay: (error, failures) => {
-          connection = null;
-          connectError = error;
-          return timer(backoff(failures));
-        },
-        resetOnSuccess: true,
-      }),
-    )
-    .subscribe({
-      next: (opened) => {
-        connection = opened;
-        calls.kick();
-      },
-      error: (error: unknown) => (connectError = error),
-    });
+  const link = linkPublisher(publisher, () => calls.kick());
 
   const confirm = ({ delivery, reason }: DeadLetter, published: boolean): void => {
     notify(delivery.epoch.session, { type: 'dead-lettered', message: messageInfo(delivery), reason, published });
@@ -142,8 +121,9 @@ export function createDeadLetterQueue(options: DeadLetterQueueOptions): DeadLett
     },
     close: () => {
       closed = true;
-      connecting.unsubscribe();
-      for (const { delivery } of [...calls.close(), ...takeLater(() => true)]) delivery.abandon();
+      const left = calls.close();
+      link.close();
+      for (const { delivery } of [...left, ...takeLater(() => true)]) delivery.abandon();
     },
   };
 }

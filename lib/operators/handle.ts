@@ -52,10 +52,10 @@ interface Work {
  * Observables are unsubscribed, signals are aborted, and up to `concurrency` messages come again.
  * @public
  */
-export function handle<T, R, P extends Position>(
-  fn: (value: T, delivery: Delivery<T, P>) => HandlerResult<R>,
+export function handle<T, R, P extends Position, D extends Delivery<T, P> = Delivery<T, P>>(
+  fn: (value: T, delivery: D & Delivery<T, P>) => HandlerResult<R>,
   options: HandleOptions = {},
-): OperatorFunction<Delivery<T, P>, Delivery<R, P>> {
+): OperatorFunction<D & Delivery<T, P>, Delivery<R, P>> {
   const { concurrency = 1, timeoutMs = 0 } = options;
   checkNames('handle', options, ['concurrency', 'timeoutMs']);
   checkOptions(

@@ -35,7 +35,7 @@ export interface OrderedOptions<T, P extends Position = Position> {
  *
  * Keys are per topic and partition; deliveries without a key are not ordered. What waits is in credit, so `maxInFlight` bounds
  * it. Keys hash to lanes, 32 or more for each credit: two keys that share one wait for each other and lose nothing else.
- * Place it above `retryToDlq`. On a revoke what waits is let go (I4).
+ * Place it above `retryToDlq`, and above `batch`, below which it orders nothing. On a revoke what waits is let go (I4).
  * @public
  */
 export function ordered<T, P extends Position>(
@@ -84,10 +84,14 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
     const { epoch } = delivery;
     if (!this.checked) {
       this.checked = true;
-      warnBelowRetry(delivery);
+      warnOfPlace(delivery);
     }
     if (!epoch.live) {
       delivery.abandon();
+      return;
+    }
+    if (epoch.shares !== null) {
+      this.destination.next(delivery);
       return;
     }
     const lanes = epoch === this.partition ? (this.lanes as Lanes) : this.lanesFor(epoch);
@@ -218,7 +222,15 @@ function wait(lanes: Lanes, lane: number, delivery: DeliveryNode): void {
   hold(delivery.epoch, 1, 1);
 }
 
-function warnBelowRetry(delivery: DeliveryNode): void {
+function warnOfPlace(delivery: DeliveryNode): void {
+  if (delivery.epoch.shares !== null) {
+    notify(delivery.epoch.session, {
+      type: 'misuse',
+      code: 'ordered-below-batch',
+      message: 'ordered() stands below batch(): a batch has many keys, so nothing is ordered here. Place it above.',
+    });
+    return;
+  }
   for (let node: DeliveryNode | null = delivery; node !== null; node = node.up) {
     if (!node.op.retries) continue;
     notify(delivery.epoch.session, {

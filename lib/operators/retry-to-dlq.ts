@@ -1,7 +1,8 @@
 import { asyncScheduler, type MonoTypeOperatorFunction, type Subscriber, type Subscription } from 'rxjs';
 import { exponential, waitOf, type Backoff } from '../core/backoff.js';
+import { unsettledOf } from '../core/batch-members.js';
 import type { Delivery } from '../core/delivery.js';
-import { DeliveryNode, type SettlementHook } from '../core/delivery-node.js';
+import { DeliveryNode, isNothingLeft, type SettlementHook } from '../core/delivery-node.js';
 import { environment } from '../core/environment.js';
 import type { SluiceError } from '../core/errors.js';
 import { classifyFailure, type FailureClass } from '../core/failures.js';
@@ -10,13 +11,15 @@ import { operate, type OperatorParts } from '../core/operate.js';
 import type { Outcome } from '../core/outcome.js';
 import { checkNames, checkOptions } from '../core/options.js';
 import type { Partition } from '../core/partition.js';
-import type { Position } from '../core/position.js';
 import type { Publisher } from '../core/publisher.js';
+import { corked } from '../core/pump.js';
 import { messageInfo, notify } from '../core/telemetry.js';
 import { hold, unhold } from '../core/units.js';
 import type { DeadLetterFormat } from './dead-letter.js';
 import { createDeadLetterQueue, type DeadLetterQueue, type OnUndeliverable } from './dead-letter-queue.js';
+import { eachMessage } from './each-message.js';
 import { createOutageGate, type Attempt } from './outage-gate.js';
+import { isPublisher } from './publisher-link.js';
 
 /** What `retryToDlq` takes. @public */
 export interface RetryToDlqOptions {
@@ -51,11 +54,12 @@ const OPTION_NAMES = ['deadLetters', 'maxRetries', 'backoff', 'classify', 'onUnd
  * Permanent failures skip the retries. `unavailable` ones count no attempt: everything is held and one probe at a time
  * finds out when it is over. What waits is in credit, so `maxInFlight` bounds it. On a revoke what waits is let go (I4).
  * A crash between the publish and the commit of its ack publishes the dead letter again.
+ *
+ * Below `batch` a retry is of the whole batch, without members that are settled already (unless the array was replaced by
+ * another in between), and its dead letters are those of its members, one each. Above `batch` each member is tried again by itself.
  * @public
  */
-export function retryToDlq<T, P extends Position>(
-  options: RetryToDlqOptions,
-): MonoTypeOperatorFunction<Delivery<T, P>> {
+export function retryToDlq<D extends Delivery<unknown>>(options: RetryToDlqOptions): MonoTypeOperatorFunction<D> {
   const { deadLetters: publisher, maxRetries = 3, onUndeliverable = 'hold', format = 'headers' } = options;
   checkNames('retryToDlq', options, OPTION_NAMES);
   checkOptions(
@@ -143,6 +147,10 @@ class RetryToDlq implements OperatorParts, SettlementHook {
       delivery.abandon();
       return;
     }
+    if (isNothingLeft(child)) {
+      this.onAck(child, 'done');
+      return;
+    }
     const failure = this.classify(reason);
     if (failure === 'unavailable') {
       const again = { delivery, attempt: child.attempt, failures: child.slot, firstFailureAt };
@@ -153,14 +161,13 @@ class RetryToDlq implements OperatorParts, SettlementHook {
     const now = environment.wallClock();
     const failures = child.slot + 1;
     if (failure === 'permanent' || failures > this.policy.maxRetries) {
-      this.deadLetters.add({
-        delivery,
-        reason,
-        attempts: child.attempt,
-        firstFailureAt: firstFailureAt ?? now,
-        lastFailureAt: now,
-        trim: 0,
-        refusals: 0,
+      const { attempt: attempts } = child;
+      const times = { firstFailureAt: firstFailureAt ?? now, lastFailureAt: now };
+      // Corked, so that those of a batch go in one call.
+      corked(delivery.epoch.session, () => {
+        for (const message of eachMessage(delivery)) {
+          this.deadLetters.add({ delivery: message, reason, attempts, ...times, trim: 0, refusals: 0 });
+        }
       });
       return;
     }
@@ -174,7 +181,8 @@ class RetryToDlq implements OperatorParts, SettlementHook {
   }
 
   private make({ delivery, attempt, failures, firstFailureAt }: Attempt): DeliveryNode {
-    return new DeliveryNode(delivery.value, attempt, delivery, this, failures, delivery.epoch, firstFailureAt);
+    const left = unsettledOf(delivery);
+    return new DeliveryNode(left.value, attempt, left, this, failures, left.epoch, firstFailureAt);
   }
 
   private park(next: Attempt, reason: unknown, delayMs: number): void {
@@ -211,8 +219,4 @@ class RetryToDlq implements OperatorParts, SettlementHook {
       return 'transient';
     }
   }
-}
-
-function isPublisher(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && typeof (value as Publisher).connect === 'function';
 }

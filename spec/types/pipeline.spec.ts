@@ -3,6 +3,7 @@ import { expectTypeOf } from 'expect-type';
 import { filter, map, mergeMap, NEVER, of, tap, type Observable } from 'rxjs';
 import {
   ackEach,
+  batch,
   decode,
   dedupe,
   filterValue,
@@ -10,10 +11,12 @@ import {
   json,
   mapValue,
   ordered,
+  publishTo,
   retryToDlq,
   run,
   settling,
   text,
+  type BatchDelivery,
   type Delivery,
   type Position,
   type StandardSchemaV1,
@@ -79,6 +82,30 @@ describe('inference', () => {
     expectTypeOf(source.pipe(decode(json()))).toEqualTypeOf<Observable<Delivery<unknown, MemoryPosition>>>();
     const length = source.pipe(decode((bytes) => bytes?.length ?? 0));
     expectTypeOf(length).toEqualTypeOf<Observable<Delivery<number, MemoryPosition>>>();
+  });
+
+  it('gathers values to an array, and keeps the way to its members through retryToDlq and into the handler', () => {
+    const batches = orders.pipe(batch({ maxSize: 10, maxWaitMs: 50 }));
+    expectTypeOf(batches).toEqualTypeOf<Observable<BatchDelivery<Order, MemoryPosition>>>();
+    const written = batches.pipe(
+      retryToDlq({ deadLetters }),
+      handle(async (rows, delivery) => {
+        expectTypeOf(rows).toEqualTypeOf<readonly Order[]>();
+        expectTypeOf(delivery.members).toEqualTypeOf<readonly Delivery<Order, MemoryPosition>[]>();
+        delivery.nackOnly(delivery.members.slice(1), 'a duplicate row', { delayMs: 5 });
+        return rows.length;
+      }),
+    );
+    expectTypeOf(written).toEqualTypeOf<Observable<Delivery<number, MemoryPosition>>>();
+    expectTypeOf<BatchDelivery<Order>>().toExtend<Delivery<readonly Order[]>>();
+  });
+
+  it('publishes what a function makes of the value, and passes the delivery on as it is', () => {
+    const relayed = orders.pipe(publishTo(deadLetters, ({ id, cents }) => ({ key: id, value: String(cents) })));
+    expectTypeOf(relayed).toEqualTypeOf<typeof orders>();
+    const batches = orders.pipe(batch({ maxSize: 10, maxWaitMs: 50 }));
+    const all = batches.pipe(publishTo(deadLetters, (rows) => rows.map(({ id }) => ({ value: id })), { maxBatch: 5 }));
+    expectTypeOf(all).toEqualTypeOf<typeof batches>();
   });
 
   it('narrows by a type guard', () => {
@@ -166,6 +193,26 @@ describe('what must not compile', () => {
       new (null as unknown as typeof Delivery)();
     }));
 
+  it('a spread of a batch, or its members where there is no batch', () =>
+    compiles(() => {
+      const spread = orders.pipe(
+        batch({ maxSize: 1, maxWaitMs: 1 }),
+        map((each) => ({ ...each, value: 1 })),
+      );
+      // @ts-expect-error ack, nack, settle and withValue are missing
+      spread.pipe(ackEach());
+      // @ts-expect-error an order has no members
+      orders.pipe(handle((_, delivery) => delivery.members));
+    }));
+
+  it('a message that is none, or one to wait for', () =>
+    compiles(() => {
+      // @ts-expect-error not a message
+      orders.pipe(publishTo(deadLetters, ({ cents }) => cents));
+      // @ts-expect-error a function that gives its message at once
+      orders.pipe(publishTo(deadLetters, async ({ id }) => ({ value: id })));
+    }));
+
   it('options that do not exist, or of the wrong kind', () =>
     compiles(() => {
       // @ts-expect-error not an option
@@ -174,6 +221,8 @@ describe('what must not compile', () => {
       ordered({ by: 'colour' });
       // @ts-expect-error required
       retryToDlq({ maxRetries: 3 });
+      // @ts-expect-error both are needed
+      batch({ maxSize: 10 });
       // @ts-expect-error a number
       handle((value: number) => value, { concurrency: 'many' });
     }));
