@@ -1,10 +1,10 @@
-import { execFile } from 'node:child_process';
+import { execFile, type ExecFileException } from 'node:child_process';
 import { createHash, randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, readFile, readlink, rename, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
+import { promisify, stripVTControlCharacters } from 'node:util';
 import { repositoryFile } from '../repository.js';
 
 const run = promisify(execFile);
@@ -37,32 +37,41 @@ export async function kafkaJars(): Promise<string> {
 async function fetchJars(pom: string, jars: string): Promise<void> {
   const partial = `${jars}.${randomUUID()}`;
   const goal = ['dependency:copy-dependencies', '-DincludeScope=runtime', `-DoutputDirectory=${partial}`];
+  const options = ['-B', '-q', '-f', pom];
   try {
-    await run('mvn', ['-B', '-q', '-f', pom, ...goal], { timeout: FETCH_TIMEOUT_MS });
+    const failure = await run('mvn', [...options, ...goal], { timeout: FETCH_TIMEOUT_MS }).then(
+      () => undefined,
+      reason,
+    );
+    if (failure !== undefined) throw new Error(failure);
     await rename(partial, jars).catch((error: unknown) => {
       if (!existsSync(jars)) throw error;
     });
-  } catch (cause) {
-    const { code, stdout = '', message } = cause as { code?: unknown; stdout?: string; message: string };
-    if (code === 'ENOENT') throw new Error('Maven (mvn) is missing', { cause });
-    throw new Error(`Maven could not fetch its jars: ${stdout.trim() || message}`, { cause });
   } finally {
     await rm(partial, { recursive: true, force: true });
   }
 }
 
-/** Holds a lock file for as long as this process lives, or returns empty-handed once `done`. A dead owner's lock is taken over. */
+/** One line of what Maven said, with the address of a mirror, but not the credentials in it. */
+function reason({ code, stdout, message }: ExecFileException & { stdout?: string }): string {
+  if (code === 'ENOENT') return 'Maven (mvn) is missing';
+  const [first = ''] = stripVTControlCharacters(stdout?.trim() || message)
+    .replace(/\/\/[^/@\s]*@/g, '//')
+    .split('\n');
+  return `Maven could not fetch its jars: ${first}`;
+}
+
+/** Holds a lock until it is released or this process ends, or returns empty-handed once `done`. A dead owner's lock is taken over. */
 async function lock(path: string, done: () => boolean): Promise<() => Promise<void>> {
   while (!done()) {
     try {
-      const file = await open(path, 'wx');
-      await file.writeFile(String(process.pid));
-      await file.close();
+      // A link and not a file: it comes into being with what it says.
+      await symlink(String(process.pid), path);
       return () => rm(path, { force: true });
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     }
-    const owner = Number(await readFile(path, 'utf8').catch(() => ''));
+    const owner = Number(await readlink(path).catch(() => ''));
     if (owner > 0 && !isAlive(owner)) await rm(path, { force: true });
     else await sleep(200);
   }
