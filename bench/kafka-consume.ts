@@ -10,7 +10,11 @@ type Bytes = Delivery<Uint8Array | null>;
 const COMMIT_MS = 100;
 const FETCH = { maxWaitTimeInMs: 100, maxBytesPerPartition: 1_048_576 };
 
-const nowhere: Publisher = { connect: () => { throw new Error('no message of this benchmark fails'); } };
+const nowhere: Publisher = {
+  connect: () => {
+    throw new Error('no message of this benchmark fails');
+  },
+};
 let touched = 0;
 
 /** kafkajs alone: iterates each batch, touches each value, and awaits a commit a batch or commits beside the reading. */

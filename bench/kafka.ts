@@ -22,7 +22,9 @@ void onKafka(async (client) => {
     for (const name of order) taken[name] = await (contenders[name] as () => Promise<Taken>)();
     if (round > 0) rounds.push(taken);
   }
-  const table = new Table({ head: ['1,000,000 records, 4 partitions', 'records/s', 'CPU s', 'commits', '÷ awaited', '÷ beside'] });
+  const table = new Table({
+    head: ['1,000,000 records, 4 partitions', 'records/s', 'CPU s', 'commits', '÷ awaited', '÷ beside'],
+  });
   const [awaited, , beside] = names as [string, string, string];
   for (const name of names) {
     const mine = rounds.map((round) => round[name] as Taken);

@@ -83,6 +83,8 @@ class Entry {
     }
     this.session = delivery.epoch.session;
     if (!this.sessions.includes(this.session)) {
+      // A source that is subscribed anew, above, has a new session each time.
+      for (const old of [...this.sessions]) if (old.closed) remove(this.sessions, old);
       this.sessions.push(this.session);
       this.session.listeners.push(this.parts);
     }

@@ -75,12 +75,13 @@ export function connectKafka(
           mine.loseAll();
           void run?.end();
           run = null;
+          const failure = kafkaError(OWNER, error, { groupId });
           // Before the first join a wrong address looks the same as a broker that is down: say so at once.
-          if (!joined || !isPassing(error)) {
-            engine.fail(kafkaError(OWNER, error, { groupId }));
+          if (!isPassing(error) || (!joined && failure.code === 'connection-failed')) {
+            engine.fail(failure);
             return;
           }
-          engine.unavailable(BROKER, kafkaError(OWNER, error, { groupId }));
+          engine.unavailable(BROKER, failure);
           owned.add(asyncScheduler.schedule(start, backoff(++failures)));
         },
         mixedTopics: (all) => engine.misuse('mixed-topics', mixedTopics(groupId, all)),

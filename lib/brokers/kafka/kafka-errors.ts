@@ -53,7 +53,9 @@ export function kafkaError(
   if (isSluiceError(error)) return error;
   const code = codeOf(error);
   const next = WHAT_NEXT[code] ?? 'The cause says more.';
-  return new SluiceError(code, `${owner}: ${tellOf(error)}. ${next}`, { cause: error, details: { owner, ...details } });
+  const { topic, groupId } = details;
+  const where = typeof topic === 'string' ? ` (topic ${topic})` : typeof groupId === 'string' ? ` (group ${groupId})` : '';
+  return new SluiceError(code, `${owner}${where}: ${tellOf(error)}. ${next}`, { cause: error, details: { owner, ...details } });
 }
 
 /** Whether trying again can help: connections, coordinators, whatever the broker itself calls retriable. @internal */

@@ -1,4 +1,4 @@
-import { asyncScheduler, Observable, ReplaySubject, share, type Subscription } from 'rxjs';
+import { asapScheduler, asyncScheduler, Observable, ReplaySubject, share, type Subscription } from 'rxjs';
 import type { Message } from '../../core/message.js';
 import { checkNames, checkOptions } from '../../core/options.js';
 import type { Publisher, PublisherConnection, PublishOutcome } from '../../core/publisher.js';
@@ -139,12 +139,14 @@ function createConnection(client: KafkaClientLike, options: KafkaPublisherOption
 
   const schedule = (): void => {
     if (sending || timer !== null || queue.length === 0) return;
-    timer = asyncScheduler.schedule(
+    // With no linger what is published in one turn goes together, and no timer adds to the latency.
+    const scheduler = lingerMs === 0 || queue.length >= maxBatch ? asapScheduler : asyncScheduler;
+    timer = scheduler.schedule(
       () => {
         timer = null;
         void sendNext();
       },
-      queue.length >= maxBatch ? 0 : lingerMs,
+      scheduler === asapScheduler ? 0 : lingerMs,
     );
   };
 
