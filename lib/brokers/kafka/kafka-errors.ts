@@ -54,8 +54,12 @@ export function kafkaError(
   const code = codeOf(error);
   const next = WHAT_NEXT[code] ?? 'The cause says more.';
   const { topic, groupId } = details;
-  const where = typeof topic === 'string' ? ` (topic ${topic})` : typeof groupId === 'string' ? ` (group ${groupId})` : '';
-  return new SluiceError(code, `${owner}${where}: ${tellOf(error)}. ${next}`, { cause: error, details: { owner, ...details } });
+  const where =
+    typeof topic === 'string' ? ` (topic ${topic})` : typeof groupId === 'string' ? ` (group ${groupId})` : '';
+  return new SluiceError(code, `${owner}${where}: ${tellOf(error)}. ${next}`, {
+    cause: error,
+    details: { owner, ...details },
+  });
 }
 
 /** Whether trying again can help: connections, coordinators, whatever the broker itself calls retriable. @internal */

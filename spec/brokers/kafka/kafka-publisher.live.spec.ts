@@ -42,7 +42,7 @@ describeKafka('kafkaPublisher on a real broker', (kafka) => {
       topic,
       keys.map((key) => ({ key, value: 'ours' })),
     );
-    await send(topic, [{ key: keys[0] as string, value: 'explicit', partition: 6 }]);
+    await send(topic, [{ key: keys[0], value: 'explicit', partition: 6 }]);
     const stored = await kafka().readAll(topic);
     const partitionOf = (key: string, value: string) =>
       stored.find((record) => String(record.key) === key && String(record.value) === value)?.partition;
