@@ -32,7 +32,8 @@ export function createLanes(maxInFlight: number): Lanes {
 /** The lane of a key; throws for what cannot be one. @internal */
 export function laneOf({ busy }: Lanes, key: unknown): number {
   const lanes = busy.length - 1;
-  if (typeof key === 'string' || key instanceof Uint8Array) return hashOf(key) & lanes;
+  // `instanceof` walks the prototypes of a Buffer for each message.
+  if (typeof key === 'string' || ArrayBuffer.isView(key)) return hashOf(key as Uint8Array) & lanes;
   if (typeof key === 'number') return hashOf(String(key)) & lanes;
   throw permanent(
     new SluiceError('invalid-key', `ordered: a key must be text, bytes or a number, not a ${typeof key}.`),

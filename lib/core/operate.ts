@@ -1,4 +1,4 @@
-import { Observable, Subscriber } from 'rxjs';
+import { Observable, Subscription, type Subscriber, type SubscriptionLike, type TeardownLogic } from 'rxjs';
 import { isDeliveryNode, type DeliveryNode } from './delivery-node.js';
 import { SluiceError } from './errors.js';
 import { remove } from './partition.js';
@@ -29,20 +29,25 @@ export function operate<Operator>(setUp: (destination: Subscriber<unknown>) => O
     new Observable((destination) => {
       const parts = setUp(destination);
       const entry = new Entry(parts, destination);
-      // A Subscriber without the safe wrapper: what our operators call never throws.
-      const upstream = new Subscriber<unknown>(entry);
       destination.add(() => {
-        upstream.unsubscribe();
+        entry.unsubscribe();
         entry.leave();
       });
-      source.subscribe(upstream);
+      source.subscribe(entry as unknown as Subscriber<unknown>);
     });
   // The operators' own signatures say which deliveries go in and come out.
   return operator as Operator;
 }
 
-/** Where deliveries enter an operator: it joins each session with the first delivery that it sees of it. */
-class Entry {
+/**
+ * Where deliveries enter an operator: it joins each session with the first delivery that it sees of it. RxJS takes it
+ * for a subscriber by its shape, as it takes those of another copy of RxJS: one call from operator to operator, where an
+ * observer inside of a `Subscriber` costs three (docs/decisions/0004).
+ */
+class Entry implements SubscriptionLike {
+  closed = false;
+  private stopped = false;
+  private readonly upstream = new Subscription();
   private session: Session | null = null;
   private readonly sessions: Session[] = [];
 
@@ -52,18 +57,45 @@ class Entry {
   ) {}
 
   next(delivery: unknown): void {
+    if (this.stopped) return;
     const session = (delivery as DeliveryNode | null | undefined)?.epoch?.session;
     if (session !== this.session && !this.admit(delivery)) return;
     this.parts.next(delivery as DeliveryNode);
   }
 
   error(error: unknown): void {
-    this.destination.error(error);
+    if (this.stopped) return;
+    this.stopped = true;
+    try {
+      this.destination.error(error);
+    } finally {
+      this.unsubscribe();
+    }
   }
 
   complete(): void {
-    if (this.parts.complete) this.parts.complete();
-    else this.destination.complete();
+    if (this.stopped) return;
+    this.stopped = true;
+    try {
+      if (this.parts.complete) this.parts.complete();
+      else this.destination.complete();
+    } finally {
+      this.unsubscribe();
+    }
+  }
+
+  add(teardown: TeardownLogic): void {
+    this.upstream.add(teardown);
+  }
+
+  remove(teardown: Exclude<TeardownLogic, void>): void {
+    this.upstream.remove(teardown);
+  }
+
+  unsubscribe(): void {
+    this.stopped = true;
+    this.closed = true;
+    this.upstream.unsubscribe();
   }
 
   leave(): void {
