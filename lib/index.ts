@@ -13,6 +13,7 @@ export { decode } from './operators/decode.js';
 export type { Codec } from './operators/decode.js';
 export { dedupe } from './operators/dedupe.js';
 export type { DedupeOptions } from './operators/dedupe.js';
+export { fanOut } from './operators/fan-out.js';
 export { filterValue } from './operators/filter-value.js';
 export { handle } from './operators/handle.js';
 export type { HandleOptions, HandlerResult } from './operators/handle.js';
@@ -30,6 +31,8 @@ export { run } from './operators/run.js';
 export type { Settled } from './operators/run.js';
 export { settling } from './operators/settling.js';
 export type { SettlingOptions } from './operators/settling.js';
+export { split } from './operators/split.js';
+export type { Parts, SplitOptions } from './operators/split.js';
 export type { StandardIssue, StandardResult, StandardSchemaV1 } from './operators/standard-schema.js';
 export { text } from './operators/text.js';
 

@@ -15,6 +15,8 @@ export interface SettlementHook {
   readonly retries?: boolean;
   /** True where several deliveries are made of one, as `split` and `fanOut` do: each speaks for a part of it alone. */
   readonly forks?: boolean;
+  /** Of `split`: those that it makes are parts, whose `slot` is their index. */
+  readonly splits?: boolean;
   /** Of what makes batches, whose `ref` are their members: settles some of them as done. */
   settleSome?(batch: DeliveryNode, members: readonly DeliveryNode[]): void;
 }
@@ -122,7 +124,7 @@ export class DeliveryNode<out T = unknown> {
   }
 
   get id(): string {
-    return idOf(this.epoch, this.root.ref);
+    return idOf(this.epoch, this.root.ref) + partOf(this);
   }
 
   get key(): MessageBytes {
@@ -173,6 +175,15 @@ export function isSettled(delivery: DeliveryNode): boolean {
   let node = delivery;
   while (node.settled === 0 && node.op === PASS) node = node.up as DeliveryNode;
   return node.settled !== 0;
+}
+
+/** Which part of its message it is: `/3` for the fourth, `/3/0` for the first of that one, empty for the whole. @internal */
+export function partOf(delivery: DeliveryNode): string {
+  let part = '';
+  for (let node = delivery; node.up !== null; node = node.up) {
+    if (node.op.splits === true) part = `/${node.slot}${part}`;
+  }
+  return part;
 }
 
 /** @internal */

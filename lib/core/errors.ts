@@ -33,6 +33,10 @@ export type SluiceErrorCode =
   | 'undeliverable'
   /** A key function gave something that cannot be a key. */
   | 'invalid-key'
+  /** The function of `split` gave something that is not iterable. */
+  | 'invalid-parts'
+  /** A delivery has more parts than the `maxParts` of `split`. */
+  | 'too-many-parts'
   /** A store answered outside its contract. */
   | 'store-failed'
   /** Something that is no extensible `Error` was thrown and marked with a failure class; it is the `cause`. */

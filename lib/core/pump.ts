@@ -154,6 +154,7 @@ function take(session: Session, partition: Partition): DeliveryNode {
 }
 
 function canGiveNothing(session: Session): boolean {
+  if (session.full > 0) return true;
   if (session.stopping || session.inputEnded || session.inFlight >= session.options.maxInFlight) return true;
   return session.partitions.some((partition) => partition.pending > 0 && !partition.gated);
 }

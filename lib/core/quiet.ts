@@ -23,7 +23,7 @@ export function tellQuiet(session: Session): void {
   session.telling = false;
 }
 
-/** Live leaf deliveries, with the roots that were split into parts. */
+/** Live leaf deliveries: a root that was split or fanned out is the unit of one of those made of it. */
 function unitsOf({ inFlight, parts }: Session): number {
   return inFlight + parts;
 }

@@ -78,7 +78,9 @@ export interface Session {
   pendingBytes: number;
   /** Partitions that were asked to stop reading. */
   paused: number;
-  /** The source can give nothing more until something settles. */
+  /** Operators that can let nothing more through until something settles. */
+  full: number;
+  /** The source can give nothing more until something settles, or its operators could not let it through. */
   waiting: boolean;
   /** The pump runs. */
   pumping: boolean;
@@ -131,6 +133,7 @@ export function createSession(init: Pick<Session, 'subscriber' | 'options' | 'sh
     inFlight: 0,
     parts: 0,
     held: 0,
+    full: 0,
     pendingBytes: 0,
     paused: 0,
     waiting: false,

@@ -1,5 +1,6 @@
 import type { Partition } from './partition.js';
 import { pump } from './pump.js';
+import type { Session } from './session.js';
 
 /**
  * An operator takes units into a buffer of its own; `blocked` of them behind a key or for a retry, which is what the
@@ -26,6 +27,21 @@ export function unhold(partition: Partition, units = 1, blocked = 0): void {
 export function addParts(partition: Partition, parts: number): void {
   if (partition.shares === null) add(partition, parts);
   else for (const share of partition.shares) add(share.partition, parts * share.members);
+}
+
+/**
+ * An operator can let nothing more through until something below it settles, whatever the source could give; or it can
+ * again. This may end in quiet at once: call it last.
+ * @internal
+ */
+export function setFull(session: Session, full: boolean): void {
+  session.full += full ? 1 : -1;
+  if (full) pump(session);
+}
+
+/** There are fewer units: all that are left may be held. Call it last. @internal */
+export function pumpIfWaiting(session: Session): void {
+  if (session.waiting) pump(session);
 }
 
 function change(partition: Partition, units: number, blocked: number): void {

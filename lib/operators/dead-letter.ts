@@ -1,4 +1,4 @@
-import type { DeliveryNode } from '../core/delivery-node.js';
+import { partOf, type DeliveryNode } from '../core/delivery-node.js';
 import type { Message, MessageHeaders } from '../core/message.js';
 import { messageInfo } from '../core/telemetry.js';
 
@@ -30,6 +30,7 @@ export const MOST_TRIM: Trim = 3;
 export type DeadLetterFormat = 'headers' | 'json';
 
 const STACK = 'dead-letter-error-stack';
+const PART = 'dead-letter-part';
 const MAX_STACK = 4_096;
 const MAX_TEXT = 1_024;
 
@@ -42,8 +43,7 @@ export function deadLetterMessage(letter: DeadLetter, format: DeadLetterFormat):
   const message = {
     key,
     value: format === 'json' ? asJson(letter, value) : value,
-    headers:
-      trim === MOST_TRIM ? withoutStack(headers) : { ...withoutStack(headers), ...addedHeaders(letter, headers) },
+    headers: trim === MOST_TRIM ? withoutLast(headers) : { ...withoutLast(headers), ...addedHeaders(letter, headers) },
   };
   return trim === 0 && typeof partition === 'number' ? { ...message, partition } : message;
 }
@@ -60,6 +60,8 @@ function addedHeaders(letter: DeadLetter, own: MessageHeaders): MessageHeaders {
     'dead-letter-last-failure-at': new Date(letter.lastFailureAt).toISOString(),
   };
   if (trim < 2 && stack !== '') added[STACK] = stack;
+  const part = partOf(delivery).slice(1);
+  if (part !== '') added[PART] = part;
   // Where it first came from stays, also when a redriven message fails again.
   if (own['dead-letter-source-topic'] === undefined) {
     added['dead-letter-source-topic'] = epoch.topic;
@@ -109,8 +111,8 @@ function base64Of(bytes: Uint8Array): string {
   return btoa(binary);
 }
 
-// A redriven message must not keep the stack of the error before.
-function withoutStack({ [STACK]: _, ...headers }: MessageHeaders): MessageHeaders {
+// A redriven message must not keep what another error may not replace.
+function withoutLast({ [STACK]: _stack, [PART]: _part, ...headers }: MessageHeaders): MessageHeaders {
   return headers;
 }
 

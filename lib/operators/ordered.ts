@@ -1,6 +1,6 @@
 import type { MonoTypeOperatorFunction, Subscriber } from 'rxjs';
 import type { Delivery } from '../core/delivery.js';
-import { DeliveryNode, type SettlementHook } from '../core/delivery-node.js';
+import { DeliveryNode, partOf, type SettlementHook } from '../core/delivery-node.js';
 import { createLanes, laneOf, type Lanes } from '../core/lanes.js';
 import type { MessageBytes } from '../core/message.js';
 import { operate, type OperatorParts } from '../core/operate.js';
@@ -143,8 +143,10 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
   }
 
   onAbandon(child: DeliveryNode): void {
-    if (this.comesBack(child)) this.keep(child);
+    const kept = this.comesBack(child);
+    if (kept) this.keep(child);
     (child.up as DeliveryNode).abandon();
+    if (!kept && isOurs(child.epoch)) this.release(child.epoch, child.slot);
   }
 
   /** Emits what settlements let go. */
@@ -210,9 +212,15 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
     lanes.kept.set(lane, { slot, unlisten });
   }
 
-  private comesBack({ epoch }: DeliveryNode): boolean {
-    return epoch.window !== null && epoch.live && !epoch.session.unsubscribed && this.lanesOf.has(epoch);
+  // A part does not by itself: the delivery that it is of does, once the others have ended, which may wait for this lane.
+  private comesBack(child: DeliveryNode): boolean {
+    const { epoch } = child;
+    return epoch.window !== null && isOurs(epoch) && this.lanesOf.has(epoch) && partOf(child) === '';
   }
+}
+
+function isOurs({ live, session }: Partition): boolean {
+  return live && !session.unsubscribed;
 }
 
 function wait(lanes: Lanes, lane: number, delivery: DeliveryNode): void {

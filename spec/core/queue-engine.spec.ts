@@ -1,6 +1,15 @@
 import { describe, expect, it } from '@jest/globals';
 import { map, NEVER, timer, type Observable, type ObservableInput } from 'rxjs';
-import { ackEach, handle, type Delivery, type Position, type SourceOptions, type TelemetryEvent } from 'rxsluice';
+import {
+  ackEach,
+  handle,
+  ordered,
+  type Delivery,
+  type Position,
+  type SourceOptions,
+  type TelemetryEvent,
+} from 'rxsluice';
+import type { DeliveryNode } from '../../lib/core/delivery-node.js';
 import { queueSource, type QueueEngine } from 'rxsluice/broker';
 import { collect, virtually } from './harness.js';
 
@@ -165,5 +174,16 @@ describe('queueSource', () => {
       const { ends } = collect(queue.deliveries);
       queue.engine.fail(new Error('permission denied'));
       expect(ends).toEqual(['error source-failed']);
+    }));
+
+  it('gives a key back that ordered held, where its delivery is let go: the broker may give that to another', () =>
+    virtually(({ advance }) => {
+      const queue = testQueue();
+      const { all, ids } = collect(queue.deliveries.pipe(ordered({ by: 'partition' })));
+      queue.push('a', 'b');
+      advance(1);
+      (all[0] as unknown as DeliveryNode).abandon();
+      advance(1);
+      expect(ids).toEqual(['0/a#1', '0/b#1']);
     }));
 });

@@ -1,11 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
 import { expectTypeOf } from 'expect-type';
-import { filter, map, mergeMap, NEVER, of, tap, type Observable } from 'rxjs';
+import { filter, ignoreElements, map, mergeMap, NEVER, of, pipe, tap, type Observable } from 'rxjs';
 import {
   ackEach,
   batch,
   decode,
   dedupe,
+  fanOut,
   filterValue,
   handle,
   json,
@@ -15,6 +16,7 @@ import {
   retryToDlq,
   run,
   settling,
+  split,
   text,
   type BatchDelivery,
   type Delivery,
@@ -100,6 +102,65 @@ describe('inference', () => {
     expectTypeOf<BatchDelivery<Order>>().toExtend<Delivery<readonly Order[]>>();
   });
 
+  it('splits a value in the elements of what a function gives: an array, a Set, a generator', () => {
+    const items = orders.pipe(split(({ items }) => items));
+    expectTypeOf(items).toEqualTypeOf<Observable<Delivery<string, MemoryPosition>>>();
+    const letters = orders.pipe(
+      split(
+        function* ({ id }, { position, attempt }) {
+          yield id.length + position.offset;
+          yield attempt === 1;
+        },
+        { maxParts: 500, maxPartsInFlight: 1 },
+      ),
+    );
+    expectTypeOf(letters).toEqualTypeOf<Observable<Delivery<number | boolean, MemoryPosition>>>();
+    const pairs = orders.pipe(
+      split(({ items }) => new Map(items.map((item) => [item, item.length]))),
+      handle(([item, length]) => item.repeat(length)),
+      ackEach(),
+    );
+    expectTypeOf(pairs).toEqualTypeOf<Observable<string>>();
+  });
+
+  it('splits a batch, whose members the function may look at', () => {
+    const rows = orders.pipe(
+      batch({ maxSize: 10, maxWaitMs: 50 }),
+      split((all, { members }) => all.map((order, index) => ({ order, attempt: members[index]?.attempt }))),
+    );
+    expectTypeOf(rows).toEqualTypeOf<
+      Observable<Delivery<{ order: Order; attempt: number | undefined }, MemoryPosition>>
+    >();
+  });
+
+  it('merges what the branches of a fan-out emit', () => {
+    const both = orders.pipe(
+      fanOut(
+        (each) => each.pipe(retryToDlq({ deadLetters }), handle(({ cents }) => cents), ackEach()), // prettier-ignore
+        (each) => each.pipe(batch({ maxSize: 10, maxWaitMs: 50 }), handle((rows) => rows.length > 0), ackEach()), // prettier-ignore
+        (each) => each.pipe(ackEach(), ignoreElements()),
+      ),
+    );
+    expectTypeOf(both).toEqualTypeOf<Observable<number | boolean>>();
+    const kept = orders.pipe(fanOut(mapValue(({ id }: Order) => id), (each) => each.pipe(mapValue(({ cents }) => cents)))); // prettier-ignore
+    expectTypeOf(kept).toEqualTypeOf<Observable<Delivery<string, MemoryPosition> | Delivery<number, MemoryPosition>>>();
+  });
+
+  it('takes branches that are made apart, bare operators, and an array', () => {
+    const charge = (each: typeof orders) => each.pipe(handle(({ cents }) => cents), ackEach()); // prettier-ignore
+    const index = pipe(filterValue<Order, MemoryPosition>(({ cents }) => cents > 0), ackEach()); // prettier-ignore
+    expectTypeOf(orders.pipe(fanOut(charge, index))).toEqualTypeOf<Observable<number | Order>>();
+    const together = fanOut(charge, index);
+    expectTypeOf(orders.pipe(together)).toEqualTypeOf<Observable<number | Order>>();
+    expectTypeOf(orders.pipe(fanOut(...[charge, charge]))).toEqualTypeOf<Observable<number>>();
+    const bare = orders.pipe(
+      fanOut(handle(({ cents }) => cents), mapValue(({ id }) => id), pipe(handle(({ id }) => [id]), ackEach()), ackEach()), // prettier-ignore
+    );
+    expectTypeOf(bare).toEqualTypeOf<
+      Observable<Order | Delivery<number, MemoryPosition> | Delivery<string, MemoryPosition> | string[]>
+    >();
+  });
+
   it('publishes what a function makes of the value, and passes the delivery on as it is', () => {
     const relayed = orders.pipe(publishTo(deadLetters, ({ id, cents }) => ({ key: id, value: String(cents) })));
     expectTypeOf(relayed).toEqualTypeOf<typeof orders>();
@@ -175,6 +236,18 @@ describe('what must not compile', () => {
     compiles(() => {
       // @ts-expect-error the value is an order, not bytes
       orders.pipe(decode(text()));
+    }));
+
+  it('parts that are text or arrive over time, and branches that are none', () =>
+    compiles(() => {
+      // @ts-expect-error text is a value
+      orders.pipe(split(({ id }) => id));
+      // @ts-expect-error a Promise: handle it first
+      orders.pipe(split(async ({ items }) => items));
+      // @ts-expect-error an Observable: handle it first
+      orders.pipe(split(({ items }) => of(items)));
+      // @ts-expect-error below decode there are no bytes
+      orders.pipe(fanOut((each: typeof source) => each.pipe(ackEach())));
     }));
 
   it('run of a pipeline that still emits deliveries', () =>
