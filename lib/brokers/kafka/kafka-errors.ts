@@ -32,6 +32,8 @@ const CODES: Readonly<Record<string, SluiceErrorCode>> = {
   UNKNOWN_TOPIC_OR_PARTITION: 'unknown-topic',
   INVALID_TOPIC_EXCEPTION: 'unknown-topic',
   KafkaJSNotImplemented: 'unsupported',
+  // kafkajs decodes a record batch by the arguments of one call, which V8 bounds.
+  RangeError: 'unsupported',
 };
 
 const WHAT_NEXT: Partial<Record<SluiceErrorCode, string>> = {
@@ -40,7 +42,8 @@ const WHAT_NEXT: Partial<Record<SluiceErrorCode, string>> = {
   'unknown-topic': 'The broker does not have the topic. Create it first; nothing here creates topics.',
   unsupported:
     'kafkajs cannot read this topic: most often it is compressed by a codec that is not registered. Register one in ' +
-    'CompressionCodecs of kafkajs (kafkajs-snappy, kafkajs-lz4, @kafkajs/zstd).',
+    'CompressionCodecs of kafkajs (kafkajs-snappy, kafkajs-lz4, @kafkajs/zstd). A RangeError means a record batch of more ' +
+    'than some 125,000 records: have its producer send smaller ones.',
   'connection-failed': 'No broker could be reached. Look at the brokers and ssl settings of the Kafka client.',
 };
 

@@ -247,7 +247,8 @@ function createConnection(client: KafkaClientLike, options: KafkaPublisherOption
   return {
     open: async (): Promise<void> => {
       await countPartitions();
-      await current();
+      if (!closed) await current();
+      if (closed) retire();
     },
     publish,
     close: (): void => {
