@@ -1,9 +1,10 @@
 import { lastValueFrom, toArray } from 'rxjs';
 import { publish } from 'rxsluice';
-import { fromMemory, memoryBroker, memoryPublisher, type MemoryRecord } from 'rxsluice/memory';
 import { count, newCounts, settledOf, type Counts } from './counts.js';
+import type { DeadLetter, DemoBroker } from './demo-broker.js';
 import { feedMessages } from './feed.js';
 import { flakySink } from './flaky-sink.js';
+import { memoryDemo } from './memory-demo.js';
 import { quakePipeline } from './pipeline.js';
 import type { Quake } from './quake.js';
 
@@ -13,25 +14,25 @@ export interface DemoResult {
   readonly messages: number;
   readonly counts: Counts;
   readonly quakes: readonly Quake[];
-  readonly deadLetters: readonly MemoryRecord[];
+  readonly deadLetters: readonly DeadLetter[];
   readonly peakSinkCalls: number;
   readonly elapsedMs: number;
 }
 
-/** Publishes the feed to a broker in this process, runs the pipeline to its end and tells what came of it. */
-export async function runDemo(onProgress: (settled: number, messages: number) => void): Promise<DemoResult> {
-  const broker = memoryBroker({ topics: { quakes: { partitions: 4 }, 'quakes-dlq': { partitions: 4 } } });
+/** Publishes the feed to a broker, runs the pipeline to its end and tells what came of it. */
+export async function runDemo(
+  onProgress: (settled: number, messages: number) => void,
+  broker: DemoBroker = memoryDemo(),
+): Promise<DemoResult> {
   const messages = await feedMessages();
-  const outcomes = await lastValueFrom(publish(memoryPublisher(broker, { topic: 'quakes' }), messages));
+  const outcomes = await lastValueFrom(publish(broker.quakes, messages));
   if (outcomes.some(({ status }) => status !== 'ok')) throw new Error('The broker refused a part of the feed.');
 
   const counts = newCounts();
   const sink = flakySink({ seed: 'rxsluice', failureRate: 0.06 });
   const startedAt = performance.now();
   const pipeline = quakePipeline({
-    source: fromMemory(broker, {
-      groupId: 'quake-watch',
-      topics: ['quakes'],
+    source: broker.source({
       maxInFlight: MAX_IN_FLIGHT,
       until: 'end',
       telemetry: (event) => {
@@ -40,16 +41,17 @@ export async function runDemo(onProgress: (settled: number, messages: number) =>
       },
     }),
     sink: sink.store,
-    deadLetters: memoryPublisher(broker, { topic: 'quakes-dlq' }),
+    deadLetters: broker.deadLetters,
   });
   const quakes = await lastValueFrom(pipeline.pipe(toArray()));
+  const elapsedMs = performance.now() - startedAt;
 
   return {
     messages: messages.length,
     counts,
     quakes,
-    deadLetters: broker.messages('quakes-dlq'),
+    deadLetters: await broker.readDeadLetters(),
     peakSinkCalls: sink.peak(),
-    elapsedMs: performance.now() - startedAt,
+    elapsedMs,
   };
 }

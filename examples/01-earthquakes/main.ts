@@ -1,12 +1,16 @@
 import { mismatches } from './check.js';
 import { runDemo } from './demo.js';
+import { memoryDemo } from './memory-demo.js';
 import { startProgress } from './progress.js';
 import { report } from './report.js';
 
-console.log('A week of USGS earthquakes through rxsluice, on a broker in this process.\n');
+const onKafka = process.argv.includes('--kafka');
+if (onKafka) console.log('Starting Apache Kafka, unless KAFKA_BROKERS names one …');
+const broker = onKafka ? await (await import('./kafka-demo.js')).kafkaDemo() : memoryDemo();
+console.log(`A week of USGS earthquakes through rxsluice, on ${broker.name}.\n`);
 
 const progress = startProgress(process.stdout);
-const result = await runDemo(progress.update);
+const result = await runDemo(progress.update, broker).finally(() => broker.close());
 progress.end();
 console.log(`\n${report(result)}\n`);
 
