@@ -224,9 +224,9 @@ export function createReadings(
   const loseAll = (): void => {
     const lost = [...readings.values()];
     readings.clear();
+    for (const { assigned } of lost) engine.lose(assigned);
     draining = false;
     undrained = 0;
-    for (const { assigned } of lost) engine.lose(assigned);
   };
 
   return {
