@@ -1,31 +1,29 @@
 import { lastValueFrom, toArray } from 'rxjs';
 import { publish } from 'rxsluice';
 import { count, newCounts, settledOf, type Counts } from './counts.js';
-import type { DeadLetter, DemoBroker } from './demo-broker.js';
 import { feedMessages } from './feed.js';
 import { flakySink } from './flaky-sink.js';
-import { memoryDemo } from './memory-demo.js';
 import { quakePipeline } from './pipeline.js';
 import type { Quake } from './quake.js';
-
-export const MAX_IN_FLIGHT = 256;
+import type { QuakeBroker, StoredMessage } from './quake-broker.js';
 
 export interface DemoResult {
   readonly messages: number;
   readonly counts: Counts;
   readonly quakes: readonly Quake[];
-  readonly deadLetters: readonly DeadLetter[];
+  readonly deadLetters: readonly StoredMessage[];
   readonly peakSinkCalls: number;
   readonly elapsedMs: number;
 }
 
-/** Publishes the feed to a broker, runs the pipeline to its end and tells what came of it. */
+/** Publishes the feed to a broker, runs the pipeline to its end (or until `stop`) and tells what came of it. */
 export async function runDemo(
+  broker: QuakeBroker,
   onProgress: (settled: number, messages: number) => void,
-  broker: DemoBroker = memoryDemo(),
+  stop?: AbortSignal,
 ): Promise<DemoResult> {
   const messages = await feedMessages();
-  const outcomes = await lastValueFrom(publish(broker.quakes, messages));
+  const outcomes = await lastValueFrom(publish(broker.feed, messages));
   if (outcomes.some(({ status }) => status !== 'ok')) throw new Error('The broker refused a part of the feed.');
 
   const counts = newCounts();
@@ -33,12 +31,11 @@ export async function runDemo(
   const startedAt = performance.now();
   const pipeline = quakePipeline({
     source: broker.source({
-      maxInFlight: MAX_IN_FLIGHT,
-      until: 'end',
       telemetry: (event) => {
         count(counts, event);
         if (event.type === 'settled') onProgress(settledOf(counts), messages.length);
       },
+      stop,
     }),
     sink: sink.store,
     deadLetters: broker.deadLetters,
@@ -50,7 +47,7 @@ export async function runDemo(
     messages: messages.length,
     counts,
     quakes,
-    deadLetters: await broker.readDeadLetters(),
+    deadLetters: await broker.storedDeadLetters(),
     peakSinkCalls: sink.peak(),
     elapsedMs,
   };

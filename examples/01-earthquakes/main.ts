@@ -1,24 +1,48 @@
+import { parseArgs } from 'node:util';
 import { mismatches } from './check.js';
 import { runDemo } from './demo.js';
-import { memoryDemo } from './memory-demo.js';
+import { memoryQuakes } from './memory.js';
 import { startProgress } from './progress.js';
+import type { QuakeBroker } from './quake-broker.js';
 import { report } from './report.js';
 
-const onKafka = process.argv.includes('--kafka');
-if (onKafka) console.log('Starting Apache Kafka, unless KAFKA_BROKERS names one …');
-const broker = onKafka ? await (await import('./kafka-demo.js')).kafkaDemo() : memoryDemo();
-console.log(`A week of USGS earthquakes through rxsluice, on ${broker.name}.\n`);
+const INTERRUPTED = 130;
 
-const progress = startProgress(process.stdout);
-const result = await runDemo(progress.update, broker).finally(() => broker.close());
-progress.end();
-console.log(`\n${report(result)}\n`);
-
-const wrong = mismatches(result);
-if (wrong.length > 0) {
-  console.error(`The sums do not add up: ${wrong.join('; ')}.`);
+try {
+  const { values } = parseArgs({ options: { kafka: { type: 'boolean' } } });
+  if (values.kafka) {
+    const { onKafka } = await import('./kafka.js');
+    await onKafka(play);
+  } else {
+    await play(memoryQuakes());
+  }
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
   process.exitCode = 1;
-} else {
-  console.log('The sums add up: each message is done, skipped or dead-lettered, none is lost.');
-  console.log('Next: copy examples/01-earthquakes/pipeline.ts; docs/guarantees.md says what holds where it crashes.');
+}
+
+async function play(broker: QuakeBroker): Promise<void> {
+  console.log(`A week of USGS earthquakes through rxsluice, on ${broker.name}.\n`);
+  const stop = new AbortController();
+  // The first Ctrl-C lets what is out settle; a second one ends the process, as always.
+  process.once('SIGINT', () => stop.abort());
+
+  const progress = startProgress(process.stdout);
+  const result = await runDemo(broker, progress.update, stop.signal);
+  progress.end();
+  if (stop.signal.aborted) {
+    console.log('\nStopped: what was out has settled, and the positions are committed.');
+    process.exitCode = INTERRUPTED;
+    return;
+  }
+  console.log(`\n${report(result)}\n`);
+
+  const wrong = mismatches(result);
+  if (wrong.length > 0) {
+    console.error(`The sums do not add up: ${wrong.join('; ')}.`);
+    process.exitCode = 1;
+  } else {
+    console.log('The sums add up: each message is done, skipped or dead-lettered, none is lost.');
+    console.log('Next: copy examples/01-earthquakes/pipeline.ts; docs/guarantees.md says what holds where it crashes.');
+  }
 }

@@ -19,7 +19,7 @@ import { quakeSchema, type Quake } from './quake.js';
 export type Sink = (quake: Quake, delivery: Delivery<Quake>) => Promise<Quake>;
 
 export interface QuakePipelineParts {
-  /** Any source: `fromMemory(…)` here, `fromKafka(…)` in production. */
+  /** Any source: `fromMemory(…)`, `fromKafka(…)`. */
   readonly source: Observable<Delivery<Uint8Array | null>>;
   readonly sink: Sink;
   readonly deadLetters: Publisher<Message>;

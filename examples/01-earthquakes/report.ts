@@ -1,8 +1,8 @@
 import Table from 'cli-table3';
-import type { DeadLetter } from './demo-broker.js';
-import { MAX_IN_FLIGHT, type DemoResult } from './demo.js';
+import type { DemoResult } from './demo.js';
 import { CONCURRENCY } from './pipeline.js';
 import type { Quake } from './quake.js';
+import { MAX_IN_FLIGHT, type StoredMessage } from './quake-broker.js';
 
 const STRONGEST = 5;
 
@@ -30,7 +30,7 @@ export function report(result: DemoResult): string {
 }
 
 /** What the dead letters themselves say, the most frequent first. */
-export function reasons(deadLetters: readonly DeadLetter[]): [reason: string, times: number][] {
+export function reasons(deadLetters: readonly StoredMessage[]): [reason: string, times: number][] {
   const times = new Map<string, number>();
   for (const { headers } of deadLetters) {
     const reason = String(headers['dead-letter-error-message']);

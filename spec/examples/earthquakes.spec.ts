@@ -2,9 +2,11 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
 import { mismatches } from '../../examples/01-earthquakes/check.js';
-import { MAX_IN_FLIGHT, runDemo } from '../../examples/01-earthquakes/demo.js';
+import { runDemo } from '../../examples/01-earthquakes/demo.js';
 import { feedMessages } from '../../examples/01-earthquakes/feed.js';
+import { memoryQuakes } from '../../examples/01-earthquakes/memory.js';
 import { CONCURRENCY } from '../../examples/01-earthquakes/pipeline.js';
+import { MAX_IN_FLIGHT } from '../../examples/01-earthquakes/quake-broker.js';
 import { quakeSchema } from '../../examples/01-earthquakes/quake.js';
 import { reasons, report } from '../../examples/01-earthquakes/report.js';
 
@@ -12,7 +14,7 @@ const feed = await feedMessages();
 const RETRIES = 115;
 
 const progress: number[] = [];
-const result = await runDemo((settled) => progress.push(settled));
+const result = await runDemo(memoryQuakes(), (settled) => progress.push(settled));
 
 const isQuake = (value: unknown): boolean => quakeSchema.safeParse(JSON.parse(String(value))).success;
 
