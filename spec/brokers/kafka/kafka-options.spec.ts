@@ -5,8 +5,8 @@ import { fakeKafka } from '../../support/kafka-fake.js';
 
 const kafka = fakeKafka();
 const base = { groupId: 'g', topics: ['t'] };
-const source = (options: object) => () => fromKafka(kafka, { ...base, ...options } as KafkaSourceOptions);
-const publisher = (options: object) => () => kafkaPublisher(kafka, { topic: 't', ...options } as KafkaPublisherOptions);
+const source = (options: object) => () => fromKafka(kafka, { ...base, ...options });
+const publisher = (options: object) => () => kafkaPublisher(kafka, { topic: 't', ...options });
 
 describe('the options of fromKafka', () => {
   it('have the defaults that their docs say', () => {
