@@ -30,7 +30,8 @@ export interface FakeLog {
 }
 
 /** Where a call may be made to wait or to fail. */
-export type FakeStep = 'admin' | 'connect' | 'join' | 'fetchOffsets' | 'commit' | 'disconnect' | 'produce';
+export type FakeStep =
+  'admin' | 'connect' | 'join' | 'run' | 'fetch' | 'fetchOffsets' | 'commit' | 'disconnect' | 'produce';
 
 export interface FakeKafka extends KafkaClientLike, FakeProducers {
   readonly topics: Map<string, FakeLog[]>;
@@ -333,6 +334,7 @@ function fakeConsumer(kafka: FakeKafka, config: KafkaConsumerConfig): KafkaConsu
   const loop = async (): Promise<void> => {
     while (running) {
       for (const name of [...assigned]) if (running && !paused.has(name)) await fetchOne(name);
+      await kafka.pass('fetch');
       emit(EVENTS.FETCH, {});
       await sleep(config.maxWaitTimeInMs);
     }
@@ -389,6 +391,7 @@ function fakeConsumer(kafka: FakeKafka, config: KafkaConsumerConfig): KafkaConsu
         (error: Error) => crash(error).then(() => false),
       );
       if (!joined || !fake.connected) return;
+      await kafka.pass('run');
       running = true;
       looping = loop();
     },
