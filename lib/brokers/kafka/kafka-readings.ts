@@ -60,9 +60,10 @@ export function createReadings(
 
   const assign = (run: Run, partitions: readonly TopicPartition[]): void => {
     loseAll();
+    const mine: Reading[] = [];
     let starts: Promise<Map<string, StartPosition>> | null = null;
     const lookUp = (): Promise<Map<string, StartPosition>> =>
-      (starts ??= findStarts(run, partitions).catch((error: unknown) => {
+      (starts ??= findStarts(run, partitions, mine).catch((error: unknown) => {
         starts = null;
         throw error;
       }));
@@ -80,19 +81,24 @@ export function createReadings(
         checking: false,
       };
       readings.set(nameOf(reading), reading);
+      mine.push(reading);
     }
     endIfRead();
   };
 
-  // One look-up and one commit for all partitions of a join.
-  const findStarts = async (run: Run, partitions: readonly TopicPartition[]): Promise<Map<string, StartPosition>> => {
+  // One look-up and one commit for all partitions of a join; what it finds is of that join alone.
+  const findStarts = async (
+    run: Run,
+    partitions: readonly TopicPartition[],
+    joined: readonly Reading[],
+  ): Promise<Map<string, StartPosition>> => {
     const topics = [...new Set(partitions.map(({ topic }) => topic))];
     const starts = await withAdmin(client, (admin) => fetchStarts(admin, options, topics));
-    const fresh = partitions.flatMap(({ topic, partition }) => {
-      const start = starts.get(nameOf({ topic, partition }));
-      const reading = readings.get(nameOf({ topic, partition }));
+    const fresh = joined.filter(isCurrent).flatMap((reading) => {
+      const { topic, partition } = reading;
+      const start = starts.get(nameOf(reading));
       if (start === undefined || start.stored || isOutside(start.offset, start)) return [];
-      return reading?.run === run && isCurrent(reading) ? [{ topic, partition, offset: start.offset }] : [];
+      return [{ topic, partition, offset: start.offset }];
     });
     if (fresh.length > 0) await run.commit(fresh);
     return starts;

@@ -268,6 +268,24 @@ describe('the start of a new group', () => {
     await pass();
     expect([kafka.commits, read.ids]).toEqual([['t/0:1'], ids(1)]);
   });
+
+  it('of an earlier join, found late, moves no position of a later owner (I5)', async () => {
+    const kafka = fakeKafka();
+    kafka.append('t', 0, ...letters(9));
+    const release = kafka.hold('fetchOffsets');
+    const read = reader(kafka, { start: 'latest' });
+    await pass();
+    // Another member has it for a while and gets to 11; then it is ours again.
+    kafka.assignment = {};
+    await consumerOf(kafka).rebalance();
+    kafka.append('t', 0, 'x', 'y', 'z');
+    kafka.committed.set('t/0', { offset: '11', metadata: null });
+    kafka.assignment = null;
+    await consumerOf(kafka).rebalance();
+    release();
+    await pass();
+    expect([kafka.commits, read.ids]).toEqual([[], ids(11)]);
+  });
 });
 
 describe('what a predecessor had done above the watermark', () => {
