@@ -135,8 +135,8 @@ export function createReadings(
       engine.positionLost(assigned, { expected, found: low, action: 'error' });
       return;
     }
-    engine.positionLost(assigned, { expected, found, action: onPositionLost });
     await run.commit([{ topic, partition, offset: found }]);
+    engine.positionLost(assigned, { expected, found, action: onPositionLost });
     if (!isCurrent(reading)) return;
     reading.committed = found;
     readFrom(reading, found);

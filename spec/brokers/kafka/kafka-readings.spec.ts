@@ -210,6 +210,17 @@ describe('a position that is gone (I10)', () => {
     expect(read.of('position-lost')).toMatchObject([{ expected: 'unknown', found: '0' }]);
   });
 
+  it('is told once, also where its successor cannot be committed at once', async () => {
+    const kafka = fakeKafka();
+    kafka.append('t', 0, ...letters(10));
+    kafka.truncate('t', 0, 7);
+    kafka.committed.set('t/0', { offset: '3', metadata: null });
+    kafka.fail('commit', new Error('no'), 2);
+    const read = reader(kafka, { onPositionLost: 'earliest' });
+    await pass(1_000);
+    expect([read.ids, read.of('position-lost').length]).toEqual([ids(7, 8, 9), 1]);
+  });
+
   it('beyond the end is gone too: the topic was made anew', async () => {
     const kafka = fakeKafka();
     kafka.append('t', 0, ...letters(3));
