@@ -16,6 +16,8 @@ interface Reading extends TopicPartition {
   committed: string;
   /** Offsets above it that are done, by this owner's predecessor: they are not read again. */
   acked: ReadonlySet<string>;
+  /** The newest record that was handed on. */
+  newest: KafkaRecord | null;
   /** A fetch came from elsewhere, and we asked for `next` again. */
   sought: boolean;
   /** Whether the position still exists is being looked up. */
@@ -51,7 +53,7 @@ export function createReadings(
 ): Readings {
   const { onPositionLost, drainOnRebalance } = options;
   const readings = new Map<string, Reading>();
-  // The newest offset of a batch where that is past its last record: control records stand at the end.
+  // How far a commit may go beyond a record: over control records and what the predecessor had done.
   const tails = new WeakMap<KafkaRecord, string>();
   let undrained = 0;
   let draining = false;
@@ -77,6 +79,7 @@ export function createReadings(
         next: null,
         committed: '0',
         acked: new Set(),
+        newest: null,
         sought: false,
         checking: false,
       };
@@ -154,11 +157,12 @@ export function createReadings(
     resolveOffset(lastOffset);
     pass(reading, lastOffset);
     const { messages } = batch;
-    const last = messages.at(-1) as KafkaRecord;
-    if (last.offset !== lastOffset) tails.set(last, lastOffset);
     const lagMessages = Number(BigInt(batch.highWatermark) - BigInt(reading.next));
     engine.lag(reading.assigned, { lagMessages });
-    engine.push(reading.assigned, withoutAcked(reading, withinEnd(reading, messages)));
+    const within = withinEnd(reading, messages);
+    const fresh = withoutAcked(reading, within);
+    if (within.length === messages.length) passOver(reading, lastOffset);
+    engine.push(reading.assigned, fresh);
     endIfRead();
   };
 
@@ -173,8 +177,23 @@ export function createReadings(
     return messages.filter(({ offset }) => BigInt(offset) < end);
   };
 
-  const withoutAcked = ({ acked }: Reading, messages: readonly KafkaRecord[]): readonly KafkaRecord[] =>
-    acked.size === 0 ? messages : messages.filter(({ offset }) => !acked.has(offset));
+  const withoutAcked = (reading: Reading, messages: readonly KafkaRecord[]): readonly KafkaRecord[] => {
+    const { acked } = reading;
+    if (acked.size === 0) {
+      reading.newest = messages.at(-1) ?? reading.newest;
+      return messages;
+    }
+    return messages.filter((record) => {
+      const isDone = acked.has(record.offset);
+      if (isDone) passOver(reading, record.offset);
+      else reading.newest = record;
+      return !isDone;
+    });
+  };
+
+  const passOver = ({ newest }: Reading, offset: string): void => {
+    if (newest !== null && newest.offset !== offset) tails.set(newest, offset);
+  };
 
   // A fetch from before a rejoin, or kafkajs has reset the position: asking again for ours tells which.
   const astray = (reading: Reading): void => {
@@ -258,7 +277,10 @@ export function createReadings(
       if (reading === undefined || reading.next === null) return;
       // kafkajs does not say from where it fetched: only what begins at our position, or was asked for anew, counts.
       if ((firstOffset ?? lastOffset) !== reading.next && !reading.sought) return;
-      if (BigInt(lastOffset) >= BigInt(reading.next)) pass(reading, lastOffset);
+      if (BigInt(lastOffset) >= BigInt(reading.next)) {
+        pass(reading, lastOffset);
+        passOver(reading, lastOffset);
+      }
       endIfRead();
     },
     commit: async (run, commits) => {

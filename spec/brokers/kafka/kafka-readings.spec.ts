@@ -80,6 +80,22 @@ describe('control records', () => {
     expect(kafka.commits).toEqual(['t/0:0', 't/0:1', 't/0:4']);
     expect(read.of('lag').at(-1)).toMatchObject({ lagMessages: 0 });
   });
+
+  it('between what a predecessor had done are committed past as well', async () => {
+    const kafka = fakeKafka();
+    kafka.append('t', 0, 'a', { control: true }, 'b', { control: true }, 'c', { control: true });
+    const first = reader(kafka, { drainTimeoutMs: 100 });
+    await pass();
+    first.ack(2, 4);
+    first.subscription.unsubscribe();
+    await pass(300);
+    const second = reader(kafka);
+    await pass();
+    expect(second.ids).toEqual(ids(0));
+    second.ack();
+    await pass();
+    expect(kafka.committed.get('t/0')).toEqual({ offset: '6', metadata: '' });
+  });
 });
 
 describe('a fetch that is not from where we are', () => {
