@@ -38,6 +38,13 @@ module.exports = {
     ),
     npm('core-and-operators-import-rxjs', '^lib/(core|operators)/', rxjs, 'And no other package.'),
     npm('memory-imports-rxjs', '^lib/(brokers|stores)/memory/', rxjs, 'The embedded broker has no other package.'),
+    npm('testing-imports-rxjs', '^lib/testing/', rxjs, 'And no test runner.'),
+    only(
+      'testing-knows-no-server',
+      '^lib/testing/',
+      '^lib/(core|operators|testing|(brokers|stores)/memory)/',
+      'Loading ./testing pulls in no broker client.',
+    ),
     {
       name: 'nobody-imports-the-top',
       comment: 'testing, nestjs and cli stand on top of everything.',

@@ -3,3 +3,4 @@ export * from './index.js';
 export * as broker from './broker.js';
 export * as memory from './memory.js';
 export * as kafka from './kafka.js';
+export * as testing from './testing.js';

@@ -169,6 +169,12 @@ function setUp<R extends object, P extends Position>(definition: LogSourceDefini
   const engineFor = (session: Session): LogEngine<R> => ({
     assign: (ref, prepare) => {
       const partition = createPartition(session, ref, new Window());
+      // A rebalance that ends while the source closes: nobody would close it any more.
+      if (session.closing) {
+        partition.live = false;
+        partition.closed = true;
+        return partition;
+      }
       session.partitions.push(partition);
       notify(session, { type: 'assigned', partition: refOf(partition) });
       if (prepare !== undefined) prepareStart(session, partition, prepare);

@@ -19,18 +19,18 @@ import { pumpIfWaiting } from '../core/units.js';
  * settled    ---------A---x------    a with the worst outcome; b is nacked, and runs again in all branches
  * ```
  *
- * Each branch gets a delivery of its own, of the same identity, value and attempt; what the branches emit is merged. The outcome is the worst of theirs: dead-lettered,
- * then skipped, then done. Where a branch nacks, the delivery is nacked with the first reason once the others have
- * ended, and comes again in all branches: give each branch a `retryToDlq` of its own to run only that again, or a `dedupe`.
- * The value is shared: a branch must not change it. Credits are those of the delivery, not of the branches.
+ * Each branch gets a delivery of its own, of the same identity, value and attempt; what the branches emit is merged. The
+ * outcome is the worst of theirs: dead-lettered, then skipped, then done. Where a branch nacks, the delivery is nacked
+ * with the first reason once the others have ended it, and comes again in all branches: give each branch a `retryToDlq` of its own,
+ * which runs only that one again, or a `dedupe`. The value is shared: a branch must not change it. The copies cost no credit.
  *
- * The stream completes when all branches have. A branch that completes before its input has (`take`) completes the whole, as it
- * would without the others; one that fails (a foreign operator) ends it with its error; what is out comes again. While a branch does not listen
- * (a `retry` with a delay inside it) deliveries are let go before any branch sees them, and come again. A branch of foreign operators that drops
- * a delivery leaks it (I2).
+ * The stream completes when all branches have. A branch that completes before its input has (`take`) completes the
+ * whole, as it would without the others; one that fails (a foreign operator) ends it with its error; what is out comes
+ * again. While a branch does not listen (a `retry` with a delay inside it) deliveries are let go before any branch sees
+ * them, and come again. What a foreign operator in a branch drops is leaked (I2).
  *
- * Order: each branch is given the deliveries in order of arrival, and each delivery to the branches in their order. A crash before the last branch is through
- * brings the delivery again in all branches.
+ * Order: each branch is given the deliveries in order of arrival. A crash before the last branch has ended a delivery
+ * brings it again in all branches; so do a revoke and an unsubscribe that cut one of them off.
  *
  * @example
  * ```ts

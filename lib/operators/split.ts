@@ -172,12 +172,12 @@ class Split implements OperatorParts, SettlementHook, PumpTask {
 
   /** Starts parts, as far as there is room. */
   run(): void {
-    if (this.pulling || this.closed) return;
+    if (this.pulling) return;
     this.pulling = true;
     const { sessions } = this;
     // It is not quiet while there are parts to start: what gathers below would go after the first.
     for (const session of sessions) cork(session);
-    while (!this.closed && this.live < this.maxPartsInFlight) {
+    while (this.live < this.maxPartsInFlight) {
       const splitting = this.queue.peek();
       if (splitting === undefined) break;
       this.pullFrom(splitting);
@@ -255,7 +255,7 @@ class Split implements OperatorParts, SettlementHook, PumpTask {
 
   // Not at once: nothing is emitted inside a settlement.
   private goOn(session: Session): void {
-    if (this.pulling || this.closed) return;
+    if (this.pulling) return;
     if (this.queue.length > 0 || this.upstreamCompleted) defer(session, this);
     else pumpIfWaiting(session);
   }

@@ -22,6 +22,7 @@ import {
   memoryPublisher,
   type MemoryPosition,
 } from 'rxsluice/memory';
+import { sourceConformance, type ConformanceCase, type SourceDriver, type SourceTestBed } from 'rxsluice/testing';
 
 interface Order {
   readonly id: string;
@@ -60,3 +61,8 @@ spread.pipe(ackEach());
 
 export const connect: typeof logSource = logSource;
 export type Adapter = LogAdapter<{ readonly offset: number }>;
+
+declare const driver: SourceDriver;
+export const cases: readonly ConformanceCase[] = sourceConformance(driver);
+export const source: SourceTestBed['source'] = ({ group, topic, ...options }) =>
+  fromMemory(broker, { ...options, groupId: group, topics: [topic] });

@@ -5,6 +5,7 @@ import * as root from 'rxsluice';
 import * as broker from 'rxsluice/broker';
 import * as kafka from 'rxsluice/kafka';
 import * as memory from 'rxsluice/memory';
+import * as testing from 'rxsluice/testing';
 
 const require = createRequire(import.meta.url);
 const required = {
@@ -12,6 +13,7 @@ const required = {
   broker: require('rxsluice/broker'),
   memory: require('rxsluice/memory'),
   kafka: require('rxsluice/kafka'),
+  testing: require('rxsluice/testing'),
 };
 
 const names = (entry) =>
@@ -22,6 +24,7 @@ assert.deepEqual(names(root), names(required.root));
 assert.deepEqual(names(broker), names(required.broker));
 assert.deepEqual(names(memory), names(required.memory));
 assert.deepEqual(names(kafka), names(required.kafka));
+assert.deepEqual(names(testing), names(required.testing));
 
 for (const [format, entries] of Object.entries({ esm: { root, memory }, cjs: required })) {
   assert.deepEqual(await pipeline(entries), { values: [2, 4], deadLetters: 1 }, format);

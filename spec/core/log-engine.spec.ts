@@ -377,6 +377,24 @@ describe('the end of a source', () => {
 });
 
 describe('positions', () => {
+  it('closes at once what is assigned while it closes: nothing is prepared, read or left (I8)', () =>
+    virtually(({ advance, timers }) => {
+      const log = testLog();
+      log.onClose = () => timer(50);
+      const { subscription } = collect(log.deliveries);
+      subscription.unsubscribe();
+      let prepared = 0;
+      const late = log.partition(0, () => {
+        prepared++;
+        return throwError(() => new Error('the connection is closing'));
+      });
+      log.push(late, 0);
+      expect(late.live).toBe(false);
+      advance(1_000);
+      expect({ prepared, timers: timers() }).toEqual({ prepared: 0, timers: 0 });
+      expect(log.events).toEqual([{ type: 'closed' }]);
+    }));
+
   it('are durable before the first emission, however long that takes (I10)', () =>
     virtually(({ advance }) => {
       const log = testLog();

@@ -1,5 +1,20 @@
 import { describe, expect, it } from '@jest/globals';
-import { concat, delay, EMPTY, filter, map, merge, NEVER, of, take, timer, type Observable } from 'rxjs';
+import {
+  concat,
+  delay,
+  EMPTY,
+  filter,
+  map,
+  merge,
+  NEVER,
+  type Observable,
+  of,
+  retry,
+  switchMap,
+  take,
+  throwError,
+  timer,
+} from 'rxjs';
 import { constant } from '../../lib/core/backoff.js';
 import type { Delivery } from '../../lib/core/delivery.js';
 import type { DeliveryNode } from '../../lib/core/delivery-node.js';
@@ -10,6 +25,7 @@ import type { Outcome } from '../../lib/core/outcome.js';
 import { ackEach } from '../../lib/operators/ack-each.js';
 import { batch } from '../../lib/operators/batch.js';
 import { dedupe } from '../../lib/operators/dedupe.js';
+import { fanOut } from '../../lib/operators/fan-out.js';
 import { handle } from '../../lib/operators/handle.js';
 import { ordered } from '../../lib/operators/ordered.js';
 import { retryToDlq } from '../../lib/operators/retry-to-dlq.js';
@@ -187,6 +203,24 @@ describe('split', () => {
       expect(source.session).toMatchObject({ parts: 0, full: 0 });
     }));
 
+  it('pulls nothing more of a delivery that somebody else settled', () =>
+    marbles(({ log, drive, advanceTo }) => {
+      const source = log('ab');
+      const scripted = script();
+      const whole: Part[] = [];
+      const out = drive(
+        source.texts.pipe(
+          map((delivery) => (whole.push(delivery), delivery)),
+          split((value) => (value === 'a' ? scripted.pull(value) : [value]), { maxPartsInFlight: 1 }),
+        ),
+      );
+      advanceTo(2);
+      whole[0]?.ack();
+      out.values[0]?.ack();
+      expect([scripted.pulled, scripted.closed]).toEqual([1, 1]);
+      expect(out.values.map(({ value }) => value)).toEqual(['a0', 'b']);
+    }));
+
   it('completes with its upstream, once the last part is started', () =>
     marbles(({ log, drive, advanceTo }) => {
       const source = log('abc', { drainTimeoutMs: 50 });
@@ -279,6 +313,60 @@ describe('split', () => {
         expect(two.settled()).toEqual(['b']);
         expect([one.session.full, two.session.full]).toEqual([0, 0]);
         for (const { session } of [one, two]) expect(session).toMatchObject({ parts: 0, held: 0 });
+      }));
+
+    it('in order also where the user’s generator brings another delivery in', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const [one, two] = [log('a', { topic: 'one' }), log(undefined, { topic: 'two' })];
+        const fn = function* (value: string): Generator<string> {
+          if (value === 'a') two.publish('b');
+          yield `${value}0`;
+          yield `${value}1`;
+        };
+        const out = drive(merge(two.texts, one.texts).pipe(split(fn), ackEach()));
+        advanceTo(2);
+        expect(out.values).toEqual(['a0', 'a1', 'b0', 'b1']);
+        expect([one.settled(), two.settled()]).toEqual([['a'], ['b']]);
+      }));
+
+    it('says that there is room again wherever it comes from: a failure, a revoke, the end of an epoch', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('-a', { redelivery: constant(1_000), drainTimeoutMs: 20 });
+        const out = drive(source.texts.pipe(split(script().pull, { maxPartsInFlight: 2 })));
+        advanceTo(1);
+        expect(source.session.full).toBe(1);
+        out.values[0]?.nack(NO);
+        expect(source.session.full).toBe(0);
+        out.values[1]?.ack();
+        source.publish('b');
+        expect([out.values.length, source.session.full]).toEqual([4, 1]);
+        source.lose();
+        expect(source.session.full).toBe(0);
+        // Their room was given back already: what becomes of them now gives no more.
+        nodeOf(out.values[2]).abandon();
+        nodeOf(out.values[3]).abandon();
+        source.assign();
+        expect([out.values.length, source.session.full]).toEqual([6, 1]);
+        source.revoke();
+        nodeOf(out.values[4]).abandon();
+        expect(source.session.full).toBe(0);
+        advanceTo(30);
+      }));
+
+    it('says so too where it is torn down, full, over a source that goes on', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('-a', { drainTimeoutMs: 20 });
+        const endless = split(script().pull, { maxPartsInFlight: 2 });
+        const fails = timer(3).pipe(switchMap(() => throwError(() => NO)));
+        const again = (each: Observable<Part>) => merge(each.pipe(endless), fails).pipe(retry(1));
+        drive(source.texts.pipe(fanOut(again)));
+        const other = log('-a', { drainTimeoutMs: 20 });
+        const inside = (each: Observable<Part>) => concat(each.pipe(endless, take(2)), NEVER);
+        const taken = drive(other.texts.pipe(fanOut(inside)));
+        advanceTo(2);
+        expect([taken.values.length, other.session.full, source.session.full]).toEqual([2, 0, 1]);
+        advanceTo(4);
+        expect(source.session.full).toBe(0);
       }));
 
     it('starts nothing inside a settlement', () =>
@@ -383,7 +471,7 @@ describe('split', () => {
         out.values[1]?.ack();
         expect(source.eventsOf('retried')).toEqual([]);
         out.values[2]?.ack();
-        const [reason] = source.eventsOf('retried').map(({ event }) => event.reason as unknown);
+        const [reason] = source.eventsOf('retried').map(({ event }) => event.reason);
         expect([isSluiceError(reason) && reason.code, classifyFailure(reason)]).toEqual([
           'too-many-parts',
           'permanent',
@@ -887,6 +975,20 @@ describe('split', () => {
         expect(closed).toBe(1);
         expect(source.settled()).toEqual([]);
         expect(source.session).toMatchObject({ parts: 0, inFlight: 0 });
+      }));
+
+    it('closes the iterator where the drain of a stop is cut off', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('ab', { drainTimeoutMs: 10 });
+        const scripted = script();
+        drive(source.texts.pipe(split(scripted.pull, { maxPartsInFlight: 2 })));
+        advanceTo(2);
+        source.stop();
+        advanceTo(11);
+        expect(scripted.closed).toBe(0);
+        advanceTo(30);
+        expect(scripted.closed).toBe(1);
+        expect(source.isOpen).toBe(false);
       }));
 
     it('settles nothing where the epoch is lost, of parts that end in whatever way (I5)', () =>

@@ -7,6 +7,8 @@ const MARK = 'rxsluice:1';
 /** What a broker takes as metadata by default: `offset.metadata.max.bytes`. */
 const MOST_BYTES = 4_096;
 const MOST_BASE64 = Math.floor((MOST_BYTES - MARK.length - 3) / 4) * 3;
+// A run length may say anything: what is read of it is held in memory.
+const MOST_DECODED = 250_000;
 
 /** The offsets (sorted, all at or above `committed`) as metadata; what does not fit comes again. @internal */
 export function encodeAcked(committed: bigint, acked: readonly bigint[]): string {
@@ -19,7 +21,7 @@ export function encodeAcked(committed: bigint, acked: readonly bigint[]): string
   return `${MARK}:${form ? 'b' : 'r'}:${Buffer.from(best.bytes).toString('base64')}`;
 }
 
-/** The offsets that `encodeAcked` wrote; anything else has none. @internal */
+/** The offsets that `encodeAcked` wrote, 250,000 at most; anything else has none. @internal */
 export function decodeAcked(committed: bigint, metadata: string | null | undefined): Set<string> {
   const acked = new Set<string>();
   if (metadata === null || metadata === undefined || !metadata.startsWith(`${MARK}:`)) return acked;
@@ -35,7 +37,7 @@ export function decodeAcked(committed: bigint, metadata: string | null | undefin
     let at = 0;
     for (let i = 0; i + 1 < numbers.length; i += 2) {
       at += numbers[i] as number;
-      for (let left = numbers[i + 1] as number; left > 0; left--) add(at++);
+      for (let left = numbers[i + 1] as number; left > 0 && acked.size < MOST_DECODED; left--) add(at++);
     }
   }
   return acked;

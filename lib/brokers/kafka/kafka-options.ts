@@ -1,5 +1,5 @@
 import { checkNames, checkOptions } from '../../core/options.js';
-import { SOURCE_OPTION_NAMES, type SourceOptions } from '../../core/source-options.js';
+import { resolveSourceOptions, SOURCE_OPTION_NAMES, type SourceOptions } from '../../core/source-options.js';
 import type { KafkaClientLike } from './kafka-client.js';
 
 /** Where one partition starts. @public */
@@ -104,15 +104,18 @@ const MOST_BYTES = 2 ** 31 - 1;
 
 /** Checks the options of a Kafka source and fills in the defaults. @internal */
 export function resolveKafkaOptions(client: KafkaClientLike, options: KafkaSourceOptions): ResolvedKafkaOptions {
-  const { drainTimeoutMs = 10_000, maxInFlight = 1_000 } = options;
-  const { maxSpan = 16 * maxInFlight } = options;
   checkNames('fromKafka', options, [...OWN_NAMES, ...SOURCE_OPTION_NAMES]);
+  const { drainTimeoutMs, maxSpan } = resolveSourceOptions('fromKafka', options);
   const boolean = { be: 'true or false', holds: (value: unknown) => typeof value === 'boolean' };
   const bytes = { integer: true, min: 1, max: MOST_BYTES };
-  const { sessionTimeoutMs = Math.max(30_000, drainTimeoutMs + 20_000) } = options;
+  const {
+    sessionTimeoutMs = Math.max(30_000, drainTimeoutMs + 20_000),
+    rebalanceTimeoutMs = Math.max(60_000, drainTimeoutMs + 30_000),
+  } = options;
+  // The two with their defaults: a long drain takes these beyond what a broker allows.
   checkOptions(
     'fromKafka',
-    { client, ...options },
+    { client, ...options, sessionTimeoutMs, rebalanceTimeoutMs },
     {
       client: { required: true, that: { be: 'a Kafka client, as kafkajs has it', holds: isClient } },
       groupId: { required: true, type: 'string' },
@@ -143,7 +146,7 @@ export function resolveKafkaOptions(client: KafkaClientLike, options: KafkaSourc
     commitIntervalMs: options.commitIntervalMs ?? 500,
     commitEvery: options.commitEvery ?? Math.max(1, Math.floor(maxSpan / 2)),
     sessionTimeoutMs,
-    rebalanceTimeoutMs: options.rebalanceTimeoutMs ?? Math.max(60_000, drainTimeoutMs + 30_000),
+    rebalanceTimeoutMs,
     heartbeatIntervalMs: options.heartbeatIntervalMs ?? 1_000,
     fetchMaxWaitMs: options.fetchMaxWaitMs ?? 100,
     fetchMaxBytes: options.fetchMaxBytes ?? 10 * 1024 * 1024,

@@ -16,6 +16,8 @@ interface Reading extends TopicPartition {
   committed: string;
   /** Offsets above it that are done, by this owner's predecessor: they are not read again. */
   acked: ReadonlySet<string>;
+  /** The newest record that was handed on. */
+  newest: KafkaRecord | null;
   /** A fetch came from elsewhere, and we asked for `next` again. */
   sought: boolean;
   /** Whether the position still exists is being looked up. */
@@ -51,7 +53,7 @@ export function createReadings(
 ): Readings {
   const { onPositionLost, drainOnRebalance } = options;
   const readings = new Map<string, Reading>();
-  // The newest offset of a batch where that is past its last record: control records stand at the end.
+  // How far a commit may go beyond a record: over control records and what the predecessor had done.
   const tails = new WeakMap<KafkaRecord, string>();
   let undrained = 0;
   let draining = false;
@@ -60,9 +62,10 @@ export function createReadings(
 
   const assign = (run: Run, partitions: readonly TopicPartition[]): void => {
     loseAll();
+    const mine: Reading[] = [];
     let starts: Promise<Map<string, StartPosition>> | null = null;
     const lookUp = (): Promise<Map<string, StartPosition>> =>
-      (starts ??= findStarts(run, partitions).catch((error: unknown) => {
+      (starts ??= findStarts(run, partitions, mine).catch((error: unknown) => {
         starts = null;
         throw error;
       }));
@@ -76,23 +79,29 @@ export function createReadings(
         next: null,
         committed: '0',
         acked: new Set(),
+        newest: null,
         sought: false,
         checking: false,
       };
       readings.set(nameOf(reading), reading);
+      mine.push(reading);
     }
     endIfRead();
   };
 
-  // One look-up and one commit for all partitions of a join.
-  const findStarts = async (run: Run, partitions: readonly TopicPartition[]): Promise<Map<string, StartPosition>> => {
+  // One look-up and one commit for all partitions of a join; what it finds is of that join alone.
+  const findStarts = async (
+    run: Run,
+    partitions: readonly TopicPartition[],
+    joined: readonly Reading[],
+  ): Promise<Map<string, StartPosition>> => {
     const topics = [...new Set(partitions.map(({ topic }) => topic))];
     const starts = await withAdmin(client, (admin) => fetchStarts(admin, options, topics));
-    const fresh = partitions.flatMap(({ topic, partition }) => {
-      const start = starts.get(nameOf({ topic, partition }));
-      const reading = readings.get(nameOf({ topic, partition }));
+    const fresh = joined.filter(isCurrent).flatMap((reading) => {
+      const { topic, partition } = reading;
+      const start = starts.get(nameOf(reading));
       if (start === undefined || start.stored || isOutside(start.offset, start)) return [];
-      return reading?.run === run && isCurrent(reading) ? [{ topic, partition, offset: start.offset }] : [];
+      return [{ topic, partition, offset: start.offset }];
     });
     if (fresh.length > 0) await run.commit(fresh);
     return starts;
@@ -129,8 +138,8 @@ export function createReadings(
       engine.positionLost(assigned, { expected, found: low, action: 'error' });
       return;
     }
-    engine.positionLost(assigned, { expected, found, action: onPositionLost });
     await run.commit([{ topic, partition, offset: found }]);
+    engine.positionLost(assigned, { expected, found, action: onPositionLost });
     if (!isCurrent(reading)) return;
     reading.committed = found;
     readFrom(reading, found);
@@ -148,11 +157,12 @@ export function createReadings(
     resolveOffset(lastOffset);
     pass(reading, lastOffset);
     const { messages } = batch;
-    const last = messages.at(-1) as KafkaRecord;
-    if (last.offset !== lastOffset) tails.set(last, lastOffset);
     const lagMessages = Number(BigInt(batch.highWatermark) - BigInt(reading.next));
     engine.lag(reading.assigned, { lagMessages });
-    engine.push(reading.assigned, withoutAcked(reading, withinEnd(reading, messages)));
+    const within = withinEnd(reading, messages);
+    const fresh = withoutAcked(reading, within);
+    if (within.length === messages.length) passOver(reading, lastOffset);
+    engine.push(reading.assigned, fresh);
     endIfRead();
   };
 
@@ -167,8 +177,23 @@ export function createReadings(
     return messages.filter(({ offset }) => BigInt(offset) < end);
   };
 
-  const withoutAcked = ({ acked }: Reading, messages: readonly KafkaRecord[]): readonly KafkaRecord[] =>
-    acked.size === 0 ? messages : messages.filter(({ offset }) => !acked.has(offset));
+  const withoutAcked = (reading: Reading, messages: readonly KafkaRecord[]): readonly KafkaRecord[] => {
+    const { acked } = reading;
+    if (acked.size === 0) {
+      reading.newest = messages.at(-1) ?? reading.newest;
+      return messages;
+    }
+    return messages.filter((record) => {
+      const isDone = acked.has(record.offset);
+      if (isDone) passOver(reading, record.offset);
+      else reading.newest = record;
+      return !isDone;
+    });
+  };
+
+  const passOver = ({ newest }: Reading, offset: string): void => {
+    if (newest !== null && newest.offset !== offset) tails.set(newest, offset);
+  };
 
   // A fetch from before a rejoin, or kafkajs has reset the position: asking again for ours tells which.
   const astray = (reading: Reading): void => {
@@ -224,9 +249,9 @@ export function createReadings(
   const loseAll = (): void => {
     const lost = [...readings.values()];
     readings.clear();
+    for (const { assigned } of lost) engine.lose(assigned);
     draining = false;
     undrained = 0;
-    for (const { assigned } of lost) engine.lose(assigned);
   };
 
   return {
@@ -252,7 +277,10 @@ export function createReadings(
       if (reading === undefined || reading.next === null) return;
       // kafkajs does not say from where it fetched: only what begins at our position, or was asked for anew, counts.
       if ((firstOffset ?? lastOffset) !== reading.next && !reading.sought) return;
-      if (BigInt(lastOffset) >= BigInt(reading.next)) pass(reading, lastOffset);
+      if (BigInt(lastOffset) >= BigInt(reading.next)) {
+        pass(reading, lastOffset);
+        passOver(reading, lastOffset);
+      }
       endIfRead();
     },
     commit: async (run, commits) => {

@@ -22,8 +22,11 @@ export interface MemorySourceOptions extends SourceOptions {
   readonly groupId: string;
   /** Which topics to read, at least one. */
   readonly topics: readonly string[];
-  /** Where a group starts that has no committed position. Default: `'earliest'`. */
-  readonly start?: 'earliest' | 'latest';
+  /**
+   * Where a group starts that has no committed position: the oldest message, the end, or the first message of a time or
+   * later. Default: `'earliest'`.
+   */
+  readonly start?: 'earliest' | 'latest' | Date;
   /** What to do where retention passed the position (I10). Default: `'error'`. */
   readonly onPositionLost?: 'error' | 'earliest' | 'latest';
 }

@@ -62,7 +62,7 @@ export function fromMemory(
       broker: { required: true, that: { be: 'a memoryBroker()', holds: isMemoryBroker } },
       groupId: { required: true, type: 'string' },
       topics: { required: true, that: { be: 'a list of topic names that is not empty', holds: isTopicList } },
-      start: { oneOf: ['earliest', 'latest'] },
+      start: { that: { be: "'earliest', 'latest' or a Date", holds: isStart } },
       onPositionLost: { oneOf: ['error', 'earliest', 'latest'] },
     },
   );
@@ -109,7 +109,7 @@ function connect(
     assign: (topic, partition) => {
       const log = (topics.get(topic) as MemoryTopic).logs[partition] as MemoryLog;
       const committed = group.committed(topic, partition);
-      const next = committed ?? (start === 'earliest' ? log.first : log.end);
+      const next = committed ?? startOf(log, start);
       const prepare = () => defer(() => of(group.commit(member, topic, partition, next)));
       const assigned = engine.assign({ topic, partition }, committed === null ? prepare : undefined);
       const reading = { log, assigned, next, end: ends.get(log) ?? Infinity, feeding: false, lost: false };
@@ -202,6 +202,17 @@ function connect(
         return of(undefined);
       }),
   };
+}
+
+function startOf(log: MemoryLog, start: 'earliest' | 'latest' | Date): number {
+  if (start === 'earliest') return log.first;
+  if (start === 'latest') return log.end;
+  const found = read(log, log.first, log.end - log.first).find(({ timestamp }) => timestamp >= start.getTime());
+  return found?.offset ?? log.end;
+}
+
+function isStart(value: unknown): boolean {
+  return value === 'earliest' || value === 'latest' || (value instanceof Date && !Number.isNaN(value.getTime()));
 }
 
 function nameOf({ topic, partition }: PartitionRef): string {

@@ -246,7 +246,7 @@ describe('the memory broker', () => {
       'fromMemory: maxSpan must be a whole number, at least 8 and at most 64000000, not 4.',
     ],
     [{ until: 'forever' as 'end' }, "fromMemory: until must be 'end', not 'forever'."],
-    [{ start: 'middle' as 'latest' }, "fromMemory: start must be 'earliest' or 'latest', not 'middle'."],
+    [{ start: 'middle' as 'latest' }, "fromMemory: start must be 'earliest', 'latest' or a Date, not a string."],
     [{ prefetch: 5 }, 'fromMemory: there is no option prefetch;'],
   ])('refuses %j', (options, message) => {
     expect(() => read(oneTopic(), options as Partial<MemorySourceOptions>)).toThrow(message);
