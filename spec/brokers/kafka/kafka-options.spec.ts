@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { fromKafka, kafkaPublisher, type KafkaPublisherOptions, type KafkaSourceOptions } from 'rxsluice/kafka';
+import { fromKafka, kafkaPublisher, type KafkaSourceOptions } from 'rxsluice/kafka';
 import { resolveKafkaOptions } from '../../../lib/brokers/kafka/kafka-options.js';
 import { fakeKafka } from '../../support/kafka-fake.js';
 

@@ -378,13 +378,13 @@ describeOwnKafka('fromKafka while the broker is away', (server) => {
     await pause(12_000);
     await server().restart();
     await client.produce(topic, 100, { first: 100 });
-    await until(() => seen.size === 200, 60_000);
+    await until(() => seen.size === 200, 120_000);
     expect(seen.size).toBe(200);
     expect(events).toContain('unavailable');
     expect(events).toContain('recovered');
     await closeOf(subscription);
     await client.close();
-  }, 180_000);
+  }, 300_000);
 });
 
 /** Snappy without compression, in the frame of the Java client: one literal. */
