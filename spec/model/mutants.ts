@@ -77,8 +77,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'TRAP a new delivery takes the free slot past the queue',
     file: 'operators/handle.ts',
-    find: 'if (this.starting || this.queue.length > 0 || this.works.size >= this.concurrency) {',
-    replace: 'if (this.works.size >= this.concurrency) {',
+    find: 'if (this.starting || this.queue.length > 0 || this.running >= this.concurrency) {',
+    replace: 'if (this.running >= this.concurrency) {',
   },
   {
     name: 'TRAP a result is emitted for a delivery that is settled',

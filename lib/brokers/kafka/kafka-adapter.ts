@@ -32,6 +32,8 @@ export function connectKafka(
   let claim: GroupClaim | null = null;
   let opening: Promise<void> = Promise.resolve();
   let run: Run | null = null;
+  // The disconnects of consumers that died.
+  let burying: Promise<unknown> = Promise.resolve();
   let readings: Readings | null = null;
   let joined = false;
   let failures = 0;
@@ -73,7 +75,7 @@ export function connectKafka(
         },
         crashed: (error) => {
           mine.loseAll();
-          void run?.end();
+          if (run !== null) burying = Promise.all([burying, run.end()]);
           run = null;
           const failure = kafkaError(OWNER, error, { groupId });
           // Before the first join a wrong address looks the same as a broker that is down: say so at once.
@@ -136,6 +138,7 @@ export function connectKafka(
         closed = true;
         owned.unsubscribe();
         await opening;
+        await burying;
         await run?.end();
         claim?.release();
       }),

@@ -169,10 +169,10 @@ export interface KafkaAdminLike {
   connect(): Promise<void>;
   /** Closes the connections. */
   disconnect(): Promise<void>;
-  /** The partitions of topics. */
+  /** The partitions of topics, and which broker leads each. */
   fetchTopicMetadata(options: {
     topics: string[];
-  }): Promise<{ topics: { name: string; partitions: { partitionId: number }[] }[] }>;
+  }): Promise<{ topics: { name: string; partitions: { partitionId: number; leader?: number }[] }[] }>;
   /** What a group has committed. */
   fetchOffsets(options: {
     groupId: string;

@@ -91,9 +91,13 @@ export function kafkaPublisher(client: KafkaClientLike, options: KafkaPublisherO
 
 function createConnection(client: KafkaClientLike, options: KafkaPublisherOptions) {
   const { topic, maxBatch = 1_000, maxBatchBytes = 1_000_000, lingerMs = 0, compression = 'none' } = options;
+  const leaderOf = (partition: number): unknown => leaders.get(partition);
+  const request = { topic, compression: COMPRESSION[compression], leaderOf };
   // Holds what callers wait for, so their bounds are its bound.
   let queue: Entry[] = [];
   let partitions = 0;
+  // By partition; asked anew with each producer, since leaders move.
+  let leaders = new Map<number, number | undefined>();
   let turn = 0;
   let producer: Promise<KafkaProducerLike> | null = null;
   let timer: Subscription | null = null;
@@ -129,12 +133,14 @@ function createConnection(client: KafkaClientLike, options: KafkaPublisherOption
   const retire = (): void => {
     const old = producer;
     producer = null;
+    leaders.clear();
     void old?.then((made) => made.disconnect()).catch(() => undefined);
   };
 
   const countPartitions = async (): Promise<void> => {
     const { topics } = await withAdmin(client, (admin) => admin.fetchTopicMetadata({ topics: [topic] }));
-    partitions = topics[0]?.partitions.length ?? 0;
+    leaders = new Map(topics[0]?.partitions.map(({ partitionId, leader }) => [partitionId, leader]));
+    partitions = leaders.size;
   };
 
   const schedule = (): void => {
@@ -156,7 +162,9 @@ function createConnection(client: KafkaClientLike, options: KafkaPublisherOption
     sending = true;
     try {
       const messages = batch.map(({ outgoing }) => outgoing);
-      const outcomes = await sendBatch(await current(), { topic, compression: COMPRESSION[compression] }, messages);
+      const made = await current();
+      if (leaders.size === 0) await countPartitions();
+      const outcomes = await sendBatch(made, request, messages);
       batch.forEach((entry, index) => settle(entry, outcomes[index] as PublishOutcome));
     } catch (error) {
       retire();

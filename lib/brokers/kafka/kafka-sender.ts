@@ -3,6 +3,8 @@ import type { KafkaProducerLike } from './kafka-client.js';
 import { kafkaError, typeOf } from './kafka-errors.js';
 import { refused, type KafkaOutgoing } from './kafka-outgoing.js';
 
+const UNKNOWN_TOPIC = 'UNKNOWN_TOPIC_OR_PARTITION';
+
 /** The broker's words for a record that it will never take. */
 const REFUSALS = new Set([
   'MESSAGE_TOO_LARGE',
@@ -10,7 +12,7 @@ const REFUSALS = new Set([
   'INVALID_RECORD',
   'INVALID_TIMESTAMP',
   'CORRUPT_MESSAGE',
-  'UNKNOWN_TOPIC_OR_PARTITION',
+  UNKNOWN_TOPIC,
   'POLICY_VIOLATION',
 ]);
 
@@ -18,7 +20,11 @@ const REFUSALS = new Set([
 export interface SendOptions {
   readonly topic: string;
   readonly compression: number;
+  /** The broker that leads a partition. */
+  readonly leaderOf: (partition: number) => unknown;
 }
+
+type Outcomes = Map<KafkaOutgoing, PublishOutcome>;
 
 /**
  * Sends a batch as one request a broker and answers message by message. What is refused as a whole is sent again
@@ -33,30 +39,52 @@ export async function sendBatch(
   options: SendOptions,
   messages: readonly KafkaOutgoing[],
 ): Promise<PublishOutcome[]> {
-  try {
-    return await sendOnce(producer, options, messages);
-  } catch (error) {
-    if (!REFUSALS.has(typeOf(error) ?? '')) throw kafkaError('kafkaPublisher', error, { topic: options.topic });
-    if (messages.length === 1) return [{ status: 'permanent', error: refusalOf(options.topic, error) }];
-  }
-  const outcomes = new Map<KafkaOutgoing, PublishOutcome>();
-  for (const part of partsOf(messages)) {
-    const answers = await sendBatch(producer, options, part);
-    part.forEach((message, index) => outcomes.set(message, answers[index] as PublishOutcome));
-  }
+  const outcomes: Outcomes = new Map();
+  // A call for each leader: where one refuses, kafkajs forgets what others have stored, but not their sequence numbers.
+  const calls = groupsOf(messages, ({ partition }) => options.leaderOf(partition));
+  const sent = await Promise.allSettled(calls.map((call) => sendPart(producer, options, call, outcomes)));
+  for (const one of sent) if (one.status === 'rejected') throw one.reason;
   return messages.map((message) => outcomes.get(message) as PublishOutcome);
 }
 
-function partsOf(messages: readonly KafkaOutgoing[]): readonly KafkaOutgoing[][] {
-  const partitions = new Map<number, KafkaOutgoing[]>();
-  for (const message of messages) {
-    const group = partitions.get(message.partition);
-    if (group === undefined) partitions.set(message.partition, [message]);
-    else group.push(message);
+async function sendPart(
+  producer: KafkaProducerLike,
+  options: SendOptions,
+  messages: readonly KafkaOutgoing[],
+  outcomes: Outcomes,
+): Promise<void> {
+  try {
+    const answers = await sendOnce(producer, options, messages);
+    messages.forEach((message, index) => outcomes.set(message, answers[index] as PublishOutcome));
+    return;
+  } catch (error) {
+    const type = typeOf(error) ?? '';
+    if (!REFUSALS.has(type)) throw kafkaError('kafkaPublisher', error, { topic: options.topic });
+    // Partitions were looked at before: the topic itself is gone, and kafkajs looks for it for seconds each time.
+    if (messages.length === 1 || type === UNKNOWN_TOPIC) {
+      const refusal = { status: 'permanent', error: refusalOf(options.topic, error) } as const;
+      for (const message of messages) outcomes.set(message, refusal);
+      return;
+    }
   }
-  if (partitions.size > 1) return [...partitions.values()];
+  for (const part of partsOf(messages)) await sendPart(producer, options, part, outcomes);
+}
+
+function partsOf(messages: readonly KafkaOutgoing[]): readonly KafkaOutgoing[][] {
+  const partitions = groupsOf(messages, ({ partition }) => partition);
+  if (partitions.length > 1) return partitions;
   const half = Math.ceil(messages.length / 2);
   return [messages.slice(0, half), messages.slice(half)];
+}
+
+function groupsOf(messages: readonly KafkaOutgoing[], by: (message: KafkaOutgoing) => unknown): KafkaOutgoing[][] {
+  const groups = new Map<unknown, KafkaOutgoing[]>();
+  for (const message of messages) {
+    const group = groups.get(by(message));
+    if (group === undefined) groups.set(by(message), [message]);
+    else group.push(message);
+  }
+  return [...groups.values()];
 }
 
 async function sendOnce(
@@ -84,7 +112,7 @@ async function sendOnce(
 
 function refusalOf(topic: string, error: unknown): unknown {
   const type = typeOf(error);
-  return type === 'UNKNOWN_TOPIC_OR_PARTITION'
+  return type === UNKNOWN_TOPIC
     ? kafkaError('kafkaPublisher', error, { topic })
     : refused(`${topic} does not take this message: ${type}`, error);
 }
