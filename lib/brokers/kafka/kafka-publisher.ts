@@ -21,8 +21,8 @@ export interface KafkaPublisherOptions {
    */
   readonly maxBatchBytes?: number;
   /**
-   * How long the first message waits for others, in milliseconds, 0 to 10,000. What comes while a request is under way is
-   * gathered anyway. Default: 0.
+   * How long the first message waits for others, as long as the request has room, in milliseconds, 0 to 10,000. What
+   * comes while a request is under way is gathered anyway. Default: 0.
    */
   readonly lingerMs?: number;
   /** How batches are compressed. Default: `'none'`. */
@@ -101,6 +101,8 @@ function createConnection(client: KafkaClientLike, options: KafkaPublisherOption
   let turn = 0;
   let producer: Promise<KafkaProducerLike> | null = null;
   let timer: Subscription | null = null;
+  // The timer is that of a batch that waits for no others.
+  let hurried = false;
   let sending = false;
   let closed = false;
 
@@ -144,21 +146,27 @@ function createConnection(client: KafkaClientLike, options: KafkaPublisherOption
   };
 
   const schedule = (): void => {
-    if (sending || timer !== null || queue.length === 0) return;
+    if (sending || queue.length === 0) return;
     // With no linger what is published in one turn goes together, and no timer adds to the latency.
-    const scheduler = lingerMs === 0 || queue.length >= maxBatch ? asapScheduler : asyncScheduler;
-    timer = scheduler.schedule(
+    const atOnce = lingerMs === 0 || closed || fill().full;
+    if (timer !== null && (hurried || !atOnce)) return;
+    timer?.unsubscribe();
+    hurried = atOnce;
+    timer = (atOnce ? asapScheduler : asyncScheduler).schedule(
       () => {
         timer = null;
         void sendNext();
       },
-      scheduler === asapScheduler ? 0 : lingerMs,
+      atOnce ? 0 : lingerMs,
     );
   };
 
   const sendNext = async (): Promise<void> => {
-    const batch = nextBatch();
-    if (batch.length === 0) return;
+    const batch = queue.splice(0, fill().count);
+    if (batch.length === 0) {
+      if (closed) retire();
+      return;
+    }
     sending = true;
     try {
       const messages = batch.map(({ outgoing }) => outgoing);
@@ -176,15 +184,16 @@ function createConnection(client: KafkaClientLike, options: KafkaPublisherOption
     else if (queue.length > 0) void sendNext();
   };
 
-  const nextBatch = (): Entry[] => {
+  // How much of the queue the next request takes, and whether it has room for more.
+  const fill = (): { readonly count: number; readonly full: boolean } => {
     let bytes = 0;
     let count = 0;
     for (const { size } of queue) {
       bytes += size;
-      if (count > 0 && bytes > maxBatchBytes) break;
-      if (++count === maxBatch) break;
+      if (count > 0 && bytes > maxBatchBytes) return { count, full: true };
+      if (++count === maxBatch) return { count, full: true };
     }
-    return queue.splice(0, count);
+    return { count, full: bytes >= maxBatchBytes };
   };
 
   const settle = ({ call, index }: Entry, outcome: PublishOutcome): void => {
@@ -261,9 +270,11 @@ function createConnection(client: KafkaClientLike, options: KafkaPublisherOption
     publish,
     close: (): void => {
       closed = true;
-      if (sending || queue.length > 0) return;
+      if (sending) return;
       timer?.unsubscribe();
-      retire();
+      timer = null;
+      if (queue.length === 0) retire();
+      else schedule();
     },
   };
 }

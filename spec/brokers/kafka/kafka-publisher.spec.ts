@@ -95,6 +95,19 @@ describe('a batch', () => {
     await pass(1);
     expect(requests(kafka)).toEqual(['a b']);
   });
+
+  it.each([
+    ['messages', { maxBatch: 3 }],
+    ['bytes', { maxBatchBytes: 252 }],
+  ])('that is full of %s waits no longer', async (_, options) => {
+    const kafka = fakeKafka();
+    const { publish } = await publisher(kafka, { lingerMs: 1_000, ...options });
+    publish(values('a'.repeat(20)));
+    await pass(10);
+    publish(values('b'.repeat(20), 'c'.repeat(20)));
+    await pass(1);
+    expect(kafka.requests).toHaveLength(1);
+  });
 });
 
 describe('outcomes', () => {
@@ -285,6 +298,33 @@ describe('the connection', () => {
     second.publish(values('a'));
     await pass(0);
     expect([stored(kafka), kafka.producers.length, kafka.open]).toEqual([['a'], 2, 1]);
+  });
+
+  it.each([0, 5_000])('is flushed at once as it closes, by lingerMs %d', async (lingerMs) => {
+    const kafka = fakeKafka();
+    const { publish, close } = await publisher(kafka, { maxBatch: 2, lingerMs });
+    const call = publish(values('a'));
+    const release = kafka.hold('produce');
+    close();
+    await pass(1);
+    expect([requests(kafka), kafka.open]).toEqual([['a'], 1]);
+    release();
+    await pass(1);
+    expect([statuses(call.outcomes), kafka.open, jest.getTimerCount()]).toEqual([['ok'], 0, 0]);
+  });
+
+  it('sends nothing of a call that is let go before, and closes all the same', async () => {
+    const kafka = fakeKafka();
+    const { publish, close } = await publisher(kafka);
+    const [gone, stays] = [publish(values('a', 'b')), publish(values('c'))];
+    gone.letGo();
+    await pass(0);
+    expect([requests(kafka), statuses(stays.outcomes)]).toEqual([['c'], ['ok']]);
+    const last = publish(values('d'));
+    close();
+    last.letGo();
+    await pass(1);
+    expect([requests(kafka), kafka.open, jest.getTimerCount()]).toEqual([['c'], 0, 0]);
   });
 
   it('closes also where a call that is let go still looks for its partition', async () => {
