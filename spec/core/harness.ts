@@ -50,10 +50,12 @@ export interface TestLog {
   readonly deliveries: Observable<Delivery<Uint8Array | null>>;
   readonly engine: LogEngine<TestRecord>;
   readonly events: TelemetryEvent[];
-  /** `partition:last offset`, as committed. */
+  /** `partition:last offset`, as committed; with `commitsAbove` also `+offset` of each ack above. */
   readonly commits: string[];
   readonly demands: string[];
   closes: number;
+  /** How often it was told that the intake has ended. */
+  leaves: number;
   /** What a commit or a close answers; set it to fail or to wait. */
   onCommit: () => ObservableInput<unknown>;
   onClose: () => ObservableInput<unknown>;
@@ -61,8 +63,16 @@ export interface TestLog {
   push(partition: AssignedPartition, ...offsets: (number | TestRecord)[]): void;
 }
 
-export function testLog(options: SourceOptions & { readonly silent?: boolean } = {}): TestLog {
-  const { silent = false, ...sourceOptions } = options;
+export interface TestLogOptions extends SourceOptions {
+  /** Without telemetry. */
+  readonly silent?: boolean;
+  readonly commitIntervalMs?: number;
+  readonly commitEvery?: number;
+  readonly commitsAbove?: boolean;
+}
+
+export function testLog(options: TestLogOptions = {}): TestLog {
+  const { silent = false, commitIntervalMs = 10, commitEvery, commitsAbove = false, ...sourceOptions } = options;
   const events: TelemetryEvent[] = [];
   let engine: LogEngine<TestRecord> | null = null;
   const log: TestLog = {
@@ -70,15 +80,20 @@ export function testLog(options: SourceOptions & { readonly silent?: boolean } =
       name: 'testLog',
       options: silent ? sourceOptions : { telemetry: (event) => void events.push(event), ...sourceOptions },
       shape,
-      commitIntervalMs: 10,
+      commitIntervalMs,
+      ...(commitEvery === undefined ? {} : { commitEvery }),
+      commitsAbove,
       connect: (made): LogAdapter<TestRecord> => {
         engine = made;
         return {
           start: () => undefined,
+          leaving: () => void log.leaves++,
           demand: ({ partition }, wanted) => void log.demands.push(`${partition}${wanted ? '+' : '-'}`),
           commit: (commits) => {
-            for (const { partition, last } of commits)
-              log.commits.push(`${partition.partition}:${(last as TestRecord).offset}`);
+            for (const { partition, last, above } of commits) {
+              const offsets = above().map(({ offset }) => `+${offset}`);
+              log.commits.push(`${partition.partition}:${last?.offset ?? ''}${commitsAbove ? offsets.join('') : ''}`);
+            }
             return log.onCommit();
           },
           close: () => {
@@ -95,6 +110,7 @@ export function testLog(options: SourceOptions & { readonly silent?: boolean } =
     commits: [],
     demands: [],
     closes: 0,
+    leaves: 0,
     onCommit: () => [],
     onClose: () => [],
     partition: (partition, prepare) => log.engine.assign({ topic: 't', partition }, prepare),
