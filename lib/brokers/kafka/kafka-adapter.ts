@@ -56,6 +56,7 @@ export function connectKafka(
   const read = (ends: Map<string, LogBounds> | null): void => {
     const mine = createReadings(engine, client, options, ends);
     readings = mine;
+    if (leaving) mine.leave();
     const start = (): void => {
       run = startRun(client, options, {
         mayJoin: () => mine.drain(),
@@ -65,7 +66,6 @@ export function connectKafka(
           failures = 0;
           lastSign = environment.now();
           mine.assign(run as Run, partitions);
-          if (leaving) mine.pauseAll();
         },
         batch: (payload) => mine.take(payload),
         skipped: (skip) => mine.skip(skip),
@@ -124,14 +124,14 @@ export function connectKafka(
     },
     demand: (assigned, wanted) => {
       if (run === null) return;
-      if (wanted && !leaving) readings?.resume(run, assigned);
+      if (wanted) readings?.resume(run, assigned);
       else run.pause(assigned as TopicPartition);
     },
     commit: (commits) => from(commit(commits)),
     leaving: () => {
       leaving = true;
       claim?.leave();
-      readings?.pauseAll();
+      readings?.leave();
     },
     close: () =>
       defer(async () => {

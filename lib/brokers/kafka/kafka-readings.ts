@@ -39,7 +39,8 @@ export interface Readings {
   skip(skip: TopicPartition & { readonly firstOffset: string | null; readonly lastOffset: string }): void;
   commit(run: Run, commits: readonly LogCommit<KafkaRecord>[]): Promise<void>;
   resume(run: Run, assigned: AssignedPartition): void;
-  pauseAll(): void;
+  /** Fetches nothing more, whatever is found or resumed from here on. */
+  leave(): void;
   /** The generation is gone: nothing of it counts any more. */
   loseAll(): void;
 }
@@ -57,6 +58,7 @@ export function createReadings(
   const tails = new WeakMap<KafkaRecord, string>();
   let undrained = 0;
   let draining = false;
+  let leaving = false;
 
   const isCurrent = (reading: Reading): boolean => readings.get(nameOf(reading)) === reading && reading.assigned.live;
 
@@ -124,7 +126,7 @@ export function createReadings(
     reading.next = offset;
     reading.sought = false;
     reading.run.seek(reading, offset);
-    if (!reading.assigned.paused) reading.run.resume(reading);
+    if (!reading.assigned.paused && !leaving) reading.run.resume(reading);
     endIfRead();
   };
 
@@ -294,9 +296,11 @@ export function createReadings(
     },
     resume: (run, assigned) => {
       const reading = readings.get(nameOf(assigned as TopicPartition));
-      if (reading !== undefined && reading.next !== null && !reading.checking) run.resume(reading);
+      if (reading === undefined || leaving) return;
+      if (reading.next !== null && !reading.checking) run.resume(reading);
     },
-    pauseAll: () => {
+    leave: () => {
+      leaving = true;
       for (const reading of readings.values()) reading.run.pause(reading);
     },
     loseAll,

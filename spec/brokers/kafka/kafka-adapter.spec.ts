@@ -129,6 +129,23 @@ describe('a queue that is full', () => {
     await pass(1_500);
     expect([consumer.paused.has('t/0'), read.ids.at(-1), consumer.resolved.at(6)]).toEqual([true, '0/2#1', 't/0:2']);
   });
+
+  it('keeps a partition paused that is to be read again meanwhile', async () => {
+    const kafka = filled(4, 2);
+    const read = reader(kafka, { maxInFlight: 8, maxBufferedBytes: 5_000 });
+    await pass();
+    const consumer = consumerOf(kafka);
+    const release = kafka.hold('admin');
+    for (let i = 0; i < 2; i++) await consumer.deliver('t', 1, 0);
+    kafka.append('t', 0, 'x'.repeat(6_000));
+    await pass();
+    release();
+    await pass();
+    expect([...consumer.paused].sort()).toEqual(['t/0', 't/1']);
+    read.ack();
+    await pass();
+    expect(consumer.paused.size).toBe(0);
+  });
 });
 
 describe('commits', () => {
@@ -337,6 +354,8 @@ describe('an end leaves nothing (I8)', () => {
     const subscription = fromKafka(kafka, {
       groupId: 'g',
       topics: ['t'],
+      // Gone before the join is tried again.
+      fetchMaxWaitMs: 1,
       telemetry: (event) => void events.push(event),
     })
       .pipe(
@@ -377,6 +396,26 @@ describe('an end leaves nothing (I8)', () => {
     read.ack();
     await pass(1_000);
     expect([read.ends, kafka.committed.get('t/0')?.offset]).toEqual([['complete'], '4']);
+    expectNothingLeft(kafka);
+  });
+
+  it('by stop: what is found afterwards to be read again is not fetched', async () => {
+    const kafka = filled(4, 2);
+    const stop = new Subject<void>();
+    const read = reader(kafka, { stop });
+    await pass();
+    const consumer = consumerOf(kafka);
+    const release = kafka.hold('admin');
+    for (let i = 0; i < 2; i++) await consumer.deliver('t', 1, 0);
+    stop.next();
+    release();
+    kafka.append('t', 1, 'later');
+    const { length } = consumer.resolved;
+    await pass(500);
+    expect([consumer.resolved.length, [...consumer.paused].sort()]).toEqual([length, ['t/0', 't/1']]);
+    read.ack();
+    await pass(500);
+    expect(read.ends).toEqual(['complete']);
     expectNothingLeft(kafka);
   });
 

@@ -245,6 +245,22 @@ describe('a broker that is out', () => {
     expect([kafka.producers.map(({ connected }) => connected), kafka.open]).toEqual([[false, true], 1]);
   });
 
+  it('may come back with other leaders: a refused message still has nothing stored twice', async () => {
+    const kafka = fakeKafka({ t: 2 });
+    const { publish } = await publisher(kafka);
+    kafka.fail('produce', kafkaJsError('KafkaJSConnectionError'));
+    publish(values('a'));
+    await pass(0);
+    kafka.leaders = (partition) => partition;
+    kafka.maxMessageBytes = 10;
+    publish([
+      { value: 'b', partition: 0 },
+      { value: 'x'.repeat(11), partition: 1 },
+    ]);
+    await pass(0);
+    expect([stored(kafka, 0), stored(kafka, 1)]).toEqual([['b'], []]);
+  });
+
   it('fails call after call while no producer connects, then goes on', async () => {
     const kafka = fakeKafka();
     const { publish } = await publisher(kafka);
