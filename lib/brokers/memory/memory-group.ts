@@ -15,7 +15,12 @@ interface Share {
   revoking: boolean;
   /** The next offset to read, or `null` before the first commit. */
   committed: number | null;
+  /** Offsets above it that are done: the next owner does not run them again. */
+  readonly acked: Set<number>;
 }
+
+// A message that stays unsettled from owner to owner must not gather acks without end; what has no room comes again.
+const MOST_ACKED = 250_000;
 
 /**
  * A consumer group: shares the partitions of each topic evenly among the members that read it. Only what moves is
@@ -28,8 +33,13 @@ export interface MemoryGroup {
   leaving(member: MemoryMember): void;
   leave(member: MemoryMember): void;
   committed(topic: string, partition: number): number | null;
-  /** Refuses a member that does not own the partition (I5). */
-  commit(member: MemoryMember, topic: string, partition: number, next: number): void;
+  /** What is done above the committed offset. */
+  acked(topic: string, partition: number): ReadonlySet<number>;
+  /**
+   * Moves the committed offset, or leaves it (`null`), and remembers what is done above it. Refuses a member that does
+   * not own the partition (I5).
+   */
+  commit(member: MemoryMember, topic: string, partition: number, next: number | null, acked?: readonly number[]): void;
   /** Whether nothing is on its way to the member: each partition is owned, by it or by another. */
   isSettled(member: MemoryMember): boolean;
   forget(topic: string): void;
@@ -52,6 +62,7 @@ export function createGroup(partitionsOf: (topic: string) => number): MemoryGrou
         owner: null,
         revoking: false,
         committed: null,
+        acked: new Set<number>(),
       }));
       shares.set(topic, known);
     }
@@ -114,10 +125,12 @@ export function createGroup(partitionsOf: (topic: string) => number): MemoryGrou
       rebalance();
     },
     committed: (topic, partition) => shareOf(topic, partition).committed,
-    commit: (member, topic, partition, next) => {
+    acked: (topic, partition) => shareOf(topic, partition).acked,
+    commit: (member, topic, partition, next, acked = []) => {
       const share = shareOf(topic, partition);
       if (share.owner !== member) throw new Error(`${topic}/${partition} belongs to another member of the group`);
-      share.committed = next;
+      for (const offset of acked) if (share.acked.size < MOST_ACKED) share.acked.add(offset);
+      moveTo(share, next ?? share.committed);
     },
     isSettled: (member) =>
       member.topics.every((topic) =>
@@ -125,4 +138,15 @@ export function createGroup(partitionsOf: (topic: string) => number): MemoryGrou
       ),
     forget: (topic) => void shares.delete(topic),
   };
+}
+
+// Past what is done already; what is passed is forgotten.
+function moveTo(share: Share, next: number | null): void {
+  const { acked } = share;
+  let at = next;
+  if (at !== null) {
+    for (let passed = share.committed ?? at; passed < at && acked.size > 0; passed++) acked.delete(passed);
+    while (acked.delete(at)) at++;
+  }
+  share.committed = at;
 }

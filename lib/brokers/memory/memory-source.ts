@@ -27,6 +27,8 @@ export interface MemoryPosition extends Position {
 /** A partition that this source reads. */
 interface Reading {
   readonly log: MemoryLog;
+  /** What its predecessors had done above the committed offset: it is not read again. */
+  readonly acked: ReadonlySet<number>;
   readonly assigned: AssignedPartition;
   next: number;
   /** Where `until: 'end'` stops. */
@@ -46,8 +48,8 @@ const CHUNK_RECORDS = 256;
  * ```
  *
  * Delivery: at least once; a message comes again until it is settled, also after an unsubscribe or a move to another
- * member. Positions are committed with the next turn of the scheduler, and when the source ends. Order: as published,
- * within a partition. Fails with `unknown-topic` or `position-lost`.
+ * member; one that is settled does not, also where an older one is not. Positions are committed with the next turn of
+ * the scheduler, and when the source ends. Order: as published, within a partition. Fails with `unknown-topic` or `position-lost`.
  * @public
  */
 export function fromMemory(
@@ -72,6 +74,7 @@ export function fromMemory(
     options,
     shape: memoryShape,
     commitIntervalMs: 0,
+    commitsAbove: true,
     connect: (engine) => connect(engine, broker, options),
   });
 }
@@ -112,7 +115,8 @@ function connect(
       const next = committed ?? startOf(log, start);
       const prepare = () => defer(() => of(group.commit(member, topic, partition, next)));
       const assigned = engine.assign({ topic, partition }, committed === null ? prepare : undefined);
-      const reading = { log, assigned, next, end: ends.get(log) ?? Infinity, feeding: false, lost: false };
+      const acked = new Set(group.acked(topic, partition));
+      const reading = { log, acked, assigned, next, end: ends.get(log) ?? Infinity, feeding: false, lost: false };
       readings.set(nameOf(assigned), reading);
       feed(reading);
     },
@@ -127,7 +131,7 @@ function connect(
   };
 
   const feed = (reading: Reading): void => {
-    const { log, assigned } = reading;
+    const { log, acked, assigned } = reading;
     if (reading.feeding) return;
     reading.feeding = true;
     while (assigned.live && !assigned.paused && isWithin(reading)) {
@@ -135,7 +139,7 @@ function connect(
       if (records.length === 0) break;
       reading.next += records.length;
       engine.lag(assigned, { lagMessages: log.end - reading.next });
-      engine.push(assigned, records);
+      engine.push(assigned, acked.size === 0 ? records : records.filter(({ offset }) => !acked.has(offset)));
     }
     reading.feeding = false;
     endIfRead();
@@ -189,8 +193,10 @@ function connect(
     },
     commit: (commits) =>
       defer(() => {
-        for (const { partition, last } of commits) {
-          if (last !== null) group.commit(member, partition.topic, partition.partition as number, last.offset + 1);
+        for (const { partition, last, above } of commits) {
+          const { topic, partition: number } = partition;
+          const acked = above().map(({ offset }) => offset);
+          group.commit(member, topic, number as number, last === null ? null : last.offset + 1, acked);
         }
         return of(undefined);
       }),

@@ -71,7 +71,7 @@ describe('the memory broker', () => {
       expect(ids).toEqual(['0/3#1']);
     }));
 
-  it('gives unsettled messages again after a dropped subscription', () =>
+  it('gives unsettled messages again after a dropped subscription, and none that is settled', () =>
     virtually(({ advance }) => {
       const broker = oneTopic();
       send(broker, ...values(4));
@@ -81,7 +81,57 @@ describe('the memory broker', () => {
       first.subscription.unsubscribe();
       advance(50);
       expect(broker.committed('g', 't')).toEqual([1]);
-      expect(collect(read(broker)).ids).toEqual(['0/1#1', '0/2#1', '0/3#1']);
+      expect(collect(read(broker)).ids).toEqual(['0/1#1', '0/3#1']);
+    }));
+
+  it('keeps what is done above the watermark from owner to owner, until the watermark has passed it', () =>
+    virtually(({ advance }) => {
+      const broker = oneTopic();
+      send(broker, ...values(6));
+      const own = (acked: readonly number[]): readonly string[] => {
+        const { all, ids, subscription } = collect(read(broker, { drainTimeoutMs: 50 }));
+        for (const delivery of all) if (acked.includes(Number(delivery.id.split('/')[2]))) delivery.ack();
+        advance(1);
+        subscription.unsubscribe();
+        advance(50);
+        return ids;
+      };
+      expect(own([1, 2, 5])).toEqual(['0/0#1', '0/1#1', '0/2#1', '0/3#1', '0/4#1', '0/5#1']);
+      expect(own([4])).toEqual(['0/0#1', '0/3#1', '0/4#1']);
+      expect([own([0]), broker.committed('g', 't')]).toEqual([['0/0#1', '0/3#1'], [3]]);
+      expect([own([3]), broker.committed('g', 't')]).toEqual([['0/3#1'], [6]]);
+      send(broker, ...values(1));
+      expect([own([6]), broker.committed('g', 't')]).toEqual([['0/6#1'], [7]]);
+    }));
+
+  it('gives what is done above the watermark to no other group, and forgets it with its topic', () =>
+    virtually(({ advance }) => {
+      const broker = oneTopic();
+      send(broker, ...values(3));
+      const { all, subscription } = collect(read(broker, { drainTimeoutMs: 50 }));
+      all[2]?.ack();
+      subscription.unsubscribe();
+      advance(50);
+      expect(collect(read(broker, { groupId: 'h' })).ids).toHaveLength(3);
+      broker.deleteTopic('t');
+      broker.createTopic('t');
+      send(broker, ...values(3));
+      expect(collect(read(broker)).ids).toEqual(['0/0#1', '0/1#1', '0/2#1']);
+    }));
+
+  it("reads by until: 'end' over what a predecessor had done", () =>
+    virtually(({ advance }) => {
+      const broker = oneTopic();
+      send(broker, ...values(300));
+      const first = collect(read(broker, { drainTimeoutMs: 50 }));
+      for (const delivery of first.all.slice(1)) delivery.ack();
+      first.subscription.unsubscribe();
+      advance(50);
+      const { all, ends } = collect(read(broker, { until: 'end' }));
+      expect(all.map(({ id }) => id)).toEqual(['t/0/0']);
+      all[0]?.ack();
+      advance(1);
+      expect([ends, broker.committed('g', 't')]).toEqual([['complete'], [300]]);
     }));
 
   it('shares partitions between members; what moves is drained first, so nothing is lost or repeated', () =>
