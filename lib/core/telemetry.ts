@@ -113,6 +113,11 @@ export function reportStale(delivery: DeliveryNode, because: 'repeat' | 'closed'
   }
 }
 
+/** What is told of an error, to be followed by a full stop. */
+function toldOf(error: unknown): string {
+  return nameOf(error).replace(/\.$/, '');
+}
+
 function warnOnce(session: Session, event: TelemetryEvent): void {
   const warning = warningOf(event);
   if (warning !== null) warn(session, warning.kind, `rxsluice: ${warning.text}`);
@@ -137,15 +142,15 @@ function warningOf(event: TelemetryEvent): Warning | null {
     case 'undeliverable':
       return {
         kind: event.type,
-        text: `the dead letter of message ${event.message.id} was refused: ${nameOf(event.error)} (see onUndeliverable).`,
+        text: `the dead letter of message ${event.message.id} was refused: ${toldOf(event.error)} (see onUndeliverable).`,
       };
     case 'unavailable':
-      return { kind: event.what, text: `${event.what} is out: ${nameOf(event.error)}. Deliveries are held.` };
+      return { kind: event.what, text: `${event.what} is out: ${toldOf(event.error)}. Deliveries are held.` };
     case 'ack-failed': {
       const { topic, partition } = event.partition;
       return {
         kind: event.type,
-        text: `acks of ${topic}/${partition} did not reach the broker: ${nameOf(event.error)}. What is not acked comes again.`,
+        text: `acks of ${topic}/${partition} did not reach the broker: ${toldOf(event.error)}. What is not acked comes again.`,
       };
     }
     case 'position-lost': {

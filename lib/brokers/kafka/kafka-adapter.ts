@@ -15,6 +15,8 @@ const OWNER = 'fromKafka';
 const BROKER = 'Kafka';
 // How long no fetch may be answered before the broker counts as out; a fetch waits a tenth of a second at most.
 const SILENCE_MS = 10_000;
+// How often a first join may fail of something that passes, such as a coordinator that is loading.
+const FIRST_TRIES = 3;
 
 /**
  * One subscription of `fromKafka`: finds the topics, runs a consumer, starts another where one dies of something that
@@ -78,13 +80,16 @@ export function connectKafka(
           if (run !== null) burying = Promise.all([burying, run.end()]);
           run = null;
           const failure = kafkaError(OWNER, error, { groupId });
-          // Before the first join a wrong address looks the same as a broker that is down: say so at once.
-          if (!isPassing(error) || (!joined && failure.code === 'connection-failed')) {
+          failures++;
+          // Before the first join a wrong address looks the same as a broker that is down: say so at once. So does a
+          // group that must not be read: kafkajs hides the reason.
+          const hopeless = failure.code === 'connection-failed' || failures === FIRST_TRIES;
+          if (!isPassing(error) || (!joined && hopeless)) {
             engine.fail(failure);
             return;
           }
           engine.unavailable(BROKER, failure);
-          owned.add(asyncScheduler.schedule(start, backoff(++failures)));
+          owned.add(asyncScheduler.schedule(start, backoff(failures)));
         },
         mixedTopics: (all) => engine.misuse('mixed-topics', mixedTopics(groupId, all)),
       });

@@ -73,6 +73,11 @@ export function isPassing(error: unknown): boolean {
   return chainOf(error).some(({ name, retriable }) => PASSING.has(name ?? '') || retriable === true);
 }
 
+/** The broker refuses it for good, and says why. @internal */
+export function isFinal(error: unknown): boolean {
+  return codeOf(error) === 'not-authorized';
+}
+
 /** The broker no longer takes us for a member of this generation: what we hold is somebody else's. @internal */
 export function isFenced(error: unknown): boolean {
   return chainOf(error).some(({ type }) => FENCED.has(type ?? ''));

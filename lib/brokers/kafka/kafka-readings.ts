@@ -2,6 +2,7 @@ import { defer } from 'rxjs';
 import type { AssignedPartition, LogCommit, LogEngine } from '../../core/log-engine.js';
 import { decodeAcked, encodeAcked } from './kafka-acked.js';
 import type { KafkaBatchPayloadLike, KafkaClientLike, KafkaRecord } from './kafka-client.js';
+import { isFinal, kafkaError, typeOf } from './kafka-errors.js';
 import { fetchBounds, fetchStarts, nameOf, withAdmin, type LogBounds, type StartPosition } from './kafka-offsets.js';
 import type { ResolvedKafkaOptions } from './kafka-options.js';
 import type { Run, TopicPartition } from './kafka-run.js';
@@ -56,6 +57,8 @@ export function createReadings(
   const readings = new Map<string, Reading>();
   // How far a commit may go beyond a record: over control records and what the predecessor had done.
   const tails = new WeakMap<KafkaRecord, string>();
+  // The broker takes no metadata.
+  let bare = false;
   let undrained = 0;
   let draining = false;
   let leaving = false;
@@ -69,6 +72,9 @@ export function createReadings(
     const lookUp = (): Promise<Map<string, StartPosition>> =>
       (starts ??= findStarts(run, partitions, mine).catch((error: unknown) => {
         starts = null;
+        // Where trying again cannot help, the source says so.
+        if (mine.some(isCurrent) && isFinal(error))
+          engine.fail(kafkaError('fromKafka', error, { groupId: options.groupId }));
         throw error;
       }));
     for (const { topic, partition } of partitions) {
@@ -234,7 +240,7 @@ export function createReadings(
     const left = [...reading.acked].filter((offset) => BigInt(offset) > next);
     const acked = [...left, ...above().map(({ offset }) => offset)].map(BigInt).sort((a, b) => (a < b ? -1 : 1));
     const { topic, partition } = reading;
-    return { reading, topic, partition, offset: String(next), metadata: encodeAcked(next, acked) };
+    return { reading, topic, partition, offset: String(next), metadata: bare ? '' : encodeAcked(next, acked) };
   };
 
   const endOf = (reading: Reading): bigint | null =>
@@ -291,7 +297,14 @@ export function createReadings(
         return reading === undefined || reading.next === null ? [] : [offsetOf(reading, commit)];
       });
       if (offsets.length === 0) return;
-      await run.commit(offsets);
+      try {
+        await run.commit(offsets);
+      } catch (error) {
+        // A broker may allow less metadata than the usual; without it nothing is lost, more comes again.
+        if (bare || typeOf(error) !== 'OFFSET_METADATA_TOO_LARGE') throw error;
+        bare = true;
+        await run.commit(offsets.map((offset) => ({ ...offset, metadata: '' })));
+      }
       for (const { reading, offset } of offsets) reading.committed = offset;
     },
     resume: (run, assigned) => {

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { environment } from '../../../lib/core/environment.js';
 import { NEVER, of, Subject, timer } from 'rxjs';
 import kafkajs from 'kafkajs';
 import { ackEach, handle, type TelemetryEvent } from 'rxsluice';
@@ -6,8 +7,16 @@ import { fromKafka } from 'rxsluice/kafka';
 import { fakeKafka, kafkaJsError, protocolError, type FakeKafka, type FakeStep } from '../../support/kafka-fake.js';
 import { consumerOf, pass, reader } from '../../support/kafka-reader.js';
 
-beforeEach(() => void jest.useFakeTimers());
-afterEach(() => void jest.useRealTimers());
+const { random } = environment;
+beforeEach(() => {
+  jest.useFakeTimers();
+  // The longest wait of a jitter, so that restarts can be told.
+  environment.random = () => 0.999_999;
+});
+afterEach(() => {
+  jest.useRealTimers();
+  environment.random = random;
+});
 
 const letters = (count: number): string[] => Array.from({ length: count }, (_, i) => `m${i}`);
 const ids = (...offsets: number[]): string[] => offsets.map((offset) => `0/${offset}#1`);
