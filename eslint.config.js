@@ -165,6 +165,11 @@ export default defineConfig(
     languageOptions: { globals: { Buffer: 'readonly' } },
   },
   {
+    // pg runs on servers alone; all of them have it.
+    files: ['lib/stores/postgres/**/*.ts'],
+    languageOptions: { globals: { crypto: 'readonly' } },
+  },
+  {
     files: ['lib/core/environment.ts'],
     rules: { 'no-console': 'off' },
   },

@@ -7,7 +7,7 @@ export type SluiceErrorCode =
   | 'invalid-options'
   /** An operator was given something that is not a delivery. */
   | 'not-a-delivery'
-  /** No broker can be reached. */
+  /** No broker or no database can be reached. */
   | 'connection-failed'
   /** The broker refused the credentials. */
   | 'authentication-failed'
@@ -37,8 +37,10 @@ export type SluiceErrorCode =
   | 'invalid-parts'
   /** A delivery has more parts than the `maxParts` of `split`. */
   | 'too-many-parts'
-  /** A store answered outside its contract. */
+  /** A store failed, or answered outside its contract. */
   | 'store-failed'
+  /** A table of this library is missing in the database or older than this version; `details.migration` mends it. */
+  | 'schema-mismatch'
   /** Something that is no extensible `Error` was thrown and marked with a failure class; it is the `cause`. */
   | 'failed';
 

@@ -1,27 +1,37 @@
-// Jest calls this in its own process, before all workers. It starts no Kafka: it listens, and the first spec that asks
-// starts the one that all of them share. So `npm test -- spec/operators` runs without.
+// Jest calls this in its own process, before all workers. It starts no server: it listens, and the first spec that asks
+// for one starts the one that all of them share. So `npm test -- spec/operators` runs without.
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { tsImport } from 'tsx/esm/api';
 
-export default async function listenForKafkaSpecs() {
-  let kafka;
-  const open = async () => (await tsImport('./open-kafka.ts', import.meta.url)).openKafka();
+/** What can be shared, by the path that asks for it. */
+const openers = {
+  '/kafka': async () => (await tsImport('./open-kafka.ts', import.meta.url)).openKafka(),
+  // What specs write need not survive the machine.
+  '/postgres': async () =>
+    (await tsImport('./open-postgres.ts', import.meta.url)).openPostgres({ config: { fsync: 'off' } }),
+};
 
-  const desk = createServer((_request, response) => {
-    kafka ??= open();
-    kafka.then(
-      ({ brokers, sasl }) => response.end(JSON.stringify({ brokers, sasl })),
+export default async function listenForSpecs() {
+  const opened = new Map();
+  const open = (path) => {
+    if (!opened.has(path)) opened.set(path, openers[path]());
+    return opened.get(path);
+  };
+
+  const desk = createServer(({ url }, response) => {
+    open(url).then(
+      (server) => response.end(JSON.stringify(server)),
       (error) => response.writeHead(500).end(String(error)),
     );
   }).listen(0, '127.0.0.1');
   await once(desk, 'listening');
   desk.unref();
 
-  process.env.RXSLUICE_SHARED_KAFKA = `http://127.0.0.1:${desk.address().port}`;
-  globalThis[Symbol.for('rxsluice.stopSharedKafka')] = async () => {
+  process.env.RXSLUICE_SHARED_SERVERS = `http://127.0.0.1:${desk.address().port}`;
+  globalThis[Symbol.for('rxsluice.stopSharedServers')] = async () => {
     desk.close();
-    const started = await kafka?.catch(() => undefined);
-    await started?.stop();
+    const started = await Promise.allSettled(opened.values());
+    await Promise.all(started.map(({ value }) => value?.stop()));
   };
 }

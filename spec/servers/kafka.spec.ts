@@ -11,6 +11,7 @@ import { Kafka, logLevel, type EachBatchPayload } from 'kafkajs';
 import { describeIf } from './describe-if.js';
 import { describeKafka, itSasl } from './describe-kafka.js';
 import { describeOwnKafka } from './describe-own-kafka.js';
+import { isAlive } from './is-alive.js';
 import { startKafka, type SaslListener } from './kafka.js';
 import { kafkaTestClient } from './kafka-test-client.js';
 import { openKafka } from './open-kafka.js';
@@ -281,12 +282,4 @@ async function brokersSeen({
 function saslListener(sasl: SaslListener | undefined): SaslListener {
   if (sasl === undefined) throw new Error('This Kafka has no SASL listener.');
   return sasl;
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
-  }
 }

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { endCleanly } from './boot.js';
 import { freePorts } from './free-ports.js';
-import { bootBroker, endCleanly, formatStorage } from './kafka/broker-process.js';
+import { bootBroker, formatStorage } from './kafka/broker-process.js';
 import { makeCertificate } from './kafka/certificate.js';
 import { kafkaJars } from './kafka/jars.js';
 import { serverProperties } from './kafka/server-properties.js';

@@ -20,17 +20,28 @@ export interface SupervisedCommand {
   end(signal: NodeJS.Signals): Promise<Exit>;
 }
 
+/** How a command is started. */
+export interface CommandOptions {
+  /** Who it runs as; default: as this process. */
+  readonly uid?: number | undefined;
+  readonly gid?: number | undefined;
+  /** Added to the environment of this process. */
+  readonly env?: Readonly<Record<string, string>> | undefined;
+  /** What ends it when the supervisor closes; one that is still there after 5 s gets SIGKILL. Default: SIGKILL. */
+  readonly lastSignal?: NodeJS.Signals | undefined;
+}
+
 /** Runs commands that never outlive this process, in a temporary folder that goes with them. */
 export interface Supervisor {
   readonly pid: number;
   readonly folder: string;
   /** Starts a command in the folder; what it prints is added to `log` there. */
-  start(command: string, args: readonly string[], log: string): Promise<SupervisedCommand>;
+  start(command: string, args: readonly string[], log: string, options?: CommandOptions): Promise<SupervisedCommand>;
   /** Runs a command to its end, and rejects with what it printed where it fails. */
-  run(command: string, args: readonly string[], log: string): Promise<void>;
+  run(command: string, args: readonly string[], log: string, options?: CommandOptions): Promise<void>;
   /** The last lines of a log. */
   tail(log: string): Promise<string>;
-  /** Ends all commands by SIGKILL and removes the folder. Repeats do nothing. */
+  /** Ends all commands by their last signal and removes the folder. Repeats do nothing. */
   close(): Promise<void>;
 }
 
@@ -73,7 +84,7 @@ export async function supervise(prefix: string): Promise<Supervisor> {
   ];
   child.on('message', (report: Report) => listeners.get(report.id)?.(report));
 
-  const start = (command: string, args: readonly string[], log: string): Promise<SupervisedCommand> => {
+  const start: Supervisor['start'] = (command, args, log, options) => {
     const id = ids++;
     let started: (command: SupervisedCommand) => void;
     let finished: (exit: Exit) => void;
@@ -93,7 +104,7 @@ export async function supervise(prefix: string): Promise<Supervisor> {
     const refused = exited.then((exit): never => {
       throw new Error(`${command} did not start: ${describeExit(exit)}`);
     });
-    child.send({ id, run: { command, args, log } });
+    child.send({ id, run: { command, args, log, options } });
     return held(Promise.race([begun, refused]));
   };
 
@@ -107,8 +118,8 @@ export async function supervise(prefix: string): Promise<Supervisor> {
     folder,
     start,
     tail,
-    run: async (command, args, log) => {
-      const { exited } = await start(command, args, log);
+    run: async (command, args, log, options) => {
+      const { exited } = await start(command, args, log, options);
       const exit = await held(exited);
       if (exit.code !== 0) throw new Error(`${command} failed: ${describeExit(exit)}\n${await tail(log)}`);
     },

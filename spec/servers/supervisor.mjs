@@ -8,26 +8,31 @@ import { join } from 'node:path';
 
 const folder = await mkdtemp(join(tmpdir(), process.argv[2]));
 const running = new Map();
+const PATIENCE_MS = 5_000;
 let ending = false;
 
 process.on('message', ({ run, signal, id }) => {
   if (run) start(id, run);
-  else running.get(id)?.kill(signal);
+  else running.get(id)?.child.kill(signal);
 });
 process.on('disconnect', () => {
   ending = true;
-  for (const child of running.values()) child.kill('SIGKILL');
+  for (const { child, lastSignal } of running.values()) child.kill(lastSignal);
+  setTimeout(() => {
+    for (const { child } of running.values()) child.kill('SIGKILL');
+  }, PATIENCE_MS).unref();
   void removeWhenEmpty();
 });
 // The start may have been given up while the folder was made.
 if (process.connected) tell({ folder });
 else await rm(folder, { recursive: true, force: true });
 
-function start(id, { command, args, log }) {
+function start(id, { command, args, log, options: { uid, gid, env, lastSignal = 'SIGKILL' } = {} }) {
   const output = openSync(join(folder, log), 'a');
-  const child = spawn(command, args, { cwd: folder, stdio: ['ignore', output, output] });
+  const stdio = ['ignore', output, output];
+  const child = spawn(command, args, { cwd: folder, stdio, uid, gid, env: { ...process.env, ...env } });
   closeSync(output);
-  running.set(id, child);
+  running.set(id, { child, lastSignal });
   const gone = (exit) => {
     if (!running.delete(id)) return;
     tell({ id, exit });

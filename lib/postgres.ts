@@ -1,0 +1,18 @@
+export type {
+  PostgresExecutorLike,
+  PostgresKyselyLike,
+  PostgresLike,
+  PostgresPoolClientLike,
+  PostgresPoolLike,
+  PostgresRawQuery,
+} from './stores/postgres/postgres-client.js';
+export { postgresDoctor } from './stores/postgres/postgres-doctor.js';
+export type { PostgresReport } from './stores/postgres/postgres-doctor.js';
+export { postgresIdempotencyStore } from './stores/postgres/postgres-idempotency-store.js';
+export type { PostgresIdempotencyStoreOptions } from './stores/postgres/postgres-idempotency-store.js';
+export { postgresMigrations, postgresSchema } from './stores/postgres/postgres-migrations.js';
+export type { PostgresMigration, PostgresSchemaOptions } from './stores/postgres/postgres-migrations.js';
+export type { PostgresNames, PostgresTable } from './stores/postgres/postgres-names.js';
+export type { PostgresProblem } from './stores/postgres/postgres-problems.js';
+export { postgresPurge } from './stores/postgres/postgres-purge.js';
+export type { PostgresPurged, PostgresPurgeOptions } from './stores/postgres/postgres-purge.js';

@@ -1,0 +1,70 @@
+/**
+ * Your database: a `Kysely<DB>` of any `DB`, or a `Pool` of pg 8. It stays yours: connections, their number, TLS,
+ * time-outs, and its end. Set `connectionTimeoutMillis`, and listen to the pool's `error`, as pg asks for.
+ * @public
+ */
+export type PostgresLike = PostgresKyselyLike | PostgresPoolLike;
+
+/** The part of a `Kysely<DB>` of kysely 0.28 that is used. Statements go around its plugins. @public */
+export interface PostgresKyselyLike extends PostgresExecutorLike {
+  /** The same database without what renames tables and columns. */
+  withoutPlugins(): PostgresKyselyLike;
+  /** One connection for several statements. */
+  connection(): { execute<R>(work: (db: PostgresExecutorLike) => Promise<R>): Promise<R> };
+}
+
+/** What runs a statement: a `Kysely<DB>`, a `Transaction<DB>`, the `db` of a migration. @public */
+export interface PostgresExecutorLike {
+  /** Runs what is compiled already. */
+  executeQuery(query: PostgresRawQuery): Promise<{ readonly rows: unknown[] }>;
+}
+
+/** A statement as kysely has it once it is compiled. @public */
+export interface PostgresRawQuery {
+  /** With `$1`, `$2`, … for the parameters. */
+  readonly sql: string;
+  /** Never part of `sql`. */
+  readonly parameters: readonly unknown[];
+  /** The statement as kysely's tree: one piece of text. */
+  readonly query: {
+    readonly kind: 'RawNode';
+    readonly sqlFragments: readonly string[];
+    readonly parameters: readonly [];
+  };
+  /** For the plugins, of which there are none. */
+  readonly queryId: { readonly queryId: string };
+}
+
+/** The part of a pg `Pool` that is used. @public */
+export interface PostgresPoolLike {
+  /** Takes a connection out of the pool, or waits for one. */
+  connect(): Promise<PostgresPoolClientLike>;
+}
+
+/** The part of a pg `PoolClient` that is used. @public */
+export interface PostgresPoolClientLike {
+  /** Runs a statement; none is named, so each is planned for the table as it is. */
+  query(query: { text: string; values: unknown[] }): Promise<{ readonly rows: unknown[] }>;
+  /** Gives the connection back; `true` closes it instead. */
+  release(destroy?: boolean): void;
+  /** A connection that breaks while it is ours says so here; nobody listening, it would end the process. */
+  on(event: 'error', listener: (error: Error) => void): unknown;
+  /** Ends the listening. */
+  removeListener(event: 'error', listener: (error: Error) => void): unknown;
+}
+
+/** @internal */
+export function isPostgres(value: unknown): boolean {
+  return isKysely(value) || isPool(value);
+}
+
+/** @internal */
+export function isKysely(value: unknown): value is PostgresKyselyLike {
+  const { executeQuery, withoutPlugins, connection } = (value ?? {}) as Partial<PostgresKyselyLike>;
+  return [executeQuery, withoutPlugins, connection].every((member) => typeof member === 'function');
+}
+
+function isPool(value: unknown): boolean {
+  const { connect, query } = (value ?? {}) as { readonly connect?: unknown; readonly query?: unknown };
+  return typeof connect === 'function' && typeof query === 'function';
+}

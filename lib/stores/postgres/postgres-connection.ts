@@ -1,0 +1,112 @@
+import { Observable } from 'rxjs';
+import {
+  isKysely,
+  type PostgresExecutorLike,
+  type PostgresKyselyLike,
+  type PostgresLike,
+  type PostgresPoolLike,
+  type PostgresRawQuery,
+} from './postgres-client.js';
+
+/** One connection, ours until it is released. @internal */
+export interface PostgresConnection {
+  query(sql: string, parameters: readonly unknown[]): Promise<readonly unknown[]>;
+  /** `broken`: not fit for another statement. */
+  release(broken: boolean): void;
+}
+
+/** @internal */
+export type Connections = Observable<PostgresConnection>;
+
+interface Waiter {
+  readonly next: (connection: PostgresConnection) => void;
+  readonly error: (error: unknown) => void;
+}
+
+/**
+ * Emits a connection for each who subscribes. Who gives up waiting leaves a request behind in the pool, and the next one
+ * takes it over: a pool that is exhausted for hours holds no more requests of ours than ever waited at once.
+ * @internal
+ */
+export function connectionsOf(db: PostgresLike): Connections {
+  const open = isKysely(db) ? () => fromKysely(db) : () => fromPool(db);
+  let waiting: Waiter[] = [];
+  let requests = 0;
+
+  const request = (): void => {
+    requests++;
+    // A pool that throws at once is like one that rejects.
+    Promise.resolve()
+      .then(open)
+      .then(
+        (connection) => {
+          requests--;
+          const first = waiting.shift();
+          if (first === undefined) connection.release(false);
+          else first.next(connection);
+        },
+        (error: unknown) => {
+          requests--;
+          waiting.shift()?.error(error);
+        },
+      );
+  };
+
+  return new Observable((subscriber) => {
+    const waiter: Waiter = {
+      next: (connection) => {
+        subscriber.next(connection);
+        subscriber.complete();
+      },
+      error: (error) => subscriber.error(error),
+    };
+    waiting.push(waiter);
+    if (requests < waiting.length) request();
+    return () => {
+      waiting = waiting.filter((other) => other !== waiter);
+    };
+  });
+}
+
+async function fromPool(pool: PostgresPoolLike): Promise<PostgresConnection> {
+  const client = await pool.connect();
+  const ignore = (): void => undefined; // the statement fails with it
+  client.on('error', ignore);
+  return {
+    query: async (text, values) => (await client.query({ text, values: [...values] })).rows,
+    release: (broken) => {
+      client.removeListener('error', ignore);
+      client.release(broken);
+    },
+  };
+}
+
+/** kysely lends a connection for as long as a callback runs, and closes the broken ones by itself. */
+function fromKysely(db: PostgresKyselyLike): Promise<PostgresConnection> {
+  return new Promise((resolve, reject) => {
+    db.withoutPlugins()
+      .connection()
+      .execute(
+        (executor) =>
+          new Promise<void>((release) => {
+            resolve({ query: (sql, parameters) => execute(executor, sql, parameters), release: () => release() });
+          }),
+      )
+      .catch(reject);
+  });
+}
+
+/** Runs one statement by kysely, as text. @internal */
+export async function execute(
+  executor: PostgresExecutorLike,
+  sql: string,
+  parameters: readonly unknown[] = [],
+): Promise<readonly unknown[]> {
+  const query: PostgresRawQuery = {
+    sql,
+    parameters,
+    query: { kind: 'RawNode', sqlFragments: [sql], parameters: [] },
+    queryId: { queryId: 'rxsluice' },
+  };
+  return (await executor.executeQuery(query)).rows;
+}

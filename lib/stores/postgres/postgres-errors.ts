@@ -1,0 +1,74 @@
+import { isSluiceError, nameOf, SluiceError, type SluiceErrorCode } from '../../core/errors.js';
+import { qualified, type PostgresTable, type ResolvedNames } from './postgres-names.js';
+import { SHAPES } from './postgres-schema.js';
+
+/** What a call was about, for its error. @internal */
+export interface PostgresCall {
+  readonly owner: string;
+  readonly names: ResolvedNames;
+  readonly table: PostgresTable;
+}
+
+// No name of a system error, such as EPIPE.
+const SQL_STATE = /^(?!E)[0-9A-Z]{5}$/;
+// No such table, schema or column; no such unique key; another type.
+const SCHEMA_STATES = new Set(['42P01', '3F000', '42703', '42P10', '42804', '42883']);
+const ROLLED_BACK = new Set(['40001', '40P01']);
+// Shutting down, starting, killed by an administrator, full, a standby.
+const OUT_STATES = new Set(['57P01', '57P02', '57P03', '53300', '25006']);
+
+/** The server gave it up for the sake of another transaction: it may simply be run again. @internal */
+export function isRolledBack(error: unknown): boolean {
+  return ROLLED_BACK.has(sqlStateOf(error) ?? '');
+}
+
+/** Whether the connection can be of no more use. @internal */
+export function isBroken(error: unknown): boolean {
+  const state = sqlStateOf(error);
+  return state === undefined || state.startsWith('08') || OUT_STATES.has(state);
+}
+
+/** A failure of pg as a typed error; what it says of itself is the `cause`. @internal */
+export function postgresError({ owner, names, table }: PostgresCall, error: unknown): SluiceError {
+  if (isSluiceError(error)) return error;
+  const sqlState = sqlStateOf(error);
+  const code = codeOf(error);
+  const where = qualified(names, table);
+  const { migration } = SHAPES[table];
+  const next: Partial<Record<SluiceErrorCode, string>> = {
+    'schema-mismatch':
+      `The table ${where} is missing or older than this version: run the migration ${migration}, by ` +
+      'postgresMigrations or the SQL of postgresSchema. postgresDoctor says what is missing.',
+    'connection-failed': 'There is no connection to Postgres. Look at the server, and at the settings of the pool.',
+    'authentication-failed': 'Postgres refused the credentials. Look at the settings of the pool.',
+    'not-authorized': `Grant SELECT, INSERT, UPDATE and DELETE on ${where} to the user of the pool.`,
+  };
+  const told = sqlState === undefined ? nameOf(error) : `Postgres says ${sqlState}`;
+  return new SluiceError(code, `${owner}: ${told}. ${next[code] ?? 'The cause says more.'}`, {
+    cause: error,
+    details: { owner, table: where, ...(sqlState && { sqlState }), ...(code === 'schema-mismatch' && { migration }) },
+  });
+}
+
+/** Nothing answered in time. @internal */
+export function tooLate({ owner }: PostgresCall, timeoutMs: number): SluiceError {
+  return new SluiceError(
+    'connection-failed',
+    `${owner}: no answer within ${timeoutMs} ms. Either the pool has no free connection, or Postgres is slow.`,
+    { details: { owner, timeoutMs } },
+  );
+}
+
+function codeOf(error: unknown): SluiceErrorCode {
+  const state = sqlStateOf(error);
+  if (state === undefined) return 'connection-failed';
+  if (SCHEMA_STATES.has(state)) return 'schema-mismatch';
+  if (state.startsWith('28')) return 'authentication-failed';
+  if (state === '42501') return 'not-authorized';
+  return isBroken(error) ? 'connection-failed' : 'store-failed';
+}
+
+function sqlStateOf(error: unknown): string | undefined {
+  const { code } = (error ?? {}) as { readonly code?: unknown };
+  return typeof code === 'string' && SQL_STATE.test(code) ? code : undefined;
+}

@@ -1,0 +1,128 @@
+import { concat, concatMap, defer, EMPTY, expand, map, of, type Observable } from 'rxjs';
+import { checkNames, checkOptions } from '../../core/options.js';
+import { CALL_RULES } from './postgres-call-options.js';
+import type { PostgresLike } from './postgres-client.js';
+import { connectionsOf, type Connections } from './postgres-connection.js';
+import { NAME_OPTIONS, qualified, resolveNames, type PostgresNames, type ResolvedNames } from './postgres-names.js';
+import { runStatement } from './postgres-statement.js';
+
+/** What is purged, and when. @public */
+export interface PostgresPurgeOptions extends Omit<PostgresNames, 'shardLeases'> {
+  /**
+   * How long a processed key is kept, in milliseconds, at least 0. It must exceed the longest time after
+   * which a message can come again: the retention of the topic, all retries, a redrive of dead letters. Default: 14 days.
+   */
+  readonly processedMs?: number;
+  /** How long a published row of the outbox is kept, in milliseconds, at least 0. Default: 1 day. */
+  readonly publishedMs?: number;
+  /** Which tables. Default: both. */
+  readonly tables?: readonly PostgresPurged['table'][];
+  /** How many pages of 8 kB one statement looks at, a whole number from 1 to 10,000. Default: 128. */
+  readonly pages?: number;
+  /** How long one statement may take, the wait for a connection included, in milliseconds, at least 100. Default: 10,000. */
+  readonly timeoutMs?: number;
+}
+
+/** One statement of a purge. @public */
+export interface PostgresPurged {
+  /** Which table. */
+  readonly table: 'processedEvents' | 'outbox';
+  /** How many rows it removed. */
+  readonly removed: number;
+  /** How far through the table it is, up to 1. */
+  readonly progress: number;
+}
+
+type Purged = PostgresPurged['table'];
+
+const OWNER = 'postgresPurge';
+const DAY_MS = 86_400_000;
+const PURGED: readonly Purged[] = ['processedEvents', 'outbox'];
+
+// `$1` is the age in ms. A claim that nobody confirmed goes with what was processed at that time.
+const OLD: Readonly<Record<Purged, string>> = {
+  processedEvents: 'coalesce(processed_at, leased_until) < AGE',
+  outbox: 'published_at < AGE',
+};
+
+/**
+ * Removes what is older than its time: walks each table once, a few pages a statement, emits after each of them, and
+ * completes. It needs no index, holds no lock for longer than a statement and waits for none: a row that somebody works on
+ * stays until the next time. Dead rows of the outbox are never removed.
+ *
+ * Nothing purges by itself; run it as often as the table may grow:
+ *
+ * ```ts
+ * timer(0, 3_600_000).pipe(exhaustMap(() => postgresPurge(db).pipe(retry({ delay: 60_000 })))).subscribe();
+ * ```
+ * @public
+ */
+export function postgresPurge(db: PostgresLike, options: PostgresPurgeOptions = {}): Observable<PostgresPurged> {
+  const { processedMs = 14 * DAY_MS, publishedMs = DAY_MS, tables = PURGED, pages = 128, timeoutMs = 10_000 } = options;
+  checkNames(OWNER, options, ['processedMs', 'publishedMs', 'tables', 'pages', 'timeoutMs', ...NAME_OPTIONS]);
+  checkOptions(
+    OWNER,
+    { db, processedMs, publishedMs, tables, pages, timeoutMs },
+    {
+      ...CALL_RULES,
+      processedMs: { min: 0 },
+      publishedMs: { min: 0 },
+      tables: {
+        that: {
+          be: "a list of 'processedEvents' and 'outbox'",
+          holds: (value) => Array.isArray(value) && value.every((table) => PURGED.includes(table as Purged)),
+        },
+      },
+      pages: { integer: true, min: 1, max: 10_000 },
+    },
+  );
+  const names = resolveNames(OWNER, options);
+  return defer(() => {
+    const walk = { connections: connectionsOf(db), names, pages, timeoutMs };
+    const ages = { processedEvents: processedMs, outbox: publishedMs };
+    return concat(...tables.map((table) => purgeTable(walk, table, ages[table])));
+  });
+}
+
+interface Walk {
+  readonly connections: Connections;
+  readonly names: ResolvedNames;
+  readonly pages: number;
+  readonly timeoutMs: number;
+}
+
+function purgeTable(
+  { connections, names, pages, timeoutMs }: Walk,
+  table: Purged,
+  ageMs: number,
+): Observable<PostgresPurged> {
+  const call = { owner: OWNER, names, table };
+  const where = qualified(names, table);
+  const age = `clock_timestamp() - $1::float8 * interval '1 millisecond'`;
+  const remove = `WITH removed AS (
+      DELETE FROM ${where} WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM ${where}
+        WHERE ctid >= $2::tid AND ctid < $3::tid AND ${OLD[table].replace('AGE', age)} FOR UPDATE SKIP LOCKED
+      )) RETURNING 1
+    ) SELECT count(*)::int AS removed FROM removed`;
+  const size = `SELECT ceil(pg_relation_size($1::regclass) / current_setting('block_size')::float8)::int AS pages`;
+
+  const step = (
+    first: number,
+    end: number,
+  ): Observable<PostgresPurged & { readonly next: number; readonly end: number }> => {
+    const next = Math.min(first + pages, end);
+    return runStatement(connections, call, timeoutMs, remove, [ageMs, `(${first},0)`, `(${next},0)`]).pipe(
+      map(([row]) => ({ table, removed: (row as { removed: number }).removed, progress: next / end, next, end })),
+    );
+  };
+
+  return runStatement(connections, call, timeoutMs, size, [where]).pipe(
+    concatMap(([row]) => {
+      const { pages: end } = row as { readonly pages: number };
+      return end === 0 ? of({ table, removed: 0, progress: 1, next: 0, end }) : step(0, end);
+    }),
+    expand(({ next, end }) => (next < end ? step(next, end) : EMPTY)),
+    map(({ removed, progress }) => ({ table, removed, progress })),
+  );
+}

@@ -1,0 +1,59 @@
+import { catchError, mergeMap, Observable, retry, throwError, timeout, timer } from 'rxjs';
+import { exponential } from '../../core/backoff.js';
+import type { Connections, PostgresConnection } from './postgres-connection.js';
+import { isBroken, isRolledBack, postgresError, tooLate, type PostgresCall } from './postgres-errors.js';
+
+const MAX_RERUNS = 10;
+const rerunWait = { initialMs: 10, maxMs: 500 };
+
+/**
+ * Runs one statement, a transaction of its own: within `timeoutMs`, the wait for a connection included. What the server
+ * rolled back for the sake of another transaction is run again. Unsubscribed in the middle, it may still take effect.
+ * @internal
+ */
+export function runStatement(
+  connections: Connections,
+  call: PostgresCall,
+  timeoutMs: number,
+  sql: string,
+  parameters: readonly unknown[],
+): Observable<readonly unknown[]> {
+  const backoff = exponential(rerunWait);
+  return connections.pipe(
+    mergeMap((connection) => runOn(connection, sql, parameters)),
+    retry({
+      count: MAX_RERUNS,
+      delay: (error: unknown, failures) => (isRolledBack(error) ? timer(backoff(failures)) : throwError(() => error)),
+    }),
+    timeout({ first: timeoutMs, with: () => throwError(() => tooLate(call, timeoutMs)) }),
+    catchError((error: unknown) => throwError(() => postgresError(call, error))),
+  );
+}
+
+function runOn(
+  connection: PostgresConnection,
+  sql: string,
+  parameters: readonly unknown[],
+): Observable<readonly unknown[]> {
+  return new Observable((subscriber) => {
+    let running = true;
+    const end = (broken: boolean): void => {
+      if (!running) return;
+      running = false;
+      connection.release(broken);
+    };
+    connection.query(sql, parameters).then(
+      (rows) => {
+        end(false);
+        subscriber.next(rows);
+        subscriber.complete();
+      },
+      (error: unknown) => {
+        end(isBroken(error));
+        subscriber.error(error);
+      },
+    );
+    // Nobody waits for the answer any more: a connection that is stuck is closed, and makes room in the pool.
+    return () => end(true);
+  });
+}

@@ -1,0 +1,24 @@
+// What Postgres text cannot hold (NUL, lone surrogates), what a terminal should not show, and the escape itself.
+const ODD = /[\\\p{Cc}\p{Cs}]/u;
+const EACH_ODD = new RegExp(ODD, 'gu');
+
+/** Longer ones are stored by their digest: an index takes 2,704 bytes a row. @internal */
+export const MAX_KEY_BYTES = 512;
+
+/**
+ * The text of the column `event_id` for an idempotency key: the key itself where Postgres can hold it, else with escapes
+ * (`\\`, `\u0000`), so that no two keys become the same.
+ * @internal
+ */
+export function storedKey(key: string): string {
+  if (!ODD.test(key)) return key;
+  return key.replace(EACH_ODD, (odd) =>
+    odd === '\\' ? '\\\\' : `\\u${odd.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
+/** The SQL that stores a long key by its digest; `\#` is no escape of `storedKey`. @internal */
+export function storedKeySql(column: string): string {
+  const digest = `chr(92) || '#' || encode(sha256(convert_to(${column}, 'UTF8')), 'hex')`;
+  return `CASE WHEN octet_length(${column}) <= ${MAX_KEY_BYTES} THEN ${column} ELSE ${digest} END`;
+}
