@@ -1,6 +1,7 @@
 import { map, mergeMap, type Observable } from 'rxjs';
 import { ackEach, decode, handle, mapValue, ordered, retryToDlq } from 'rxsluice';
-import { compare, type Comparison, type Contender, type Result } from './rounds.js';
+import { contenderIndex, serve } from './contenders.js';
+import { compare, type Comparison, type Result, type Side } from './rounds.js';
 import { noLetters, sluiceSource, spikeSource, subjectSource, timed } from './sources.js';
 import { loadSpike, type Spike } from './spike.js';
 
@@ -8,7 +9,7 @@ const ROUNDS = 9;
 const identity = <T>(value: T): T => value;
 const later = async <T>(value: T): Promise<T> => Promise.resolve(value);
 
-function contender(name: string, pipeline: () => Observable<unknown>): Contender {
+function contender(name: string, pipeline: () => Observable<unknown>): Side {
   return { name, run: () => timed(pipeline) };
 }
 
@@ -30,12 +31,21 @@ const ours = {
   async: () => sluiceSource().pipe(handle(later, { concurrency: 64 }), ackEach()),
 };
 
-/** In process, no broker: each operator beside the spike's, and beside a bare Subject with as many maps. */
-export async function inProcess(): Promise<Result[]> {
+/**
+ * No broker: each operator beside the spike's, and beside a bare Subject with as many maps. `null` in the process of a
+ * contender, which only serves.
+ */
+export async function inProcess(): Promise<Result[] | null> {
   const spike = await loadSpike();
   const comparisons = [...(spike === null ? [] : besideSpike(spike)), ...besideRxjs()];
+  const index = contenderIndex();
+  if (index !== null) {
+    const sides = comparisons.flatMap(({ ours: one, theirs }) => [one, theirs]);
+    serve((sides[index] as Side).run);
+    return null;
+  }
   const results: Result[] = [];
-  for (const comparison of comparisons) results.push(await compare(comparison, ROUNDS));
+  for (const [at, comparison] of comparisons.entries()) results.push(await compare(comparison, 2 * at, ROUNDS));
   if (spike === null) console.log('The spike is not at hand (RXSLUICE_SPIKE): its comparisons are left out.');
   return results;
 }

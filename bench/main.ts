@@ -5,10 +5,12 @@ import { stalledHandler } from './stalled-handler.js';
 void main();
 
 async function main(): Promise<void> {
+  const results = await inProcess();
+  if (results === null) return;
   const table = new Table({
     head: ['1,000,000 messages, paired rounds', 'ours', 'theirs', 'theirs ÷ ours', 'spread', 'bar'],
   });
-  for (const { what, ours, theirs, ratio, spread, bar } of await inProcess()) {
+  for (const { what, ours, theirs, ratio, spread, bar } of results) {
     table.push([
       what,
       ours,

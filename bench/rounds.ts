@@ -1,13 +1,17 @@
-/** One side of a comparison: does the work once and answers how long it took, in nanoseconds an item. */
-export interface Contender {
+import { startContender, type Contender } from './contenders.js';
+
+const WARM_UP = 2;
+
+/** One side of a comparison. */
+export interface Side {
   readonly name: string;
-  run(): Promise<number>;
+  readonly run: Contender;
 }
 
 export interface Comparison {
   readonly what: string;
-  readonly ours: Contender;
-  readonly theirs: Contender;
+  readonly ours: Side;
+  readonly theirs: Side;
   /** The lowest ratio theirs ÷ ours that the issue asks for. */
   readonly bar: number;
 }
@@ -22,22 +26,27 @@ export interface Result {
   readonly bar: number;
 }
 
-/** Paired rounds in one process, the order of each pair turned round each time; the first pair only warms up. */
-export async function compare(comparison: Comparison, rounds: number): Promise<Result> {
+/**
+ * Paired rounds, each side in a process of its own, the order of each pair turned round each time; the first pairs only
+ * warm up. `index` is that of the comparison's first contender.
+ */
+export async function compare(comparison: Comparison, index: number, rounds: number): Promise<Result> {
   const { ours, theirs } = comparison;
+  const [one, other] = [startContender(index), startContender(index + 1)];
   const times: { ours: number; theirs: number }[] = [];
-  for (let round = 0; round <= rounds; round++) {
+  for (let round = -WARM_UP; round < rounds; round++) {
     let a: number;
     let b: number;
     if (round % 2 === 0) {
-      a = await ours.run();
-      b = await theirs.run();
+      a = await one.run();
+      b = await other.run();
     } else {
-      b = await theirs.run();
-      a = await ours.run();
+      b = await other.run();
+      a = await one.run();
     }
-    if (round > 0) times.push({ ours: a, theirs: b });
+    if (round >= 0) times.push({ ours: a, theirs: b });
   }
+  await Promise.all([one.end(), other.end()]);
   const ratios = times.map((pair) => pair.theirs / pair.ours);
   return {
     what: comparison.what,

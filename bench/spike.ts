@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 import type { Observable } from 'rxjs';
+import { contenderIndex } from './contenders.js';
 
 /** What is used of the spike's operators; it is untyped. */
 type Operator = (source: Observable<unknown>) => Observable<unknown>;
@@ -34,19 +35,26 @@ export interface SpikeSession {
 
 const FOLDER = resolve(process.env['RXSLUICE_SPIKE'] ?? '../shared/reference/spike');
 
+const CACHE = resolve('node_modules/.cache/rxsluice-bench');
+const OUTFILE = join(CACHE, 'spike.mjs');
+
 /** Loads the spike where it is at hand, built by the same tool as the library; `null` elsewhere. */
 export async function loadSpike(): Promise<Spike | null> {
   if (!existsSync(join(FOLDER, 'core.ts'))) return null;
-  const folder = resolve('node_modules/.cache/rxsluice-bench');
-  await mkdir(folder, { recursive: true });
-  const outfile = join(folder, 'spike.mjs');
+  // The process that compares has built it before it starts a contender.
+  if (contenderIndex() === null) await buildSpike();
+  return (await import(pathToFileURL(OUTFILE).href)) as Spike;
+}
+
+async function buildSpike(): Promise<void> {
+  await mkdir(CACHE, { recursive: true });
   await build({
     stdin: { contents: `export * as core from './core.ts'; export * as ops from './ops.ts';`, resolveDir: FOLDER },
     bundle: true,
     platform: 'node',
     format: 'esm',
     external: ['rxjs'],
-    outfile,
+    outfile: OUTFILE,
     logLevel: 'error',
     plugins: [
       {
@@ -55,5 +63,4 @@ export async function loadSpike(): Promise<Spike | null> {
       },
     ],
   });
-  return (await import(pathToFileURL(outfile).href)) as Spike;
 }
