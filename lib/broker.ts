@@ -1,3 +1,4 @@
+export type { EngineLag, EngineReports } from './core/engine-reports.js';
 export { logSource } from './core/log-engine.js';
 export type { AssignedPartition, LogAdapter, LogCommit, LogEngine, LogSourceDefinition } from './core/log-engine.js';
 export { queueSource } from './core/queue-engine.js';

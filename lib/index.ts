@@ -15,6 +15,7 @@ export { dedupe } from './operators/dedupe.js';
 export type { DedupeOptions } from './operators/dedupe.js';
 export { fanOut } from './operators/fan-out.js';
 export { filterValue } from './operators/filter-value.js';
+export { fromOutbox } from './operators/from-outbox.js';
 export { handle } from './operators/handle.js';
 export type { HandleOptions, HandlerResult } from './operators/handle.js';
 export { json } from './operators/json.js';
@@ -35,6 +36,11 @@ export { split } from './operators/split.js';
 export type { Parts, SplitOptions } from './operators/split.js';
 export type { StandardIssue, StandardResult, StandardSchemaV1 } from './operators/standard-schema.js';
 export { text } from './operators/text.js';
+export type { OutboxContext, OutboxDelivery, OutboxHandler } from './operators/outbox-handler.js';
+export type { OutboxPosition } from './operators/outbox-shape.js';
+export type { FromOutboxOptions } from './operators/outbox-relay-options.js';
+export { withOutbox } from './operators/with-outbox.js';
+export type { WithOutboxOptions } from './operators/with-outbox.js';
 
 // Failures, errors, backoff
 export { constant, exponential } from './core/backoff.js';

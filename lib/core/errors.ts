@@ -25,7 +25,7 @@ export type SluiceErrorCode =
   | 'source-failed'
   /** The bytes of a message are not what the codec takes. */
   | 'undecodable'
-  /** A handler did not settle within its `timeoutMs`. */
+  /** A handler did not end within its `timeoutMs`. */
   | 'handler-timeout'
   /** A publisher refused a message, gave no outcome for it or has no connection; or there was no message to publish. */
   | 'publish-failed'
@@ -41,6 +41,10 @@ export type SluiceErrorCode =
   | 'store-failed'
   /** A table of this library is missing in the database or older than this version; `details.migration` mends it. */
   | 'schema-mismatch'
+  /** `emit` of `withOutbox` was given something that is no message, too many of them, or after the handler had ended. */
+  | 'invalid-emit'
+  /** The handler of `withOutbox` ended the transaction by itself. */
+  | 'transaction-ended'
   /** Something that is no extensible `Error` was thrown and marked with a failure class; it is the `cause`. */
   | 'failed';
 

@@ -19,6 +19,8 @@ export interface GroupedCallsOptions<I extends Grouped, A> {
   readonly maxBatch: number;
   /** How many calls may be under way at once. Default: 1, which keeps the order of the items. */
   readonly maxCalls?: number;
+  /** The call runs the user's work: what is in one counts as running, not as held. Default: false. */
+  readonly works?: boolean;
   /** One call for many items. A throw or an error means that it is out: all of them wait and are tried again. */
   call(items: readonly I[]): ObservableInput<readonly A[]>;
   /** The answer to one item; `undefined` where the call gave fewer answers than items. */
@@ -50,7 +52,7 @@ interface Call<I> {
 
 /** @internal */
 export function groupCalls<I extends Grouped, A>(options: GroupedCallsOptions<I, A>): GroupedCalls<I> {
-  const { maxBatch, maxCalls = 1 } = options;
+  const { maxBatch, maxCalls = 1, works = false } = options;
   const backoff = exponential({ initialMs: 100, maxMs: 5_000 });
   let waiting: I[] = [];
   const calls = new Set<Call<I>>();
@@ -73,6 +75,7 @@ export function groupCalls<I extends Grouped, A>(options: GroupedCallsOptions<I,
 
   const start = (call: Call<I>): void => {
     calls.add(call);
+    if (works) for (const { delivery } of call.items) unhold(delivery.epoch);
     let answers: readonly A[] = [];
     const subscription = deferred(() => options.call(call.items)).subscribe({
       next: (value) => (answers = value),
@@ -85,7 +88,7 @@ export function groupCalls<I extends Grouped, A>(options: GroupedCallsOptions<I,
   const fail = (call: Call<I>, error: unknown): void => {
     calls.delete(call);
     if (closed) {
-      answerAll(call.items, (item) => options.giveUp(item));
+      answerAll(call.items, !works, (item) => options.giveUp(item));
       return;
     }
     waiting = [...call.items, ...waiting];
@@ -95,21 +98,22 @@ export function groupCalls<I extends Grouped, A>(options: GroupedCallsOptions<I,
       timer = null;
       kick();
     }, backoff(failures));
+    if (works) for (const { delivery } of call.items) hold(delivery.epoch);
   };
 
   const succeed = (call: Call<I>, answers: readonly A[]): void => {
     calls.delete(call);
     if (failures > 0 && session !== null) notify(session, { type: 'recovered', what: options.what });
     failures = 0;
-    answerAll(call.items, (item, index) => options.answer(item, answers[index]));
+    answerAll(call.items, !works, (item, index) => options.answer(item, answers[index]));
     kick();
   };
 
-  const answerAll = (items: readonly I[], answer: (item: I, index: number) => void): void => {
+  const answerAll = (items: readonly I[], isHeld: boolean, answer: (item: I, index: number) => void): void => {
     const sessions = new Set(items.map(({ delivery }) => delivery.epoch.session));
     for (const each of sessions) cork(each);
     items.forEach((item, index) => {
-      unhold(item.delivery.epoch);
+      if (isHeld) unhold(item.delivery.epoch);
       answer(item, index);
     });
     for (const each of sessions) uncork(each);

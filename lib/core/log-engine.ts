@@ -4,6 +4,7 @@ import { createCommitter } from './committer.js';
 import type { Delivery } from './delivery.js';
 import { SluiceError } from './errors.js';
 import { take, takesMore } from './intake.js';
+import { engineReports, reportLag, type EngineLag, type EngineReports } from './engine-reports.js';
 import { fail } from './lifecycle.js';
 import { createPartition, onEpochClose, refOf, type Partition, type PartitionRef } from './partition.js';
 import type { Position } from './position.js';
@@ -26,7 +27,7 @@ export interface AssignedPartition extends PartitionRef {
 }
 
 /** What the engine offers to the adapter of a log. @public */
-export interface LogEngine<R> {
+export interface LogEngine<R> extends EngineReports {
   /**
    * The partition is ours from here on. `prepare` makes the resolved start position durable; nothing is emitted before
    * it has completed (I10), and it is tried again with backoff. Leave it out where a position is stored already.
@@ -47,13 +48,7 @@ export interface LogEngine<R> {
     lost: { readonly expected: string; readonly found: string; readonly action: 'error' | 'earliest' | 'latest' },
   ): void;
   /** How far behind the end it reads; only told to telemetry. */
-  lag(partition: AssignedPartition, lag: { readonly lagMessages?: number; readonly lagMs?: number }): void;
-  /** The connection is lost and being mended: told to telemetry, once until it is back. */
-  unavailable(what: string, error: unknown): void;
-  /** The connection is back. */
-  recovered(what: string): void;
-  /** Something is set up in a way that breaks a guarantee; told once a code where there is no telemetry. */
-  misuse(code: string, message: string): void;
+  lag(partition: AssignedPartition, lag: EngineLag): void;
   /** Nothing more will be pushed: settle, commit, close, complete. */
   end(): void;
   /** The source cannot go on (I7). */
@@ -124,7 +119,6 @@ export function logSource<R extends object, P extends Position>(
 function setUp<R extends object, P extends Position>(definition: LogSourceDefinition<R, P>): EngineSetup {
   const { name, commitIntervalMs = 500, commitEvery = Infinity, commitsAbove = false } = definition;
   const redelivery = definition.redelivery ?? exponential(DEFAULT_NACK);
-  const out = new Set<string>();
   let adapter: LogAdapter<R> | null = null;
 
   const committer = createCommitter(
@@ -190,16 +184,8 @@ function setUp<R extends object, P extends Position>(definition: LogSourceDefini
       notify(session, { type: 'position-lost', partition: refOf(partition as Partition), ...lost });
       if (lost.action === 'error') fail(session, positionLostError(name, partition, lost));
     },
-    lag: (partition, lag) => notify(session, { type: 'lag', partition: refOf(partition as Partition), ...lag }),
-    unavailable: (what, error) => {
-      if (out.has(what)) return;
-      out.add(what);
-      notify(session, { type: 'unavailable', what, error });
-    },
-    recovered: (what) => {
-      if (out.delete(what)) notify(session, { type: 'recovered', what });
-    },
-    misuse: (code, message) => notify(session, { type: 'misuse', code, message }),
+    ...engineReports(session),
+    lag: (partition, lag) => reportLag(partition as Partition, lag),
     end: () => {
       session.inputEnded = true;
       pump(session);

@@ -3,6 +3,7 @@ import { DEFAULT_NACK, exponential, waitOf, type Backoff } from './backoff.js';
 import type { Delivery } from './delivery.js';
 import type { DeliveryNode, SettlementHook } from './delivery-node.js';
 import { classifyFailure } from './failures.js';
+import { engineReports, reportLag, type EngineLag, type EngineReports } from './engine-reports.js';
 import { take, takesMore } from './intake.js';
 import { fail } from './lifecycle.js';
 import type { Outcome } from './outcome.js';
@@ -17,9 +18,11 @@ import { messageInfo, notify, reportStale } from './telemetry.js';
 import { hold, unhold } from './units.js';
 
 /** What the engine offers to the adapter of a queue. @public */
-export interface QueueEngine<R> {
+export interface QueueEngine<R> extends EngineReports {
   /** Messages as the broker gives them. Those that come after `stop` or an unsubscribe are given back. */
   push(records: readonly R[]): void;
+  /** What waits in the queue; only told to telemetry. */
+  lag(lag: EngineLag): void;
   /** Nothing more will be pushed: settle, ack, close, complete. */
   end(): void;
   /** The source cannot go on (I7). */
@@ -191,6 +194,8 @@ function setUp<R extends object, P extends Position>(definition: QueueSourceDefi
     session.partitions.push(partition);
     notify(session, { type: 'assigned', partition: definition.queue });
     adapter = definition.connect({
+      ...engineReports(session),
+      lag: (lag) => reportLag(partition, lag),
       push: (records) => {
         if (records.length === 0) return;
         if (!takesMore(partition)) {

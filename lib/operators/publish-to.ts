@@ -53,8 +53,17 @@ const DEFAULT_MAX_BATCH = 500;
 export function publishTo<T, P extends Position, M = Message, D extends Delivery<T, P> = Delivery<T, P>>(
   publisher: Publisher<M>,
   toMessage: (value: T, delivery: D & Delivery<T, P>) => M | readonly M[],
+  options?: PublishToOptions,
+): OperatorFunction<D & Delivery<T, P>, D>;
+/** The values are the messages, as those of `fromOutbox` are. @public */
+export function publishTo<M, P extends Position, D extends Delivery<M, P> = Delivery<M, P>>(
+  publisher: Publisher<M>,
+): OperatorFunction<D & Delivery<M, P>, D>;
+export function publishTo<T, M>(
+  publisher: Publisher<M>,
+  toMessage: (value: T, delivery: Delivery<T>) => M | readonly M[] = (value) => value as unknown as M,
   options: PublishToOptions = {},
-): OperatorFunction<D & Delivery<T, P>, D> {
+): OperatorFunction<Delivery<T>, Delivery<T>> {
   const { maxBatch = DEFAULT_MAX_BATCH, maxInFlightBatches = 1 } = options;
   checkNames('publishTo', options, ['maxBatch', 'maxInFlightBatches']);
   checkOptions(
@@ -68,7 +77,7 @@ export function publishTo<T, P extends Position, M = Message, D extends Delivery
     },
   );
   const messagesFor = (delivery: DeliveryNode): readonly M[] => {
-    const made: unknown = toMessage(delivery.value as T, delivery as unknown as D & Delivery<T, P>);
+    const made: unknown = toMessage(delivery.value as T, delivery as unknown as Delivery<T>);
     const messages: readonly unknown[] = Array.isArray(made) ? made : [made];
     if (messages.some(isNoMessage)) throw noMessage(delivery);
     return messages as readonly M[];

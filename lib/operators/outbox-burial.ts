@@ -1,0 +1,94 @@
+import type { OperatorFunction } from 'rxjs';
+import type { Delivery } from '../core/delivery.js';
+import { DeliveryNode, type SettlementHook } from '../core/delivery-node.js';
+import { nameOf } from '../core/errors.js';
+import { classifyFailure } from '../core/failures.js';
+import { groupCalls, type Grouped } from '../core/grouped-calls.js';
+import { operate } from '../core/operate.js';
+import type { OutboxMessage } from '../core/outbox-message.js';
+import type { OutboxStore } from '../core/outbox-store.js';
+import type { Partition } from '../core/partition.js';
+import { headersOf, type OutboxPosition, type RelayRecord } from './outbox-shape.js';
+
+interface Burial extends Grouped {
+  readonly error: string;
+}
+
+const MAX_BATCH = 500;
+
+/**
+ * Makes messages of rows on the way down. On the way up marks as dead what fails for good, or too often: it stays in the
+ * outbox and blocks no other. `buried` tells the source that its ack marks nothing any more.
+ * @internal
+ */
+export function relayed(
+  store: OutboxStore,
+  maxAttempts: number,
+  buried: WeakSet<RelayRecord>,
+): OperatorFunction<Delivery<Uint8Array | null, OutboxPosition>, Delivery<OutboxMessage, OutboxPosition>> {
+  return operate((destination) => {
+    const burials = groupCalls<Burial, boolean>({
+      what: 'the outbox store',
+      maxBatch: MAX_BATCH,
+      call: (items) =>
+        store.dead(
+          items.map(({ delivery, error }) => {
+            const { id, token } = recordOf(delivery).row;
+            return { id, token, error };
+          }),
+        ),
+      answer: ({ delivery }, isDead) => {
+        if (isDead !== true) {
+          delivery.abandon();
+          return;
+        }
+        buried.add(recordOf(delivery));
+        delivery.settle('dead-lettered');
+      },
+      giveUp: ({ delivery }) => delivery.abandon(),
+    });
+
+    const hook: SettlementHook = {
+      onAck: ({ up }, outcome) => (up as DeliveryNode).settle(outcome),
+      onNack: (child, reason, delayMs) => {
+        const delivery = child.up as DeliveryNode;
+        const isOver = classifyFailure(reason) === 'permanent' || child.attempt >= maxAttempts;
+        if (isOver && child.epoch.live) burials.add({ delivery, error: nameOf(reason) });
+        else delivery.fail(reason, delayMs);
+      },
+      onAbandon: ({ up }) => (up as DeliveryNode).abandon(),
+    };
+
+    const drop = (partition: Partition): void => {
+      for (const { delivery } of burials.extract((item) => item.delivery.epoch === partition)) delivery.abandon();
+    };
+
+    return {
+      onRevoke: drop,
+      onClose: drop,
+      next: (delivery) => {
+        const message = messageOf(recordOf(delivery));
+        destination.next(new DeliveryNode(message, delivery.attempt, delivery, hook, 0, delivery.epoch, null));
+      },
+      teardown: () => {
+        for (const { delivery } of burials.close()) delivery.abandon();
+      },
+    };
+  });
+}
+
+function recordOf(delivery: DeliveryNode): RelayRecord {
+  return delivery.ref as RelayRecord;
+}
+
+function messageOf({ row }: RelayRecord): OutboxMessage {
+  const { topic, key, value, partition, timestamp } = row;
+  return {
+    topic,
+    key,
+    value,
+    headers: headersOf(row),
+    ...(partition !== null && { partition }),
+    ...(timestamp !== null && { timestamp }),
+  };
+}

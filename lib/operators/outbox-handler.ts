@@ -1,0 +1,29 @@
+import type { Delivery } from '../core/delivery.js';
+import type { OutboxMessage } from '../core/outbox-message.js';
+import type { Position } from '../core/position.js';
+import type { HandlerResult } from './handle.js';
+
+/** What a handler of `withOutbox` may look at of its message: all but its settlement. @public */
+export type OutboxDelivery<P extends Position = Position> = Pick<
+  Delivery<unknown, P>,
+  'id' | 'key' | 'headers' | 'timestamp' | 'position' | 'attempt' | 'signal'
+>;
+
+/** What a handler of `withOutbox` works with. @public */
+export interface OutboxContext<Tx, P extends Position = Position> {
+  /**
+   * The transaction: what is written by it is there if and only if the message is done. It is the handler's until it ends. Do not
+   * commit or roll it back, and do not keep it.
+   */
+  readonly tx: Tx;
+  /** Stores a message in the same transaction; the relay publishes it after the commit, at least once. */
+  readonly emit: (message: OutboxMessage) => void;
+  /** The message. */
+  readonly delivery: OutboxDelivery<P>;
+}
+
+/** @public */
+export type OutboxHandler<T, R, Tx, P extends Position = Position> = (
+  value: T,
+  context: OutboxContext<Tx, P>,
+) => HandlerResult<R>;

@@ -1,0 +1,95 @@
+import { catchError, concatMap, defer, from, map, of, retry, throwError, timer, toArray, type Observable } from 'rxjs';
+import { exponential } from '../core/backoff.js';
+import { transient } from '../core/failures.js';
+import { GroupFailure, runInOneTransaction, type OutboxAnswer, type OutboxGroupOptions } from './outbox-group.js';
+import { OutboxTimeout, type OutboxWork } from './outbox-work.js';
+
+const MAX_CONFLICTS = 10;
+// A message whose handler loses each connection it is given is no outage.
+const MAX_LOSSES = 5;
+const conflictWait = { initialMs: 10, maxMs: 500 };
+
+/**
+ * Runs works in one transaction and, where that failed, each in one of its own: conflicts and lost connections say
+ * nothing of a message. One answer a work, in order; errors where the store is out.
+ * @internal
+ */
+export function runGroup(
+  options: OutboxGroupOptions,
+  works: readonly OutboxWork[],
+): Observable<readonly OutboxAnswer[]> {
+  const [first, ...others] = works as readonly [OutboxWork, ...OutboxWork[]];
+  if (others.length === 0) return runAlone(options, first).pipe(map((answer) => [answer]));
+  if (others.some(({ consumer }) => consumer !== first.consumer)) return singly(options, works);
+  return runInOneTransaction(options, works).pipe(
+    catchError((failure: unknown) => {
+      if (!(failure instanceof GroupFailure) || isOut(options, failure)) return throwError(() => causeOf(failure));
+      const { error, work } = failure;
+      const late = error instanceof OutboxTimeout ? work : null;
+      const rest = works.filter((each) => each !== late);
+      return singly(options, rest).pipe(
+        map((answers) => {
+          const left = [...answers];
+          return works.map((each): OutboxAnswer => {
+            if (each !== late) return left.shift() as OutboxAnswer;
+            return { status: 'failed', error: (error as OutboxTimeout).failure };
+          });
+        }),
+      );
+    }),
+  );
+}
+
+function singly(options: OutboxGroupOptions, works: readonly OutboxWork[]): Observable<readonly OutboxAnswer[]> {
+  let out = false;
+  return from(works).pipe(
+    concatMap((work) => {
+      if (out) return of<OutboxAnswer>({ status: 'again' });
+      return runAlone(options, work).pipe(
+        catchError(() => {
+          // What is committed stays; the next call finds out for how long the store is out.
+          out = true;
+          return of<OutboxAnswer>({ status: 'again' });
+        }),
+      );
+    }),
+    toArray(),
+  );
+}
+
+function runAlone(options: OutboxGroupOptions, work: OutboxWork): Observable<OutboxAnswer> {
+  const backoff = exponential(conflictWait);
+  const isConflict = (failure: unknown): boolean =>
+    failure instanceof GroupFailure && options.store.faultOf(failure.error) === 'conflict';
+  return defer(() => runInOneTransaction(options, [work])).pipe(
+    map(([answer]) => answer as OutboxAnswer),
+    retry({
+      count: MAX_CONFLICTS,
+      delay: (failure: unknown, conflicts) =>
+        isConflict(failure) ? timer(backoff(conflicts)) : throwError(() => failure),
+    }),
+    catchError((failure: unknown) => {
+      if (!(failure instanceof GroupFailure) || isOut(options, failure)) return throwError(() => causeOf(failure));
+      return of(answerTo(options, work, failure));
+    }),
+  );
+}
+
+function answerTo(options: OutboxGroupOptions, work: OutboxWork, { error }: GroupFailure): OutboxAnswer {
+  if (error instanceof OutboxTimeout) return { status: 'failed', error: error.failure };
+  const fault = options.store.faultOf(error);
+  if (fault === null) return { status: 'failed', error };
+  if (fault === 'unavailable' && ++work.losses >= MAX_LOSSES) return { status: 'failed', error: transient(error) };
+  return { status: 'again' };
+}
+
+/** Whether it is the store that is out; a connection that was lost while a handler worked may be its doing. */
+function isOut({ store }: OutboxGroupOptions, { phase, error }: GroupFailure): boolean {
+  if (phase === 'working') return false;
+  const fault = store.faultOf(error);
+  return phase === 'opening' ? fault !== 'conflict' : fault === 'unavailable';
+}
+
+function causeOf(failure: unknown): unknown {
+  return failure instanceof GroupFailure ? failure.error : failure;
+}

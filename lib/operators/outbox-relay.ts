@@ -1,0 +1,267 @@
+import {
+  asyncScheduler,
+  defer,
+  finalize,
+  last,
+  map,
+  Observable,
+  Subject,
+  Subscription,
+  takeUntil,
+  type ObservableInput,
+} from 'rxjs';
+import { exponential } from '../core/backoff.js';
+import { environment } from '../core/environment.js';
+import { SluiceError } from '../core/errors.js';
+import type { OutboxLease, OutboxRow } from '../core/outbox-row.js';
+import type { OutboxLag, OutboxStore } from '../core/outbox-store.js';
+import type { QueueAdapter, QueueEngine } from '../core/queue-engine.js';
+import { outboxLanes } from './outbox-lanes.js';
+import { outboxMarks } from './outbox-marks.js';
+import type { ResolvedRelayOptions } from './outbox-relay-options.js';
+import type { RelayRecord } from './outbox-shape.js';
+
+const STORE = 'the outbox store';
+const MAX_ROWS = 1_000;
+// Bounds what one hot key takes of a claim, and how long its lane stays with one relay.
+const MAX_RUN = 100;
+// A delivery that was let go comes again after this, never at once.
+const AGAIN_MS = 10;
+
+/**
+ * Claims runs of rows, gives the engine one of each lane at a time, renews what it holds, marks what is published.
+ * `buried`: those that are dead by now, so that their ack marks nothing.
+ * @internal
+ */
+export function outboxRelay(
+  store: OutboxStore,
+  { pollMs, leaseMs, lagEveryMs, capacity, maxBytes, untilEnd }: ResolvedRelayOptions,
+  engine: QueueEngine<RelayRecord>,
+  buried: WeakSet<RelayRecord>,
+): QueueAdapter<RelayRecord> {
+  const lanes = outboxLanes();
+  const backoff = exponential({ initialMs: 100, maxMs: 5_000 });
+  // All rows that we hold a lease of, by their id: at most `capacity`.
+  const rows = new Map<string, RelayRecord>();
+  // Those that come again, by the timer that gives them.
+  const resting = new Map<Subscription, readonly RelayRecord[]>();
+  const closing = new Subject<void>();
+  const owned = new Subscription();
+  let poll: Subscription | null = null;
+  let claiming = false;
+  let woken = false;
+  let wanted = true;
+  let failures = 0;
+  let refusing = false;
+  let closed = false;
+  let releasing = 0;
+  let released: (() => void) | null = null;
+
+  const marked = outboxMarks(store, {
+    out: (error) => engine.unavailable(STORE, error),
+    back: () => engine.recovered(STORE),
+    ended: closing,
+  });
+
+  const call = <R>(
+    input: () => ObservableInput<R>,
+    next: (value: R | undefined) => void,
+    error: (error: unknown) => void,
+  ): void => {
+    defer(input).pipe(last(undefined, undefined), takeUntil(closing)).subscribe({ next, error });
+  };
+
+  const every = (ms: number, work: () => void): void => {
+    owned.add(
+      asyncScheduler.schedule(function () {
+        work();
+        this.schedule(undefined, ms);
+      }, ms),
+    );
+  };
+
+  const claimIn = (ms: number): void => {
+    poll?.unsubscribe();
+    poll = closed ? null : asyncScheduler.schedule(() => claim(1), ms);
+  };
+
+  /** Asks for rows where there is room for as many as `least`. */
+  const claim = (least: number): void => {
+    if (closed || claiming || !wanted) return;
+    const limit = Math.min(capacity - rows.size, MAX_ROWS);
+    if (limit < least) {
+      if (poll === null) claimIn(pollMs);
+      return;
+    }
+    poll?.unsubscribe();
+    poll = null;
+    claiming = true;
+    woken = false;
+    const validUntil = environment.now() + leaseMs;
+    call<readonly OutboxRow[]>(
+      () => store.claim({ limit, perLane: MAX_RUN, maxBytes, leaseMs }),
+      (claimed = []) => took(claimed, limit, validUntil),
+      claimFailed,
+    );
+  };
+
+  // A claim of a few rows costs as much as one of many.
+  const claimEagerly = (): void => claim(Math.min(capacity / 2, MAX_ROWS));
+
+  const took = (claimed: readonly OutboxRow[], limit: number, validUntil: number): void => {
+    claiming = false;
+    failures = 0;
+    engine.recovered(STORE);
+    const records = claimed.map((row): RelayRecord => ({ row, attempt: row.attempt, validUntil }));
+    for (const record of records) rows.set(record.row.id, record);
+    const bytes = claimed.reduce((sum, { value }) => sum + (value?.length ?? 0), 0);
+    claimIn(pollMs);
+    engine.push(lanes.admit(records));
+    if (woken) claim(1);
+    else if (claimed.length >= limit || bytes >= maxBytes) claimEagerly();
+    else if (untilEnd && rows.size === 0) endIfEmpty();
+  };
+
+  const claimFailed = (error: unknown): void => {
+    claiming = false;
+    engine.unavailable(STORE, error);
+    claimIn(backoff(++failures));
+  };
+
+  const wake = (): void => {
+    if (claiming) woken = true;
+    else if (failures === 0) claim(1);
+  };
+
+  const endIfEmpty = (): void =>
+    call<OutboxLag>(
+      () => store.lag(),
+      (lag) => {
+        if (lag?.rows === 0 && rows.size === 0) engine.end();
+      },
+      () => undefined,
+    );
+
+  const renew = (): void => {
+    const held = [...rows.values()];
+    if (held.length === 0) return;
+    const validUntil = environment.now() + leaseMs;
+    call<readonly boolean[]>(
+      () => store.renew(held.map(leaseOf), leaseMs),
+      (renewed = []) =>
+        held.forEach((record, index) => {
+          if (renewed[index]) record.validUntil = validUntil;
+          else rows.delete(record.row.id);
+        }),
+      // The next time may do; what is not renewed is not begun once its lease may have lapsed.
+      (error) => engine.unavailable(STORE, error),
+    );
+  };
+
+  const follow = (records: readonly RelayRecord[]): void => {
+    const now = environment.now();
+    const followers: RelayRecord[] = [];
+    for (const record of records) {
+      let next = lanes.next(record);
+      while (next !== undefined && !(rows.has(next.row.id) && next.validUntil > now)) {
+        rows.delete(next.row.id);
+        next = lanes.next(next);
+      }
+      if (next !== undefined) followers.push(next);
+    }
+    if (followers.length > 0) engine.push(followers);
+  };
+
+  const release = (records: readonly RelayRecord[]): void => {
+    const ours = records.filter(({ row }) => rows.delete(row.id));
+    if (ours.length === 0) return;
+    releasing++;
+    defer(() => store.release(ours.map(leaseOf)))
+      // Where that fails they lapse.
+      .pipe(finalize(() => --releasing === 0 && released?.()))
+      .subscribe({ error: () => undefined });
+  };
+
+  const letGo = (records: readonly RelayRecord[]): void =>
+    release(records.flatMap((record) => [record, ...lanes.drop(record)]));
+
+  const giveAgain = (records: readonly RelayRecord[]): void => {
+    // What waits behind it is not kept from other uses of the memory; the lane stays ours by its first row.
+    release(records.flatMap((record) => lanes.clear(record)));
+    const due = asyncScheduler.schedule(() => {
+      resting.delete(due);
+      const ours = records.filter(({ row }) => rows.has(row.id));
+      for (const record of ours) record.attempt++;
+      refusing = true;
+      engine.push(ours);
+      refusing = false;
+    }, AGAIN_MS);
+    resting.set(due, records);
+  };
+
+  const tellLag = (): void =>
+    call<OutboxLag>(
+      () => store.lag(),
+      (lag) => {
+        if (lag !== undefined) engine.lag({ lagMessages: lag.rows, lagMs: lag.oldestMs });
+      },
+      () => undefined,
+    );
+
+  return {
+    start: () => {
+      every(leaseMs / 3, renew);
+      every(lagEveryMs, tellLag);
+      // A store that can wake nobody any more leaves the polling.
+      owned.add(store.wakeUps?.subscribe({ next: wake, error: () => undefined }));
+      claim(1);
+    },
+    demand: (isWanted) => {
+      wanted = isWanted;
+      if (isWanted) wake();
+    },
+    ack: (records) => {
+      const published = records.filter((record) => !buried.has(record));
+      // Marking takes a round trip, and the next of the lane need not wait for it.
+      follow(records);
+      return marked(published.map(leaseOf)).pipe(
+        map((answers) => {
+          const isOurs = new Map(published.map((record, index) => [record, answers[index]]));
+          for (const { row } of records) rows.delete(row.id);
+          claimEagerly();
+          return records.map((record) => (isOurs.get(record) === false ? leaseLost() : null));
+        }),
+      );
+    },
+    nack: (records) => {
+      // What the engine gives back within a push it does not take any more.
+      if (refusing || closed) letGo(records);
+      else giveAgain(records);
+    },
+    close: () =>
+      new Observable<never>((subscriber) => {
+        closed = true;
+        poll?.unsubscribe();
+        for (const [due, records] of resting) {
+          due.unsubscribe();
+          letGo(records);
+        }
+        resting.clear();
+        closing.next();
+        owned.unsubscribe();
+        if (releasing === 0) subscriber.complete();
+        else released = () => subscriber.complete();
+      }),
+  };
+}
+
+function leaseOf({ row: { id, token } }: RelayRecord): OutboxLease {
+  return { id, token };
+}
+
+function leaseLost(): SluiceError {
+  return new SluiceError(
+    'store-failed',
+    'fromOutbox: the lease of a row was lost before it was marked as published, so another relay may publish it again.',
+  );
+}
