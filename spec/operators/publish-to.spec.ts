@@ -796,7 +796,7 @@ describe('publishTo', () => {
 
   it.each([
     [undefined, asMessage, {}, 'publishTo: publisher must be a publisher, with connect(), not undefined.'],
-    [fakePublisher(), undefined, {}, 'publishTo: toMessage must be a function, not undefined.'],
+    [fakePublisher(), 'text', {}, 'publishTo: toMessage must be a function, not a string.'],
     [fakePublisher(), asMessage, { maxBatch: 0 }, 'publishTo: maxBatch must be a whole number, at least 1, not 0.'],
     [
       fakePublisher(),
