@@ -8,7 +8,7 @@ import type { OutboxContext } from '../../lib/operators/outbox-handler.js';
 import { ordered } from '../../lib/operators/ordered.js';
 import { retryToDlq } from '../../lib/operators/retry-to-dlq.js';
 import { split } from '../../lib/operators/split.js';
-import { withOutbox, type WithOutboxOptions } from '../../lib/operators/with-outbox.js';
+import { withOutbox } from '../../lib/operators/with-outbox.js';
 import { marbles } from '../support/marbles.js';
 import { refusal, untyped } from '../support/options.js';
 import { CONFLICT, fakeOutbox, LOST, OUTBOX_OUTAGE, type FakeOutbox, type FakeTx } from '../support/outbox-store.js';
@@ -38,7 +38,7 @@ const failsFor =
   };
 
 const outbox = <P>(store: FakeOutbox, handler: (value: string, context: Context) => P, options: object = {}) =>
-  withOutbox(store, handler, { ...byValue, ...options } as WithOutboxOptions<string>);
+  withOutbox(store, handler, { ...byValue, ...options });
 
 const emitted = (store: FakeOutbox): unknown[] => store.stored.map(({ value }) => value);
 
@@ -187,7 +187,7 @@ describe('withOutbox', () => {
           'e,f',
         ]);
         expect(most).toBe(1);
-        expect(out.values.join('')).toBe('XABCDEF');
+        expect(out.values).toEqual([...'XABCDEF']);
         expect(emitted(store).join('')).toBe('XABCDEF');
       }));
 
@@ -303,7 +303,7 @@ describe('withOutbox', () => {
         store.failNext('begin', OUTBOX_OUTAGE, 4);
         const out = drive(source.texts.pipe(outbox(store, writes(), { concurrency: 3 })));
         advanceTo(20_000);
-        expect(out.values.join('')).toBe('ABCD');
+        expect(out.values).toEqual([...'ABCD']);
         expect(source.eventsOf('recovered')).toHaveLength(1);
         expect(source.eventsOf('retried')).toEqual([]);
       }));

@@ -1,4 +1,4 @@
-import { asyncScheduler, defer, delay, EMPTY, finalize, map, Observable, of, throwError } from 'rxjs';
+import { asyncScheduler, defer, delay, EMPTY, finalize, map, type Observable, of, throwError } from 'rxjs';
 import type { OutboxMessage } from '../../lib/core/outbox-message.js';
 import type { OutboxFault, OutboxStore } from '../../lib/core/outbox-store.js';
 import type { OutboxTransaction } from '../../lib/core/outbox-transaction.js';
