@@ -14,7 +14,9 @@ export interface EngineReports {
 
 /** How far behind the end a partition is read. @public */
 export interface EngineLag {
+  /** In messages: those that are not read yet. */
   readonly lagMessages?: number;
+  /** In milliseconds. */
   readonly lagMs?: number;
 }
 

@@ -14,12 +14,15 @@ export interface OutboxRow extends OutboxLease {
   readonly attempt: number;
   /** Unique in the world, and the same however often the row is published. */
   readonly messageId: string;
+  /** Where it goes. */
   readonly topic: string;
   /** The same for messages that must keep their order: those of one topic and key. `null`: they need none. */
   readonly lane: string | null;
+  /** The key to publish it with; `null`: it has none. */
   readonly key: Uint8Array | null;
   /** The payload; `null` is a tombstone. */
   readonly value: Uint8Array | null;
+  /** As they were emitted. */
   readonly headers: MessageHeaders;
   /** An explicit partition, or `null`. */
   readonly partition: number | null;

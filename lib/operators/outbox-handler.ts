@@ -22,7 +22,10 @@ export interface OutboxContext<Tx, P extends Position = Position> {
   readonly delivery: OutboxDelivery<P>;
 }
 
-/** @public */
+/**
+ * What works on one message: it returns its result, a Promise or an Observable of it, of which the last value counts.
+ * @public
+ */
 export type OutboxHandler<T, R, Tx, P extends Position = Position> = (
   value: T,
   context: OutboxContext<Tx, P>,

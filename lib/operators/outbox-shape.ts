@@ -22,8 +22,8 @@ export interface RelayRecord {
   validUntil: number;
 }
 
-/** The header that names a message, the same each time it is published. @internal */
-export const MESSAGE_ID = 'message-id';
+/** The header that names a message, the same each time it is published. */
+const MESSAGE_ID = 'message-id';
 
 /** @internal */
 export const outboxShape: RecordShape<RelayRecord, OutboxPosition> = {

@@ -24,8 +24,8 @@ export type ResolvedNames = Required<PostgresNames>;
 /** The options that name things, for `checkNames`. @internal */
 export const NAME_OPTIONS = ['schema', 'processedEvents', 'outbox', 'shardLeases'] as const;
 
-/** All of them, in the order of their migrations. @internal */
-export const TABLES: readonly PostgresTable[] = ['processedEvents', 'outbox', 'shardLeases'];
+/** All of them, in the order of their migrations. */
+const TABLES: readonly PostgresTable[] = ['processedEvents', 'outbox', 'shardLeases'];
 
 // Postgres cuts names at 63 bytes, and the names of indexes are made of these.
 const MAX_LENGTH = 40;

@@ -2,8 +2,8 @@
 const ODD = /[\\\p{Cc}\p{Cs}]/u;
 const EACH_ODD = new RegExp(ODD, 'gu');
 
-/** Longer ones are stored by their digest: an index takes 2,704 bytes a row. @internal */
-export const MAX_KEY_BYTES = 512;
+/** Longer ones are stored by their digest: an index takes 2,704 bytes a row. */
+const MAX_KEY_BYTES = 512;
 
 /**
  * The text of the column `event_id` for an idempotency key: the key itself where Postgres can hold it, else with escapes
