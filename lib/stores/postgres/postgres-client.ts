@@ -53,6 +53,33 @@ export interface PostgresPoolClientLike {
   removeListener(event: 'error', listener: (error: Error) => void): unknown;
 }
 
+/** How transactions see one another; see `SET TRANSACTION` of PostgreSQL. @public */
+export type PostgresIsolation = 'read committed' | 'repeatable read' | 'serializable';
+
+/** A `Kysely<DB>`, whose transactions are `Transaction<DB>`. @public */
+export interface PostgresKyselyOf<Tx> extends PostgresKyselyLike {
+  /** Begins to build one. */
+  transaction(): PostgresTransactionBuilderLike<Tx>;
+}
+
+/** The part of kysely's `TransactionBuilder<DB>` that is used. @public */
+export interface PostgresTransactionBuilderLike<Tx> {
+  /** Another isolation than the database's default. */
+  setIsolationLevel(level: PostgresIsolation): PostgresTransactionBuilderLike<Tx>;
+  /** Commits once `work` is done, rolls back if it fails. */
+  execute<R>(work: (tx: Tx) => Promise<R>): Promise<R>;
+}
+
+/** A `Pool` of pg, whose transactions are its `PoolClient`. @public */
+export interface PostgresPoolOf<Client> {
+  /** Takes a connection out of the pool, or waits for one. */
+  connect(): Promise<Client>;
+  /** The same for callbacks; not used. */
+  connect(
+    callback: (error: Error | undefined, client: Client | undefined, done: (release?: unknown) => void) => void,
+  ): void;
+}
+
 /** @internal */
 export function isPostgres(value: unknown): boolean {
   return isKysely(value) || isPool(value);

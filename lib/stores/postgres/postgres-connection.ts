@@ -18,19 +18,25 @@ export interface PostgresConnection {
 /** @internal */
 export type Connections = Observable<PostgresConnection>;
 
-interface Waiter {
-  readonly next: (connection: PostgresConnection) => void;
+interface Waiter<T> {
+  readonly next: (value: T) => void;
   readonly error: (error: unknown) => void;
 }
 
+/** Emits a connection for each who subscribes. @internal */
+export function connectionsOf(db: PostgresLike): Connections {
+  return requestsOf(isKysely(db) ? () => fromKysely(db) : () => fromPool(db), (connection) =>
+    connection.release(false),
+  );
+}
+
 /**
- * Emits a connection for each who subscribes. Who gives up waiting leaves a request behind in the pool, and the next one
- * takes it over: a pool that is exhausted for hours holds no more requests of ours than ever waited at once.
+ * Emits what `open` opens for each who subscribes. Who gives up waiting leaves a request behind in the pool, and the next
+ * one takes it over: a pool that is exhausted for hours holds no more requests of ours than ever waited at once.
  * @internal
  */
-export function connectionsOf(db: PostgresLike): Connections {
-  const open = isKysely(db) ? () => fromKysely(db) : () => fromPool(db);
-  let waiting: Waiter[] = [];
+export function requestsOf<T>(open: () => Promise<T>, giveBack: (opened: T) => void): Observable<T> {
+  let waiting: Waiter<T>[] = [];
   let requests = 0;
 
   const request = (): void => {
@@ -39,11 +45,11 @@ export function connectionsOf(db: PostgresLike): Connections {
     Promise.resolve()
       .then(open)
       .then(
-        (connection) => {
+        (opened) => {
           requests--;
           const first = waiting.shift();
-          if (first === undefined) connection.release(false);
-          else first.next(connection);
+          if (first === undefined) giveBack(opened);
+          else first.next(opened);
         },
         (error: unknown) => {
           requests--;
@@ -53,9 +59,9 @@ export function connectionsOf(db: PostgresLike): Connections {
   };
 
   return new Observable((subscriber) => {
-    const waiter: Waiter = {
-      next: (connection) => {
-        subscriber.next(connection);
+    const waiter: Waiter<T> = {
+      next: (opened) => {
+        subscriber.next(opened);
         subscriber.complete();
       },
       error: (error) => subscriber.error(error),

@@ -14,8 +14,8 @@ const SQL_STATE = /^(?!E)[0-9A-Z]{5}$/;
 // No such table, schema or column; no such unique key; another type.
 const SCHEMA_STATES = new Set(['42P01', '3F000', '42703', '42P10', '42804', '42883']);
 const ROLLED_BACK = new Set(['40001', '40P01']);
-// Shutting down, starting, killed by an administrator, full, a standby.
-const OUT_STATES = new Set(['57P01', '57P02', '57P03', '53300', '25006']);
+// Shutting down, starting, killed by an administrator or for being idle, out of disk, memory or connections, a standby.
+const OUT_STATES = new Set(['57P01', '57P02', '57P03', '57P05', '53100', '53200', '53300', '25006', '25P03']);
 
 /** The server gave it up for the sake of another transaction: it may simply be run again. @internal */
 export function isRolledBack(error: unknown): boolean {
@@ -68,7 +68,8 @@ function codeOf(error: unknown): SluiceErrorCode {
   return isBroken(error) ? 'connection-failed' : 'store-failed';
 }
 
-function sqlStateOf(error: unknown): string | undefined {
+/** @internal */
+export function sqlStateOf(error: unknown): string | undefined {
   const { code } = (error ?? {}) as { readonly code?: unknown };
   return typeof code === 'string' && SQL_STATE.test(code) ? code : undefined;
 }

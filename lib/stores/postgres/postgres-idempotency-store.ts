@@ -9,6 +9,7 @@ import { NAME_OPTIONS, resolveNames, type PostgresNames } from './postgres-names
 import { runStatement } from './postgres-statement.js';
 import { storedKey } from './stored-key.js';
 import { unsettledTokens } from './unsettled-tokens.js';
+import { UUID } from './uuid.js';
 
 /** What `postgresIdempotencyStore` takes. @public */
 export interface PostgresIdempotencyStoreOptions extends Pick<PostgresNames, 'schema' | 'processedEvents'> {
@@ -26,7 +27,6 @@ export interface PostgresIdempotencyStoreOptions extends Pick<PostgresNames, 'sc
 
 const OWNER = 'postgresIdempotencyStore';
 const MAX_CONSUMER = 200;
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 // No claim of ours has it.
 const NO_TOKEN = '00000000-0000-0000-0000-000000000000';
 

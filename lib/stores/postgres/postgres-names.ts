@@ -5,27 +5,25 @@ import { checkNames, checkOptions, type OptionRule } from '../../core/options.js
  * @public
  */
 export interface PostgresNames {
-  /** The schema of all three tables. Default: `'public'`. */
+  /** The schema of both tables. Default: `'public'`. */
   readonly schema?: string;
   /** The table of the idempotency keys. Default: `'processed_events'`. */
   readonly processedEvents?: string;
   /** The table of the outbox. Default: `'outbox'`. */
   readonly outbox?: string;
-  /** The table of the shard leases. Default: `'shard_leases'`. */
-  readonly shardLeases?: string;
 }
 
 /** One of the tables. @public */
-export type PostgresTable = 'processedEvents' | 'outbox' | 'shardLeases';
+export type PostgresTable = 'processedEvents' | 'outbox';
 
 /** @internal */
 export type ResolvedNames = Required<PostgresNames>;
 
 /** The options that name things, for `checkNames`. @internal */
-export const NAME_OPTIONS = ['schema', 'processedEvents', 'outbox', 'shardLeases'] as const;
+export const NAME_OPTIONS = ['schema', 'processedEvents', 'outbox'] as const;
 
 /** All of them, in the order of their migrations. */
-const TABLES: readonly PostgresTable[] = ['processedEvents', 'outbox', 'shardLeases'];
+const TABLES: readonly PostgresTable[] = ['processedEvents', 'outbox'];
 
 // Postgres cuts names at 63 bytes, and the names of indexes are made of these.
 const MAX_LENGTH = 40;
@@ -39,14 +37,9 @@ const name: OptionRule = {
 
 /** Checks the names among the options, and fills in the defaults. @internal */
 export function resolveNames(owner: string, options: PostgresNames): ResolvedNames {
-  const {
-    schema = 'public',
-    processedEvents = 'processed_events',
-    outbox = 'outbox',
-    shardLeases = 'shard_leases',
-  } = options;
-  const names = { schema, processedEvents, outbox, shardLeases };
-  checkOptions(owner, names, { schema: name, processedEvents: name, outbox: name, shardLeases: name });
+  const { schema = 'public', processedEvents = 'processed_events', outbox = 'outbox' } = options;
+  const names = { schema, processedEvents, outbox };
+  checkOptions(owner, names, { schema: name, processedEvents: name, outbox: name });
   return names;
 }
 

@@ -7,7 +7,7 @@ import { NAME_OPTIONS, qualified, resolveNames, type PostgresNames, type Resolve
 import { runStatement } from './postgres-statement.js';
 
 /** What is purged, and when. @public */
-export interface PostgresPurgeOptions extends Omit<PostgresNames, 'shardLeases'> {
+export interface PostgresPurgeOptions extends PostgresNames {
   /**
    * How long a processed key is kept, in milliseconds, at least 0. It must exceed the longest time after
    * which a message can come again: the retention of the topic, all retries, a redrive of dead letters. Default: 14 days.

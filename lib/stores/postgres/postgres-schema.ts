@@ -51,20 +51,21 @@ export const SHAPES: Readonly<Record<PostgresTable, TableShape>> = {
     migration: 'rxsluice_0002_outbox',
     columns: [
       { name: 'id', type: 'bigint', notNull: true, clause: 'GENERATED ALWAYS AS IDENTITY' },
-      { name: 'destination', type: 'text', notNull: true },
+      { name: 'message_id', type: 'uuid', notNull: true, clause: 'DEFAULT gen_random_uuid()' },
+      { name: 'topic', type: 'text', notNull: true },
       { name: 'key', type: 'bytea' },
       {
-        // What keeps its order: destination and key in 64 bits, for a key may be too long for an index.
+        // What keeps its order: topic and key in 64 bits, for a key may be too long for an index.
         name: 'lane',
         type: 'bigint',
-        clause: "GENERATED ALWAYS AS (('x' || left(md5(md5(destination) || md5(key)), 16))::bit(64)::bigint) STORED",
+        clause: "GENERATED ALWAYS AS (('x' || left(md5(md5(topic) || md5(key)), 16))::bit(64)::bigint) STORED",
       },
       { name: 'payload', type: 'bytea' },
-      { name: 'headers', type: 'jsonb', notNull: true, clause: "DEFAULT '[]'" },
+      // As it was written: jsonb takes neither NUL nor half a surrogate pair.
+      { name: 'headers', type: 'json', notNull: true, clause: "DEFAULT '[]'" },
       { name: 'partition', type: 'integer' },
       { name: 'timestamp_ms', type: 'bigint' },
       { name: 'created_at', type: TIME, notNull: true, clause: 'DEFAULT clock_timestamp()' },
-      { name: 'available_at', type: TIME },
       { name: 'leased_until', type: TIME },
       { name: 'token', type: 'uuid' },
       { name: 'attempts', type: 'integer', notNull: true, clause: 'DEFAULT 0' },
@@ -76,26 +77,8 @@ export const SHAPES: Readonly<Record<PostgresTable, TableShape>> = {
     // Of what is still to be published alone, so they stay as small as the backlog.
     indexes: [
       { suffix: 'pending', using: `btree (id) WHERE ${PENDING}` },
-      {
-        suffix: 'lanes',
-        using: 'btree (lane, id) WHERE ((lane IS NOT NULL) AND (published_at IS NULL) AND (dead_at IS NULL))',
-      },
+      { suffix: 'lanes', using: `btree (lane, id) WHERE ${PENDING}` },
     ],
-  },
-  shardLeases: {
-    migration: 'rxsluice_0003_shard_leases',
-    columns: [
-      { name: 'consumer', type: 'text', notNull: true, clause: 'COLLATE "C"' },
-      { name: 'stream', type: 'text', notNull: true, clause: 'COLLATE "C"' },
-      { name: 'shard_id', type: 'text', notNull: true, clause: 'COLLATE "C"' },
-      { name: 'parents', type: 'text[]', notNull: true, clause: "DEFAULT '{}'" },
-      { name: 'owner', type: 'text' },
-      { name: 'counter', type: 'bigint', notNull: true, clause: 'DEFAULT 0' },
-      { name: 'checkpoint', type: 'text' },
-      { name: 'updated_at', type: TIME, notNull: true, clause: 'DEFAULT clock_timestamp()' },
-    ],
-    primaryKey: ['consumer', 'stream', 'shard_id'],
-    indexes: [],
   },
 };
 

@@ -1,0 +1,121 @@
+import { defer, EMPTY, filter, map, of, Subject, take, type Observable } from 'rxjs';
+import { SluiceError } from '../../core/errors.js';
+import { checkNames, checkOptions } from '../../core/options.js';
+import type { OutboxStore } from '../../core/outbox-store.js';
+import type { OutboxTransaction } from '../../core/outbox-transaction.js';
+import { memoryOutboxRows, type MemoryOutboxMessage } from './memory-outbox-rows.js';
+import { memoryChanges, type MemoryTransaction } from './memory-transaction.js';
+
+/** The bounds of a memory outbox. @public */
+export interface MemoryOutboxStoreOptions {
+  /** How many messages may wait, dead ones included; above that transactions that emit wait. At least 1. Default: 100,000. */
+  readonly maxRows?: number;
+  /** How many processed keys are remembered; the oldest are forgotten first. At least 1. Default: 100,000. */
+  readonly maxKeys?: number;
+}
+
+/** An outbox in this process, and what is in it, for tests. @public */
+export interface MemoryOutboxStore extends OutboxStore<MemoryTransaction> {
+  /** What handlers have written and committed. */
+  readonly table: ReadonlyMap<string, unknown>;
+  /** What waits to be published, and what is dead; in its order. */
+  messages(): readonly MemoryOutboxMessage[];
+}
+
+/**
+ * An outbox in this process: the transactions and the order of one in a database, without one, and in virtual time too. It is
+ * for tests and for what may be lost with the process. Of two transactions that write one name, the last to commit wins.
+ * @public
+ */
+export function memoryOutboxStore(options: MemoryOutboxStoreOptions = {}): MemoryOutboxStore {
+  const { maxRows = 100_000, maxKeys = 100_000 } = options;
+  checkNames('memoryOutboxStore', options, ['maxRows', 'maxKeys']);
+  checkOptions(
+    'memoryOutboxStore',
+    { maxRows, maxKeys },
+    { maxRows: { integer: true, min: 1 }, maxKeys: { integer: true, min: 1 } },
+  );
+  const table = new Map<string, unknown>();
+  const rows = memoryOutboxRows();
+  const processed = new Set<string>();
+  // Keys of open transactions: at most as many as are in credit.
+  const open = new Set<string>();
+  const closed = new Subject<void>();
+  const stored = new Subject<void>();
+  let full: SluiceError | null = null;
+
+  const transaction = (consumer: string): OutboxTransaction<MemoryTransaction> => {
+    const changes = memoryChanges(table);
+    const mine = new Set<string>();
+    const nameOf = (key: string): string => JSON.stringify([consumer, key]);
+    const end = (): void => {
+      changes.end();
+      for (const name of mine) open.delete(name);
+      closed.next();
+    };
+    return {
+      record: (keys) => {
+        const names = keys.map(nameOf);
+        const isFree = (): boolean => names.every((name) => mine.has(name) || !open.has(name));
+        const free = defer(() => (isFree() ? of(null) : closed.pipe(filter(isFree), take(1))));
+        return free.pipe(
+          map(() =>
+            names.map((name) => {
+              if (processed.has(name) || mine.has(name)) return false;
+              mine.add(name);
+              open.add(name);
+              return true;
+            }),
+          ),
+        );
+      },
+      begin: () => {
+        const mark = changes.length;
+        return { tx: changes, undo: () => defer(() => of(changes.undo(mark))) };
+      },
+      commit: ({ messages, forget }) =>
+        defer(() => {
+          if (rows.size + messages.length > maxRows && messages.length > 0) {
+            end();
+            throw (full = tooMany(rows.size, maxRows));
+          }
+          changes.apply();
+          rows.append(messages);
+          const vain = new Set(forget.map(nameOf));
+          for (const name of mine) if (!vain.has(name)) processed.add(name);
+          for (const name of processed) {
+            if (processed.size <= maxKeys) break;
+            processed.delete(name);
+          }
+          end();
+          if (messages.length > 0) stored.next();
+          return of(null);
+        }),
+      rollBack: () =>
+        defer(() => {
+          end();
+          return EMPTY;
+        }),
+    };
+  };
+
+  return {
+    table,
+    messages: () => rows.messages(),
+    transaction: (consumer): Observable<OutboxTransaction<MemoryTransaction>> => defer(() => of(transaction(consumer))),
+    faultOf: (error) => (error !== null && error === full ? 'unavailable' : null),
+    claim: rows.claim,
+    renew: rows.renew,
+    published: rows.published,
+    dead: rows.dead,
+    release: rows.release,
+    lag: rows.lag,
+    wakeUps: stored,
+  };
+}
+
+function tooMany(size: number, maxRows: number): SluiceError {
+  return new SluiceError('store-failed', `memoryOutboxStore: ${size} messages wait; maxRows is ${maxRows}.`, {
+    details: { size, maxRows },
+  });
+}

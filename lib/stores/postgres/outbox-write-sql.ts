@@ -1,0 +1,60 @@
+import { qualified, quoted, type ResolvedNames } from './postgres-names.js';
+import { storedKeySql } from './stored-key.js';
+
+/** The statements of a transaction. @internal */
+export interface OutboxWriteSql {
+  /** `$1` the consumer, `$2` the keys, `$3` the mark → `pid`, and in `known` the numbers, from 1, of keys that were there. */
+  readonly record: string;
+  /** `$1` the consumer, `$2` the keys: they count as not recorded. */
+  readonly forget: string;
+  /** `$1` the mark, then a list a column → `here`: whether it is the transaction of the mark; else nothing is stored. */
+  readonly append: string;
+  /** The same question, alone; the mark is a UUID. */
+  isHere(mark: string): string;
+}
+
+const MARK = 'rxsluice.transaction';
+
+/** `channel`: who listens there is told once the transaction is committed. @internal */
+export function outboxWriteSql(names: ResolvedNames, channel: string | null): OutboxWriteSql {
+  const events = qualified(names, 'processedEvents');
+  const outbox = qualified(names, 'outbox');
+  const consumer = storedKeySql('$1::text');
+  const notified = channel === null ? '' : `, (SELECT pg_notify('${channel}', '')::text FROM here) AS notified`;
+  return {
+    // An upsert in the order of the keys, for the reasons of the idempotency store; a claim of dedupe is taken over. The
+    // mark ends with the transaction, whoever ends it.
+    record: `WITH asked AS (
+        SELECT ${storedKeySql('key')} AS event_id, n FROM unnest($2::text[]) WITH ORDINALITY AS asked (key, n)
+      ), acted AS (
+        INSERT INTO ${events} AS p (consumer, event_id, processed_at)
+        SELECT ${consumer}, asked.event_id, clock_timestamp() FROM asked ORDER BY asked.event_id
+        ON CONFLICT (consumer, event_id) DO UPDATE SET leased_until = NULL, processed_at = excluded.processed_at
+        WHERE p.processed_at IS NULL
+        RETURNING event_id
+      )
+      SELECT set_config('${MARK}', $3, true), pg_backend_pid() AS pid, (
+        SELECT coalesce(string_agg(n::text, ','), '') FROM asked
+        WHERE NOT EXISTS (SELECT FROM acted WHERE acted.event_id = asked.event_id)
+      ) AS known`,
+
+    // The row stays, as it does when a claim is released: most often it is recorded in a moment.
+    forget: `UPDATE ${events} SET token = NULL, processed_at = NULL, leased_until = '-infinity'
+      WHERE consumer = ${consumer} AND event_id = ANY (ARRAY(
+        SELECT ${storedKeySql('key')} FROM unnest($2::text[]) AS asked (key)
+      ))`,
+
+    append: `WITH here AS MATERIALIZED (
+        SELECT WHERE current_setting('${MARK}', true) = $1
+      ), appended AS (
+        INSERT INTO ${outbox} (topic, key, payload, headers, ${quoted('partition')}, timestamp_ms)
+        SELECT topic, key, payload, headers, part, timestamp_ms FROM unnest(
+          $2::text[], $3::bytea[], $4::bytea[], $5::json[], $6::int[], $7::bigint[]
+        ) WITH ORDINALITY AS m (topic, key, payload, headers, part, timestamp_ms, n)
+        WHERE EXISTS (SELECT FROM here) ORDER BY n
+      )
+      SELECT EXISTS (SELECT FROM here) AS here${notified}`,
+
+    isHere: (mark) => `SELECT coalesce(current_setting('${MARK}', true) = '${mark}', false) AS here`,
+  };
+}

@@ -1,0 +1,53 @@
+import { isSluiceError, type SluiceErrorCode } from '../../core/errors.js';
+import type { OutboxFault } from '../../core/outbox-store.js';
+import { isBroken, isRolledBack, postgresError, sqlStateOf, type PostgresCall } from './postgres-errors.js';
+
+/** Tells what errors of transactions mean, those that handlers pass on included. @internal */
+export interface PostgresFaults {
+  /** An error of a statement of ours, as it is to be told. */
+  told(error: unknown): unknown;
+  faultOf(error: unknown): OutboxFault;
+}
+
+const OUT_CODES: ReadonlySet<SluiceErrorCode> = new Set([
+  'connection-failed',
+  'schema-mismatch',
+  'authentication-failed',
+  'not-authorized',
+] as const);
+const LOST = /^(Connection terminated|Connection ended|Client was closed|Client has encountered a connection error)/;
+const SOCKET = new Set(['ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ECONNREFUSED', 'ECONNABORTED']);
+const MAX_CAUSES = 5;
+
+/** @internal */
+export function postgresFaults(call: PostgresCall): PostgresFaults {
+  // A handler may fail with an error of another store of ours.
+  const own = new WeakSet<object>();
+  return {
+    told: (error) => {
+      if (isRolledBack(error)) return error;
+      const typed = postgresError(call, error);
+      own.add(typed);
+      return typed;
+    },
+    faultOf: (error) => {
+      if (isSluiceError(error) && own.has(error)) return OUT_CODES.has(error.code) ? 'unavailable' : null;
+      // People wrap what they pass on.
+      let each: unknown = error;
+      for (let depth = 0; depth < MAX_CAUSES && each !== null && each !== undefined; depth++) {
+        if (isRolledBack(each)) return 'conflict';
+        if (isLost(each)) return 'unavailable';
+        each = (each as { readonly cause?: unknown }).cause;
+      }
+      return null;
+    },
+  };
+}
+
+/** The connection of the handler's statement is gone: as pg says it, as the server does, or as the socket does. */
+function isLost(error: unknown): boolean {
+  if (sqlStateOf(error) !== undefined) return isBroken(error);
+  const { message, code, syscall } = error as { readonly message?: unknown; code?: unknown; syscall?: unknown };
+  if (typeof message === 'string' && LOST.test(message)) return true;
+  return typeof code === 'string' && SOCKET.has(code) && typeof syscall === 'string';
+}

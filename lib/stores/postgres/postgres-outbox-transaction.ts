@@ -1,0 +1,148 @@
+import { defer, map, of } from 'rxjs';
+import { SluiceError } from '../../core/errors.js';
+import { permanent } from '../../core/failures.js';
+import type { OutboxMessage } from '../../core/outbox-message.js';
+import type { OutboxEnd, OutboxPart, OutboxTransaction } from '../../core/outbox-transaction.js';
+import { storedHeaders } from './outbox-headers.js';
+import type { OutboxWriteSql } from './outbox-write-sql.js';
+import { tooLate, type PostgresCall } from './postgres-errors.js';
+import type { PostgresFaults } from './postgres-faults.js';
+import type { OpenTransaction } from './postgres-open-transaction.js';
+import { storedKey } from './stored-key.js';
+
+/** @internal */
+export interface OutboxTransactionOptions {
+  readonly call: PostgresCall;
+  readonly sql: OutboxWriteSql;
+  readonly faults: PostgresFaults;
+  readonly timeoutMs: number;
+  /** Makes keys count as not recorded, in a transaction of its own. */
+  forget(consumer: string, keys: readonly string[]): Promise<unknown>;
+  /** Messages were stored and committed. */
+  stored(): void;
+}
+
+const SAVEPOINT = 'rxsluice';
+
+/** What `withOutbox` does with an open transaction, in statements. @internal */
+export function outboxTransaction<Tx>(
+  open: OpenTransaction<Tx>,
+  consumer: string,
+  { call, sql, faults, timeoutMs, forget, stored }: OutboxTransactionOptions,
+): OutboxTransaction<Tx> {
+  const mark = crypto.randomUUID();
+  const recorded: string[] = [];
+  // `used`: the last savepoint has statements behind it.
+  let savepoint: 'none' | 'clean' | 'used' = 'none';
+  let stuck = false;
+
+  const inTime = async <R>(work: () => Promise<R>): Promise<R> => {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        stuck = true;
+        reject(tooLate(call, timeoutMs));
+      }, timeoutMs);
+    });
+    try {
+      return await Promise.race([work(), late]);
+    } catch (error) {
+      throw faults.told(error);
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+
+  const part = (): OutboxPart<Tx> => {
+    let entered = false;
+    return {
+      get tx() {
+        if (!entered) {
+          entered = true;
+          // Not awaited: the handler's first statement waits behind it, and fails if it does.
+          if (savepoint !== 'clean') open.savepoint(SAVEPOINT, savepoint === 'used').catch(() => undefined);
+          savepoint = 'used';
+        }
+        return open.tx;
+      },
+      undo: () =>
+        defer(async () => {
+          if (!entered) return;
+          await inTime(() => open.query(`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`, []));
+          savepoint = 'clean';
+        }),
+    };
+  };
+
+  const end = async ({ messages, forget: inVain }: OutboxEnd): Promise<void> => {
+    let isHere = true;
+    try {
+      if (inVain.length > 0) await inTime(() => open.query(sql.forget, [storedKey(consumer), inVain.map(storedKey)]));
+      if (messages.length > 0)
+        isHere = hereOf(await inTime(() => open.query(sql.append, [mark, ...columnsOf(messages)])));
+    } catch (error) {
+      await open.rollBack(stuck);
+      throw error;
+    }
+    const committed = open.commit(sql.isHere(mark));
+    try {
+      isHere = hereOf(await inTime(() => committed)) && isHere;
+    } catch (error) {
+      // What is stuck in its COMMIT is given up; nobody knows what becomes of it.
+      if (stuck) await open.rollBack(true);
+      throw error;
+    }
+    if (!isHere) {
+      // The handler has committed them, and not what it emitted.
+      await forget(consumer, recorded).catch(() => undefined);
+      throw permanent(transactionEnded());
+    }
+    if (messages.length > 0) stored();
+  };
+
+  return {
+    record: (keys) =>
+      defer(() => {
+        recorded.push(...keys);
+        return inTime(() => open.query(sql.record, [storedKey(consumer), keys.map(storedKey), mark]));
+      }).pipe(
+        map(([row]) => {
+          const { known } = row as { readonly known: string };
+          const numbers = new Set(known === '' ? [] : known.split(',').map(Number));
+          return keys.map((_, index) => !numbers.has(index + 1));
+        }),
+      ),
+    begin: (alone) => (alone ? { tx: open.tx, undo: () => of(null) } : part()),
+    commit: (ending) => defer(() => end(ending)),
+    rollBack: (broken) => defer(() => open.rollBack(broken || stuck)),
+  };
+}
+
+function hereOf([row]: readonly unknown[]): boolean {
+  return (row as { readonly here?: boolean } | undefined)?.here === true;
+}
+
+function columnsOf(messages: readonly OutboxMessage[]): readonly unknown[][] {
+  return [
+    messages.map(({ topic }) => topic),
+    messages.map(({ key }) => bytesOf(key)),
+    messages.map(({ value }) => bytesOf(value)),
+    messages.map(({ headers }) => storedHeaders(headers)),
+    messages.map(({ partition }) => partition ?? null),
+    messages.map(({ timestamp }) => timestamp ?? null),
+  ];
+}
+
+function bytesOf(value: Uint8Array | string | null | undefined): Buffer | null {
+  if (value === null || value === undefined) return null;
+  if (typeof value === 'string') return Buffer.from(value);
+  return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+}
+
+function transactionEnded(): SluiceError {
+  return new SluiceError(
+    'transaction-ended',
+    'withOutbox: the handler has committed or rolled back its transaction itself, so what it wrote and what it emitted ' +
+      'are no longer one. Nothing that it emitted is stored. Leave the end of `tx` to withOutbox.',
+  );
+}

@@ -1,0 +1,81 @@
+import { catchError, concat, defer, ignoreElements, mergeMap, Observable, of, share, timer } from 'rxjs';
+import { exponential } from '../../core/backoff.js';
+import type { PostgresPoolClientLike } from './postgres-client.js';
+
+/** The part of a pg `Pool` that listens. @public */
+export interface PostgresListenLike {
+  /** Takes a connection out of the pool, for as long as a relay runs. */
+  connect(): Promise<PostgresListenerLike>;
+}
+
+/** The part of a pg `PoolClient` that listens. @public */
+export interface PostgresListenerLike {
+  /** Runs a statement. */
+  query(query: { text: string; values: unknown[] }): Promise<unknown>;
+  /** Closes the connection. */
+  release(destroy?: boolean): void;
+  /** A NOTIFY came, the connection broke, or it ended. */
+  on(event: 'notification' | 'error' | 'end', listener: (error: Error) => void): unknown;
+  /** Ends the listening. */
+  removeListener(event: 'notification' | 'error' | 'end', listener: (error: Error) => void): unknown;
+}
+
+/**
+ * Emits at each NOTIFY on the channel, and once it listens (again): what came meanwhile is not told. A connection that is
+ * lost is mended. Never errors; one connection for all who subscribe.
+ * @internal
+ */
+export function wakeUpsOf(pool: PostgresListenLike, channel: string): Observable<unknown> {
+  const backoff = exponential({ initialMs: 100, maxMs: 5_000 });
+  let failures = 0;
+  const listening = (): Observable<unknown> =>
+    listen(pool, channel, () => {
+      failures = 0;
+    }).pipe(
+      catchError(() => of(null).pipe(ignoreElements())),
+      (heard) =>
+        concat(
+          heard,
+          defer(() => timer(backoff(++failures)).pipe(mergeMap(listening))),
+        ),
+    );
+  return defer(listening).pipe(share());
+}
+
+function listen(pool: PostgresListenLike, channel: string, started: () => void): Observable<unknown> {
+  return new Observable((subscriber) => {
+    let client: PostgresListenerLike | null = null;
+    let released = false;
+    const heard = (): void => subscriber.next(null);
+    const lost = (): void => subscriber.complete();
+    const release = (): void => {
+      if (client === null || released) return;
+      released = true;
+      client.removeListener('notification', heard);
+      client.removeListener('end', lost);
+      client.release(true);
+    };
+    const begin = async (): Promise<void> => {
+      client = await pool.connect();
+      client.on('error', lost);
+      client.on('end', lost);
+      client.on('notification', heard);
+      if (subscriber.closed) release();
+      else await client.query({ text: `LISTEN ${channel}`, values: [] });
+    };
+    begin().then(
+      () => {
+        if (subscriber.closed) return;
+        started();
+        subscriber.next(null);
+      },
+      () => subscriber.complete(),
+    );
+    return release;
+  });
+}
+
+/** @internal */
+export function canListen(value: unknown): boolean {
+  return typeof (value as Partial<PostgresPoolClientLike & PostgresListenLike> | null)?.connect === 'function';
+}
