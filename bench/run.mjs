@@ -11,6 +11,6 @@ await build({
   format: 'esm',
   packages: 'external',
   outfile,
-  logLevel: 'error',
+  logLevel: "error", sourcemap: "inline",
 });
 await import(new URL(`../${outfile}`, import.meta.url));

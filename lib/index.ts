@@ -22,6 +22,8 @@ export { json } from './operators/json.js';
 export { mapValue } from './operators/map-value.js';
 export { ordered } from './operators/ordered.js';
 export type { OrderedOptions, OrderingKey } from './operators/ordered.js';
+export { topicPublisher } from './operators/topic-publisher.js';
+export type { TopicPublisherOptions } from './operators/topic-publisher.js';
 export { publishTo } from './operators/publish-to.js';
 export type { PublishToOptions } from './operators/publish-to.js';
 export { retryToDlq } from './operators/retry-to-dlq.js';

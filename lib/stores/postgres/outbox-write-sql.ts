@@ -1,16 +1,20 @@
 import { qualified, quoted, type ResolvedNames } from './postgres-names.js';
-import { storedKeySql } from './stored-key.js';
+import { literal, storedKeySql, storedLiteral } from './stored-key.js';
 
 /** The statements of a transaction. @internal */
 export interface OutboxWriteSql {
   /** `$1` the consumer, `$2` the keys, `$3` the mark → `pid`, and in `known` the numbers, from 1, of keys that were there. */
   readonly record: string;
+  /** The same for one key, without parameters: a row with `pid` where it was not there. */
+  recordOne(consumer: string, key: string, mark: string): string;
   /** `$1` the consumer, `$2` the keys: they count as not recorded. */
   readonly forget: string;
   /** `$1` the mark, then a list a column → `here`: whether it is the transaction of the mark; else nothing is stored. */
   readonly append: string;
-  /** The same question, alone; the mark is a UUID. */
-  isHere(mark: string): string;
+  /** The same for one message: `$1` the mark, then a value a column → a row where it is the transaction of the mark. */
+  readonly appendOne: string;
+  /** → the mark of the transaction that is open, as the one column of one row. */
+  readonly mark: string;
 }
 
 const MARK = 'rxsluice.transaction';
@@ -38,6 +42,13 @@ export function outboxWriteSql(names: ResolvedNames, channel: string | null): Ou
         WHERE NOT EXISTS (SELECT FROM acted WHERE acted.event_id = asked.event_id)
       ) AS known`,
 
+    // Without parameters it goes with BEGIN, in one round trip.
+    recordOne: (consumerText, key, mark) => `INSERT INTO ${events} AS p (consumer, event_id, processed_at)
+      VALUES (${storedLiteral(consumerText)}, ${storedLiteral(key)}, clock_timestamp())
+      ON CONFLICT (consumer, event_id) DO UPDATE SET leased_until = NULL, processed_at = excluded.processed_at
+      WHERE p.processed_at IS NULL
+      RETURNING pg_backend_pid() AS pid, set_config('${MARK}', ${literal(mark)}, true)`,
+
     // The row stays, as it does when a claim is released: most often it is recorded in a moment.
     forget: `UPDATE ${events} SET token = NULL, processed_at = NULL, leased_until = '-infinity'
       WHERE consumer = ${consumer} AND event_id = ANY (ARRAY(
@@ -55,6 +66,11 @@ export function outboxWriteSql(names: ResolvedNames, channel: string | null): Ou
       )
       SELECT EXISTS (SELECT FROM here) AS here${notified}`,
 
-    isHere: (mark) => `SELECT coalesce(current_setting('${MARK}', true) = '${mark}', false) AS here`,
+    appendOne: `INSERT INTO ${outbox} (topic, key, payload, headers, ${quoted('partition')}, timestamp_ms)
+      SELECT $2, $3, $4, $5::json, $6::int, $7::bigint WHERE current_setting('${MARK}', true) = $1
+      RETURNING true AS here${channel === null ? '' : `, pg_notify('${channel}', '')::text AS notified`}`,
+
+    // No plan, no snapshot.
+    mark: `SHOW ${MARK}`,
   };
 }

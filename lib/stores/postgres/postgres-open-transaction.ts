@@ -14,12 +14,14 @@ import { isBroken } from './postgres-errors.js';
 /** A transaction on a connection of its own, until `commit` has ended or `rollBack` is called. @internal */
 export interface OpenTransaction<Tx> {
   readonly tx: Tx;
+  /** The first statement: one without parameters may go with BEGIN. */
+  begin(sql: string, parameters: readonly unknown[]): Promise<readonly unknown[]>;
   /** In the order of the calls, those by `tx` included. */
   query(sql: string, parameters: readonly unknown[]): Promise<readonly unknown[]>;
   /** Statements that need no answer; `again`: there is a savepoint of that name. */
   savepoint(name: string, again: boolean): Promise<unknown>;
-  /** Runs a last statement without parameters, gives its rows, and commits. Where it fails, all is rolled back. */
-  commit(last: string): Promise<readonly unknown[]>;
+  /** Runs a last statement without parameters, gives its rows, and commits. Where that fails, all is rolled back. */
+  commit(last: string | null): Promise<readonly unknown[]>;
   /** `broken`: the connection is stuck. Never fails. */
   rollBack(broken: boolean): Promise<unknown>;
 }
@@ -39,6 +41,10 @@ export function openTransactions<Tx>(
   return requestsOf(open, (transaction) => void transaction.rollBack(false));
 }
 
+interface PgResult {
+  readonly rows: readonly unknown[];
+}
+
 async function poolTransaction<Tx>(
   pool: PostgresPoolOf<Tx>,
   isolation: PostgresIsolation | undefined,
@@ -54,18 +60,14 @@ async function poolTransaction<Tx>(
     client.removeListener('error', ignore);
     client.release(broken);
   };
-  const run = async (text: string, values: readonly unknown[] = []): Promise<readonly unknown[]> => {
-    // Several statements without parameters are several results.
-    const results: unknown = await client.query({ text, values: [...values] });
-    const [first] = Array.isArray(results) ? results : [results];
-    return (first as { readonly rows: unknown[] }).rows;
+  // Several statements without parameters are several results.
+  const results = async (text: string, values: readonly unknown[] = []): Promise<readonly PgResult[]> => {
+    const given = (await client.query({ text, values: values as unknown[] })) as PgResult | readonly PgResult[];
+    return Array.isArray(given) ? (given as readonly PgResult[]) : [given as PgResult];
   };
-  try {
-    await run(isolation === undefined ? 'BEGIN' : `BEGIN ISOLATION LEVEL ${isolation.toUpperCase()}`);
-  } catch (error) {
-    release(true);
-    throw error;
-  }
+  const run = async (text: string, values?: readonly unknown[]): Promise<readonly unknown[]> =>
+    ((await results(text, values))[0] as PgResult).rows;
+  const begin = isolation === undefined ? 'BEGIN' : `BEGIN ISOLATION LEVEL ${isolation.toUpperCase()}`;
   const rollBack = (): Promise<void> =>
     run('ROLLBACK').then(
       () => release(false),
@@ -73,11 +75,16 @@ async function poolTransaction<Tx>(
     );
   return {
     tx,
+    begin: async (sql, parameters) => {
+      if (parameters.length === 0) return ((await results(`${begin}; ${sql}`))[1] as PgResult).rows;
+      await run(begin);
+      return run(sql, parameters);
+    },
     query: run,
     savepoint: (name, again) => run(`${again ? `RELEASE SAVEPOINT ${name}; ` : ''}SAVEPOINT ${name}`),
     commit: async (last) => {
       try {
-        const rows = await run(`${last}; COMMIT`);
+        const rows = await run(last === null ? 'COMMIT' : `${last}; COMMIT`);
         release(false);
         return rows;
       } catch (error) {
@@ -116,26 +123,31 @@ function kyselyTransaction<Tx>(
           let pid: number | null = null;
           resolve({
             tx,
-            query: async (sql, parameters) => {
+            begin: async (sql, parameters) => {
               const rows = await query(sql, parameters);
-              pid = pidOf(rows) ?? pid;
+              pid = pidOf(rows) ?? null;
               return rows;
             },
+            query,
             // Not every dialect takes two statements at once; those of one name stack up, and end with the transaction.
             savepoint: (name) => query(`SAVEPOINT ${name}`),
             commit: async (last) => {
-              const rows = await query(last).catch(async (error: unknown) => {
-                await undo(error);
-                throw error;
-              });
+              const rows =
+                last === null
+                  ? []
+                  : await query(last).catch(async (error: unknown) => {
+                      await undo(error);
+                      throw error;
+                    });
               commit();
               await ended;
               return rows;
             },
             rollBack: async (broken) => {
-              // kysely would wait for the statement that is stuck.
               if (broken && pid !== null) await cancel(connections, pid);
-              await undo(new Error('rolled back'));
+              const undone = undo(new Error('rolled back'));
+              // It waits for the statement that is stuck; nobody else need.
+              if (!broken) await undone;
             },
           });
         }),

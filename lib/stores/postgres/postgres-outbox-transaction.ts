@@ -1,4 +1,4 @@
-import { defer, map, of } from 'rxjs';
+import { defer, of } from 'rxjs';
 import { SluiceError } from '../../core/errors.js';
 import { permanent } from '../../core/failures.js';
 import type { OutboxMessage } from '../../core/outbox-message.js';
@@ -35,6 +35,7 @@ export function outboxTransaction<Tx>(
   // `used`: the last savepoint has statements behind it.
   let savepoint: 'none' | 'clean' | 'used' = 'none';
   let stuck = false;
+  let lent = false;
 
   const inTime = async <R>(work: () => Promise<R>): Promise<R> => {
     let timer: ReturnType<typeof setTimeout> | undefined;
@@ -59,6 +60,7 @@ export function outboxTransaction<Tx>(
       get tx() {
         if (!entered) {
           entered = true;
+          lent = true;
           // Not awaited: the handler's first statement waits behind it, and fails if it does.
           if (savepoint !== 'clean') open.savepoint(SAVEPOINT, savepoint === 'used').catch(() => undefined);
           savepoint = 'used';
@@ -74,19 +76,35 @@ export function outboxTransaction<Tx>(
     };
   };
 
+  const whole = (): OutboxPart<Tx> => ({
+    get tx() {
+      lent = true;
+      return open.tx;
+    },
+    undo: () => of(null),
+  });
+
+  const append = (messages: readonly OutboxMessage[]): Promise<readonly unknown[]> => {
+    const columns = columnsOf(messages);
+    if (messages.length > 1) return open.query(sql.append, [mark, ...columns]);
+    return open.query(sql.appendOne, [mark, ...columns.map(([value]) => value)]);
+  };
+
   const end = async ({ messages, forget: inVain }: OutboxEnd): Promise<void> => {
-    let isHere = true;
+    // Who has never had the transaction has not ended it.
+    let isHere = !lent;
     try {
       if (inVain.length > 0) await inTime(() => open.query(sql.forget, [storedKey(consumer), inVain.map(storedKey)]));
-      if (messages.length > 0)
-        isHere = hereOf(await inTime(() => open.query(sql.append, [mark, ...columnsOf(messages)])));
+      if (messages.length > 0) isHere = hereOf(await inTime(() => append(messages)));
     } catch (error) {
       await open.rollBack(stuck);
       throw error;
     }
-    const committed = open.commit(sql.isHere(mark));
+    const asks = lent && messages.length === 0;
+    const committed = open.commit(asks ? sql.mark : null);
     try {
-      isHere = hereOf(await inTime(() => committed)) && isHere;
+      const rows = await inTime(() => committed);
+      if (asks) isHere = markOf(rows) === mark;
     } catch (error) {
       // What is stuck in its COMMIT is given up; nobody knows what becomes of it.
       if (stuck) await open.rollBack(true);
@@ -102,17 +120,20 @@ export function outboxTransaction<Tx>(
 
   return {
     record: (keys) =>
-      defer(() => {
+      defer(async () => {
         recorded.push(...keys);
-        return inTime(() => open.query(sql.record, [storedKey(consumer), keys.map(storedKey), mark]));
-      }).pipe(
-        map(([row]) => {
-          const { known } = row as { readonly known: string };
-          const numbers = new Set(known === '' ? [] : known.split(',').map(Number));
-          return keys.map((_, index) => !numbers.has(index + 1));
-        }),
-      ),
-    begin: (alone) => (alone ? { tx: open.tx, undo: () => of(null) } : part()),
+        const [first] = keys;
+        if (first !== undefined && keys.length === 1) {
+          const begin = sql.recordOne(storedKey(consumer), storedKey(first), mark);
+          return [(await inTime(() => open.begin(begin, []))).length === 1];
+        }
+        const given = [storedKey(consumer), keys.map(storedKey), mark];
+        const [row] = await inTime(() => open.begin(sql.record, given));
+        const { known } = row as { readonly known: string };
+        const numbers = new Set(known === '' ? [] : known.split(',').map(Number));
+        return keys.map((_, index) => !numbers.has(index + 1));
+      }),
+    begin: (alone) => (alone ? whole() : part()),
     commit: (ending) => defer(() => end(ending)),
     rollBack: (broken) => defer(() => open.rollBack(broken || stuck)),
   };
@@ -120,6 +141,10 @@ export function outboxTransaction<Tx>(
 
 function hereOf([row]: readonly unknown[]): boolean {
   return (row as { readonly here?: boolean } | undefined)?.here === true;
+}
+
+function markOf([row]: readonly unknown[]): unknown {
+  return Object.values((row ?? {}) as Readonly<Record<string, unknown>>)[0];
 }
 
 function columnsOf(messages: readonly OutboxMessage[]): readonly unknown[][] {

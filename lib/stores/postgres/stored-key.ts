@@ -22,3 +22,13 @@ export function storedKeySql(column: string): string {
   const digest = `chr(92) || '#' || encode(sha256(convert_to(${column}, 'UTF8')), 'hex')`;
   return `CASE WHEN octet_length(${column}) <= ${MAX_KEY_BYTES} THEN ${column} ELSE ${digest} END`;
 }
+
+/** The expression of a key that is no parameter. @internal */
+export function storedLiteral(key: string): string {
+  return Buffer.byteLength(key) <= MAX_KEY_BYTES ? literal(key) : storedKeySql(literal(key));
+}
+
+/** Text as SQL: of hexadecimal digits alone, so that nothing in it can end it. @internal */
+export function literal(text: string): string {
+  return `convert_from('\\x${Buffer.from(text).toString('hex')}'::bytea, 'UTF8')`;
+}
