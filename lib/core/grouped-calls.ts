@@ -66,8 +66,7 @@ export function groupCalls<I extends Grouped, A>(options: GroupedCallsOptions<I,
     queued: false,
     run: () => {
       while (!closed && timer === null && waiting.length > 0 && calls.size < (failures > 0 ? 1 : maxCalls)) {
-        const items = waiting.slice(0, maxBatch);
-        waiting = waiting.slice(maxBatch);
+        const items = waiting.splice(0, maxBatch);
         start({ items, subscription: null });
       }
     },

@@ -1,4 +1,4 @@
-import { catchError, concatMap, defer, from, map, of, retry, throwError, timer, toArray, type Observable } from 'rxjs';
+import { catchError, concatMap, from, map, of, throwError, timer, toArray, type Observable } from 'rxjs';
 import { exponential } from '../core/backoff.js';
 import { transient } from '../core/failures.js';
 import { GroupFailure, runInOneTransaction, type OutboxAnswer, type OutboxGroupOptions } from './outbox-group.js';
@@ -19,7 +19,7 @@ export function runGroup(
   works: readonly OutboxWork[],
 ): Observable<readonly OutboxAnswer[]> {
   const [first, ...others] = works as readonly [OutboxWork, ...OutboxWork[]];
-  if (others.length === 0) return runAlone(options, first).pipe(map((answer) => [answer]));
+  if (others.length === 0) return runAlone(options, first);
   if (others.some(({ consumer }) => consumer !== first.consumer)) return singly(options, works);
   return runInOneTransaction(options, works).pipe(
     catchError((failure: unknown) => {
@@ -44,35 +44,34 @@ function singly(options: OutboxGroupOptions, works: readonly OutboxWork[]): Obse
   let out = false;
   return from(works).pipe(
     concatMap((work) => {
-      if (out) return of<OutboxAnswer>({ status: 'again' });
+      if (out) return of<readonly OutboxAnswer[]>([{ status: 'again' }]);
       return runAlone(options, work).pipe(
         catchError(() => {
           // What is committed stays; the next call finds out for how long the store is out.
           out = true;
-          return of<OutboxAnswer>({ status: 'again' });
+          return of<readonly OutboxAnswer[]>([{ status: 'again' }]);
         }),
       );
     }),
+    concatMap((answers) => answers),
     toArray(),
   );
 }
 
-function runAlone(options: OutboxGroupOptions, work: OutboxWork): Observable<OutboxAnswer> {
+function runAlone(options: OutboxGroupOptions, work: OutboxWork): Observable<readonly OutboxAnswer[]> {
   const backoff = exponential(conflictWait);
-  const isConflict = (failure: unknown): boolean =>
-    failure instanceof GroupFailure && options.store.faultOf(failure.error) === 'conflict';
-  return defer(() => runInOneTransaction(options, [work])).pipe(
-    map(([answer]) => answer as OutboxAnswer),
-    retry({
-      count: MAX_CONFLICTS,
-      delay: (failure: unknown, conflicts) =>
-        isConflict(failure) ? timer(backoff(conflicts)) : throwError(() => failure),
-    }),
-    catchError((failure: unknown) => {
-      if (!(failure instanceof GroupFailure) || isOut(options, failure)) return throwError(() => causeOf(failure));
-      return of(answerTo(options, work, failure));
-    }),
-  );
+  let conflicts = 0;
+  const attempt = (): Observable<readonly OutboxAnswer[]> =>
+    runInOneTransaction(options, [work]).pipe(
+      catchError((failure: unknown) => {
+        if (!(failure instanceof GroupFailure)) return throwError(() => failure);
+        const isConflict = options.store.faultOf(failure.error) === 'conflict';
+        if (isConflict && conflicts < MAX_CONFLICTS) return timer(backoff(++conflicts)).pipe(concatMap(attempt));
+        if (isOut(options, failure)) return throwError(() => failure.error);
+        return of([answerTo(options, work, failure)]);
+      }),
+    );
+  return attempt();
 }
 
 function answerTo(options: OutboxGroupOptions, work: OutboxWork, { error }: GroupFailure): OutboxAnswer {

@@ -1,4 +1,4 @@
-import { defer, finalize, from, last, map, mergeMap, of, race, throwError, timer, type Observable } from 'rxjs';
+import { asyncScheduler, from, Subscription } from 'rxjs';
 import { deferredOf } from '../core/deferred.js';
 import { abortSignal, type DeliveryNode } from '../core/delivery-node.js';
 import { SluiceError } from '../core/errors.js';
@@ -37,43 +37,80 @@ export class OutboxTimeout extends Error {
   }
 }
 
-/** Runs the handler in its part of the transaction; errors with what it failed with. @internal */
+/** @internal */
+export interface OutboxWorkEnd {
+  done(result: unknown, emitted: readonly OutboxMessage[]): void;
+  failed(error: unknown): void;
+}
+
+/** Runs the handler in its part of the transaction, and calls one of `end` once; unsubscribed, it calls none. @internal */
 export function runHandler(
   { handler, timeoutMs, maxEmits }: OutboxWorkOptions,
   { delivery }: OutboxWork,
   part: OutboxPart<unknown>,
-): Observable<OutboxWorkResult> {
-  return defer(() => {
-    const { messages, emit, end } = outboxEmitter(delivery, maxEmits);
-    const context: OutboxContext<unknown> = {
-      get tx() {
-        return part.tx;
+  end: OutboxWorkEnd,
+): Subscription | null {
+  const emitter = outboxEmitter(delivery, maxEmits);
+  const context: OutboxContext<unknown> = {
+    get tx() {
+      return part.tx;
+    },
+    emit: emitter.emit,
+    delivery,
+  };
+  let result: unknown;
+  let deferred: ReturnType<typeof deferredOf>;
+  try {
+    result = handler(delivery.value, context);
+    deferred = deferredOf(result);
+  } catch (error) {
+    emitter.end();
+    end.failed(error);
+    return null;
+  }
+  if (deferred === null) {
+    emitter.end();
+    end.done(result, emitter.messages);
+    return null;
+  }
+  const running = new Subscription();
+  const over = (): void => {
+    emitter.end();
+    running.unsubscribe();
+  };
+  let value: unknown;
+  running.add(
+    from(deferred).subscribe({
+      next: (next) => (value = next),
+      error: (error: unknown) => {
+        over();
+        end.failed(error);
       },
-      emit,
-      delivery: delivery,
-    };
-    const result: unknown = handler(delivery.value, context);
-    const deferred = deferredOf(result);
-    const done = deferred === null ? of(result) : from(deferred).pipe(last(undefined, undefined));
-    const inTime = timeoutMs === 0 ? done : race(done, tooLate(delivery, timeoutMs));
-    return inTime.pipe(
-      map((value) => ({ result: value, messages })),
-      finalize(end),
-    );
-  });
-}
-
-function tooLate(delivery: DeliveryNode, timeoutMs: number): Observable<never> {
-  return timer(timeoutMs).pipe(
-    mergeMap(() => {
-      const { id } = delivery;
-      const failure = new SluiceError(
-        'handler-timeout',
-        `withOutbox: no result for ${id} after ${timeoutMs} ms. Its transaction is rolled back.`,
-        { details: { id, timeoutMs } },
-      );
-      abortSignal(delivery, failure);
-      return throwError(() => new OutboxTimeout(failure));
+      complete: () => {
+        over();
+        end.done(value, emitter.messages);
+      },
     }),
   );
+  if (timeoutMs > 0 && !running.closed) {
+    running.add(
+      asyncScheduler.schedule(() => {
+        over();
+        end.failed(tooLate(delivery, timeoutMs));
+      }, timeoutMs),
+    );
+  }
+  running.add(emitter.end);
+  return running;
+}
+
+function tooLate(delivery: DeliveryNode, timeoutMs: number): OutboxTimeout {
+  const { id } = delivery;
+  const failure = new SluiceError(
+    'handler-timeout',
+    `withOutbox: no result for ${id} after ${timeoutMs} ms. Its transaction is rolled back.`,
+    { details: { id, timeoutMs } },
+  );
+  abortSignal(delivery, failure);
+  return new OutboxTimeout(failure);
 }

@@ -1,4 +1,4 @@
-import { asyncScheduler, defer, delay, EMPTY, finalize, map, type Observable, of, throwError } from 'rxjs';
+import { asyncScheduler, defer, delay, EMPTY, map, type Observable, of, tap, throwError } from 'rxjs';
 import type { OutboxMessage } from '../../lib/core/outbox-message.js';
 import type { OutboxFault, OutboxStore } from '../../lib/core/outbox-store.js';
 import type { OutboxTransaction } from '../../lib/core/outbox-transaction.js';
@@ -49,6 +49,7 @@ export function fakeOutbox(takes: Partial<Record<OutboxStep, number>> = {}): Fak
     let words: string[] = [];
     let savepoint = 0;
     fake.open++;
+    const closed = tap<unknown>({ complete: () => fake.open--, error: () => fake.open-- });
     fake.mostOpen = Math.max(fake.mostOpen, fake.open);
     return {
       record: (keys) =>
@@ -78,10 +79,10 @@ export function fakeOutbox(takes: Partial<Record<OutboxStep, number>> = {}): Fak
           for (const key of mine) fake.recorded.add(key);
           fake.written.push(...words);
           fake.stored.push(...messages);
-        }).pipe(finalize(() => fake.open--)),
+        }).pipe(closed),
       rollBack: (broken) => {
         if (broken) fake.broken++;
-        return step('rollBack', '', () => undefined).pipe(finalize(() => fake.open--));
+        return step('rollBack', '', () => undefined).pipe(closed);
       },
     };
   };

@@ -1,5 +1,7 @@
 import { qualified, quoted, type ResolvedNames } from './postgres-names.js';
-import { literal, storedKeySql, storedLiteral } from './stored-key.js';
+import type { OutboxMessage } from '../../core/outbox-message.js';
+import { storedHeaders } from './outbox-headers.js';
+import { bytesLiteral, literal, storedKeySql, storedLiteral } from './stored-key.js';
 
 /** The statements of a transaction. @internal */
 export interface OutboxWriteSql {
@@ -11,8 +13,8 @@ export interface OutboxWriteSql {
   readonly forget: string;
   /** `$1` the mark, then a list a column → `here`: whether it is the transaction of the mark; else nothing is stored. */
   readonly append: string;
-  /** The same for one message: `$1` the mark, then a value a column → a row where it is the transaction of the mark. */
-  readonly appendOne: string;
+  /** The same for one message, without parameters: a row where it is the transaction of the mark. */
+  appendOne(mark: string, message: OutboxMessage): string;
   /** → the mark of the transaction that is open, as the one column of one row. */
   readonly mark: string;
 }
@@ -66,11 +68,18 @@ export function outboxWriteSql(names: ResolvedNames, channel: string | null): Ou
       )
       SELECT EXISTS (SELECT FROM here) AS here${notified}`,
 
-    appendOne: `INSERT INTO ${outbox} (topic, key, payload, headers, ${quoted('partition')}, timestamp_ms)
-      SELECT $2, $3, $4, $5::json, $6::int, $7::bigint WHERE current_setting('${MARK}', true) = $1
+    appendOne: (mark, { topic, key, value, headers, partition, timestamp }) => `INSERT INTO ${outbox}
+        (topic, key, payload, headers, ${quoted('partition')}, timestamp_ms)
+      SELECT ${literal(topic)}, ${bytesLiteral(key)}, ${bytesLiteral(value)}, ${literal(storedHeaders(headers))}::json,
+        ${whole(partition)}::int, ${whole(timestamp)}::bigint
+      WHERE current_setting('${MARK}', true) = ${literal(mark)}
       RETURNING true AS here${channel === null ? '' : `, pg_notify('${channel}', '')::text AS notified`}`,
 
     // No plan, no snapshot.
     mark: `SHOW ${MARK}`,
   };
+}
+
+function whole(value: number | undefined): string {
+  return value === undefined ? 'NULL' : String(Math.trunc(value));
 }

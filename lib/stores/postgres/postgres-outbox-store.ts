@@ -1,4 +1,4 @@
-import { catchError, defer, lastValueFrom, map, merge, Subject, throwError, timeout, type Observable } from 'rxjs';
+import { lastValueFrom, merge, Observable, Subject } from 'rxjs';
 import { hashOf } from '../../core/hash.js';
 import { checkNames, checkOptions } from '../../core/options.js';
 import type { OutboxStore } from '../../core/outbox-store.js';
@@ -120,11 +120,19 @@ export function postgresOutboxStore<Tx>(
 
   return {
     transaction: (consumer) =>
-      defer(() => transactions).pipe(
-        timeout({ first: timeoutMs, with: () => throwError(() => tooLate(call, timeoutMs)) }),
-        catchError((error: unknown) => throwError(() => faults.told(error))),
-        map((open) => outboxTransaction(open, consumer, transactionOptions)),
-      ),
+      new Observable((subscriber) => {
+        const fail = (error: unknown): void => subscriber.error(faults.told(error));
+        const late = setTimeout(() => fail(tooLate(call, timeoutMs)), timeoutMs);
+        const opening = transactions.subscribe({
+          next: (open) => subscriber.next(outboxTransaction(open, consumer, transactionOptions)),
+          error: fail,
+          complete: () => subscriber.complete(),
+        });
+        return () => {
+          clearTimeout(late);
+          opening.unsubscribe();
+        };
+      }),
     faultOf: faults.faultOf,
     ...postgresOutboxRows(outboxRelaySql(names), run),
     wakeUps: listener === undefined ? stored : merge(stored, wakeUpsOf(listener, channel)),

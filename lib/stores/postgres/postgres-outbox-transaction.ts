@@ -23,6 +23,7 @@ export interface OutboxTransactionOptions {
 }
 
 const SAVEPOINT = 'rxsluice';
+const MAX_SMALL = 4_096;
 
 /** What `withOutbox` does with an open transaction, in statements. @internal */
 export function outboxTransaction<Tx>(
@@ -37,22 +38,23 @@ export function outboxTransaction<Tx>(
   let stuck = false;
   let lent = false;
 
-  const inTime = async <R>(work: () => Promise<R>): Promise<R> => {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
+  const inTime = <R>(work: Promise<R>): Promise<R> =>
+    new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
         stuck = true;
-        reject(tooLate(call, timeoutMs));
+        reject(faults.told(tooLate(call, timeoutMs)));
       }, timeoutMs);
+      work.then(
+        (result) => {
+          clearTimeout(timer);
+          resolve(result);
+        },
+        (error: unknown) => {
+          clearTimeout(timer);
+          reject(faults.told(error));
+        },
+      );
     });
-    try {
-      return await Promise.race([work(), late]);
-    } catch (error) {
-      throw faults.told(error);
-    } finally {
-      clearTimeout(timer);
-    }
-  };
 
   const part = (): OutboxPart<Tx> => {
     let entered = false;
@@ -70,7 +72,7 @@ export function outboxTransaction<Tx>(
       undo: () =>
         defer(async () => {
           if (!entered) return;
-          await inTime(() => open.query(`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`, []));
+          await inTime(open.query(`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`, []));
           savepoint = 'clean';
         }),
     };
@@ -84,27 +86,26 @@ export function outboxTransaction<Tx>(
     undo: () => of(null),
   });
 
-  const append = (messages: readonly OutboxMessage[]): Promise<readonly unknown[]> => {
-    const columns = columnsOf(messages);
-    if (messages.length > 1) return open.query(sql.append, [mark, ...columns]);
-    return open.query(sql.appendOne, [mark, ...columns.map(([value]) => value)]);
-  };
-
   const end = async ({ messages, forget: inVain }: OutboxEnd): Promise<void> => {
+    const [message] = messages;
+    const inOneTrip = message !== undefined && messages.length === 1 && isSmall(message);
     // Who has never had the transaction has not ended it.
     let isHere = !lent;
     try {
-      if (inVain.length > 0) await inTime(() => open.query(sql.forget, [storedKey(consumer), inVain.map(storedKey)]));
-      if (messages.length > 0) isHere = hereOf(await inTime(() => append(messages)));
+      if (inVain.length > 0) await inTime(open.query(sql.forget, [storedKey(consumer), inVain.map(storedKey)]));
+      if (messages.length > 0 && !inOneTrip) {
+        isHere = hereOf(await inTime(open.query(sql.append, [mark, ...columnsOf(messages)])));
+      }
     } catch (error) {
       await open.rollBack(stuck);
       throw error;
     }
     const asks = lent && messages.length === 0;
-    const committed = open.commit(asks ? sql.mark : null);
+    const committed = open.commit(inOneTrip ? sql.appendOne(mark, message) : asks ? sql.mark : null);
     try {
-      const rows = await inTime(() => committed);
-      if (asks) isHere = markOf(rows) === mark;
+      const rows = await inTime(committed);
+      if (inOneTrip) isHere = rows.length === 1;
+      else if (asks) isHere = markOf(rows) === mark;
     } catch (error) {
       // What is stuck in its COMMIT is given up; nobody knows what becomes of it.
       if (stuck) await open.rollBack(true);
@@ -125,10 +126,10 @@ export function outboxTransaction<Tx>(
         const [first] = keys;
         if (first !== undefined && keys.length === 1) {
           const begin = sql.recordOne(storedKey(consumer), storedKey(first), mark);
-          return [(await inTime(() => open.begin(begin, []))).length === 1];
+          return [(await inTime(open.begin(begin, []))).length === 1];
         }
         const given = [storedKey(consumer), keys.map(storedKey), mark];
-        const [row] = await inTime(() => open.begin(sql.record, given));
+        const [row] = await inTime(open.begin(sql.record, given));
         const { known } = row as { readonly known: string };
         const numbers = new Set(known === '' ? [] : known.split(',').map(Number));
         return keys.map((_, index) => !numbers.has(index + 1));
@@ -137,6 +138,11 @@ export function outboxTransaction<Tx>(
     commit: (ending) => defer(() => end(ending)),
     rollBack: (broken) => defer(() => open.rollBack(broken || stuck)),
   };
+}
+
+/** Written out in the statement it is twice as long. */
+function isSmall({ key, value, headers }: OutboxMessage): boolean {
+  return headers === undefined && (key?.length ?? 0) + (value?.length ?? 0) <= MAX_SMALL;
 }
 
 function hereOf([row]: readonly unknown[]): boolean {

@@ -32,3 +32,11 @@ export function storedLiteral(key: string): string {
 export function literal(text: string): string {
   return `convert_from('\\x${Buffer.from(text).toString('hex')}'::bytea, 'UTF8')`;
 }
+
+/** Bytes as SQL; text is UTF-8. @internal */
+export function bytesLiteral(value: Uint8Array | string | null | undefined): string {
+  if (value === null || value === undefined) return 'NULL::bytea';
+  const bytes =
+    typeof value === 'string' ? Buffer.from(value) : Buffer.from(value.buffer, value.byteOffset, value.length);
+  return `'\\x${bytes.toString('hex')}'::bytea`;
+}
