@@ -167,7 +167,9 @@ export default defineConfig(
   {
     // pg runs on servers alone; all of them have it.
     files: ['lib/stores/postgres/**/*.ts'],
-    languageOptions: { globals: { crypto: 'readonly' } },
+    languageOptions: {
+      globals: { crypto: 'readonly', Buffer: 'readonly', setTimeout: 'readonly', clearTimeout: 'readonly' },
+    },
   },
   {
     files: ['lib/core/environment.ts'],

@@ -11,6 +11,6 @@ await build({
   format: 'esm',
   packages: 'external',
   outfile,
-  logLevel: "error", sourcemap: "inline",
+  logLevel: 'error',
 });
 await import(new URL(`../${outfile}`, import.meta.url));

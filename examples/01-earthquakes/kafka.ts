@@ -31,21 +31,25 @@ export async function onKafka(use: (broker: QuakeBroker) => Promise<void>): Prom
 async function kafkaQuakes(helper: KafkaTestClient, name: string): Promise<QuakeBroker> {
   const quakes = await helper.createTopic({ prefix: 'quakes', partitions: PARTITIONS, config: CONFIG });
   const deadLetters = await helper.createTopic({ prefix: 'quakes-dlq', partitions: PARTITIONS, config: CONFIG });
+  const alerts = await helper.createTopic({ prefix: 'quake-alerts', partitions: PARTITIONS, config: CONFIG });
   const options = { groupId: helper.groupId('quake-watch'), topics: [quakes], maxInFlight: MAX_IN_FLIGHT } as const;
   const kafka = new Kafka({ clientId: 'quake-watch', brokers: [...helper.brokers], logLevel: logLevel.NOTHING });
+  const storedIn = (topic: string): Promise<StoredMessage[]> => {
+    const reader = { groupId: helper.groupId('quake-reader'), topics: [topic], until: 'end' } as const;
+    const stored = fromKafka(kafka, reader).pipe(
+      handle((value, { headers }) => of<StoredMessage>({ value, headers })),
+      ackEach(),
+      toArray(),
+    );
+    return lastValueFrom(stored);
+  };
   return {
     name,
     feed: kafkaPublisher(kafka, { topic: quakes }),
     source: ({ telemetry, stop }) => fromKafka(kafka, { ...options, until: 'end', telemetry, stop }),
     deadLetters: kafkaPublisher(kafka, { topic: deadLetters }),
-    storedDeadLetters: () => {
-      const reader = { groupId: helper.groupId('quake-dlq'), topics: [deadLetters], until: 'end' } as const;
-      const stored = fromKafka(kafka, reader).pipe(
-        handle((value, { headers }) => of<StoredMessage>({ value, headers })),
-        ackEach(),
-        toArray(),
-      );
-      return lastValueFrom(stored);
-    },
+    alerts: kafkaPublisher(kafka, { topic: alerts }),
+    storedDeadLetters: () => storedIn(deadLetters),
+    storedAlerts: () => storedIn(alerts),
   };
 }

@@ -1,6 +1,6 @@
 import Table from 'cli-table3';
 import type { DemoResult } from './demo.js';
-import { CONCURRENCY } from './pipeline.js';
+import { ALERT_MAGNITUDE, CONCURRENCY } from './pipeline.js';
 import type { Quake } from './quake.js';
 import { MAX_IN_FLIGHT, type StoredMessage } from './quake-broker.js';
 
@@ -8,15 +8,20 @@ const STRONGEST = 5;
 
 /** A run at a glance. */
 export function report(result: DemoResult): string {
-  const { messages, counts, peakSinkCalls, elapsedMs, deadLetters, quakes } = result;
+  const { messages, counts, peakSinkCalls, elapsedMs, deadLetters, quakes, alerts } = result;
   const seconds = elapsedMs / 1_000;
   const summary = table(['', ''], ['left', 'right', 'left']);
   summary.push(
     ['Messages in', text(messages), 'the feed was read twice: each event comes twice'],
-    ['  done', text(counts.done), 'stored once, then acked'],
+    ['  done', text(counts.done), 'stored once, in one transaction with their id and alert, then acked'],
     ['  repeats skipped', text(counts.skipped), 'known event ids, not stored again'],
     ['  dead-lettered', text(counts.deadLettered), 'published with their raw bytes and the reason:'],
     ...reasons(deadLetters).map(([reason, times]) => ['', '', `${String(times).padStart(3)} × ${reason}`]),
+    [
+      'Alerts',
+      text(alerts.length),
+      `magnitude ${ALERT_MAGNITUDE} and above, through the outbox to a topic of their own`,
+    ],
     ['Retries', text(counts.retried), 'the sink failed and was called again'],
     ['Peak in flight', text(counts.peakInFlight), `of at most ${text(MAX_IN_FLIGHT)} (maxInFlight)`],
     ['Peak sink calls', text(peakSinkCalls), `of at most ${text(CONCURRENCY)} at once (concurrency)`],

@@ -10,6 +10,11 @@ export interface OutboxPart<Tx> {
   readonly tx: Tx;
   /** Rolls back all that was done by `tx` since the part began, and nothing else. */
   undo(): ObservableInput<unknown>;
+  /**
+   * Ends the part, whose work stays in the transaction; not called of one that is alone. It errors where a statement of it has
+   * failed unseen, or where it has ended the transaction: the others must not build on that.
+   */
+  keep(): ObservableInput<unknown>;
 }
 
 /** What a transaction that commits does at its end. @public */

@@ -1,4 +1,4 @@
-import { from, Observable, Subscription, type ObservableInput } from 'rxjs';
+import { from, Observable, type ObservableInput, type Subscription } from 'rxjs';
 import { isSettled } from '../core/delivery-node.js';
 import { SluiceError } from '../core/errors.js';
 import type { OutboxMessage } from '../core/outbox-message.js';
@@ -198,9 +198,13 @@ export function runInOneTransaction(
               undone({ status: 'dropped' });
               return;
             }
-            someDone = true;
-            messages.push(...emitted);
-            answer({ status: 'done', result });
+            const kept = (): void => {
+              someDone = true;
+              messages.push(...emitted);
+              answer({ status: 'done', result });
+            };
+            if (alone) kept();
+            else call('working', work, () => part.keep(), kept);
           },
           failed: (error) => {
             if (error instanceof OutboxTimeout || options.store.faultOf(error) !== null) {

@@ -82,11 +82,9 @@ function answerTo(options: OutboxGroupOptions, work: OutboxWork, { error }: Grou
   return { status: 'again' };
 }
 
-/** Whether it is the store that is out; a connection that was lost while a handler worked may be its doing. */
+/** Whether it is the store that is out. A connection that was lost later may be the handler's doing; the next one will show. */
 function isOut({ store }: OutboxGroupOptions, { phase, error }: GroupFailure): boolean {
-  if (phase === 'working') return false;
-  const fault = store.faultOf(error);
-  return phase === 'opening' ? fault !== 'conflict' : fault === 'unavailable';
+  return phase === 'opening' && store.faultOf(error) !== 'conflict';
 }
 
 function causeOf(failure: unknown): unknown {

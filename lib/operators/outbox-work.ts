@@ -24,12 +24,6 @@ export interface OutboxWorkOptions {
   readonly maxEmits: number;
 }
 
-/** @internal */
-export interface OutboxWorkResult {
-  readonly result: unknown;
-  readonly messages: readonly OutboxMessage[];
-}
-
 /** A handler did not end in time: what it has under way on the connection is unknown. @internal */
 export class OutboxTimeout extends Error {
   constructor(readonly failure: SluiceError) {

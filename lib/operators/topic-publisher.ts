@@ -111,9 +111,9 @@ function outcomesOf(
   answers: readonly Answer[],
   count: number,
 ): readonly PublishOutcome[] {
-  const failures = answers.flatMap((answer) => ('error' in answer ? [answer.error] : []));
-  const outage = failures.find((error) => !isOfTopic(error));
-  if (outage !== undefined && failures.length === answers.length) throw outage;
+  const failures = answers.flatMap((answer) => ('error' in answer ? [answer] : []));
+  const outage = failures.find(({ error }) => !isOfTopic(error));
+  if (outage !== undefined && failures.length === answers.length) throw outOfReach(outage.error);
   const outcomes = new Array<PublishOutcome>(count);
   answers.forEach((answer, nth) =>
     indexes[nth]?.forEach((index, place) => {
@@ -122,6 +122,12 @@ function outcomesOf(
     }),
   );
   return outcomes;
+}
+
+function outOfReach(cause: unknown): SluiceError {
+  return new SluiceError('publish-failed', `${OWNER}: none of the topics can be reached. The cause says why.`, {
+    cause,
+  });
 }
 
 function failed(error: unknown): PublishOutcome {

@@ -126,7 +126,7 @@ const source = fromKafka(kafka, {
   sessionTimeoutMs: 6_000,
   heartbeatIntervalMs: 1_000,
   drainTimeoutMs: 3_000,
-} as Parameters<typeof fromKafka>[1]);
+});
 
 const effect = (id: string): [string, string[]] => [`INSERT INTO ${schema}.effects (id) VALUES ($1)`, [id]];
 const text = (value: Uint8Array | null): string => new TextDecoder().decode(value ?? undefined);
@@ -140,7 +140,7 @@ const roles: Readonly<Record<OutboxMemberSettings['role'], () => Observable<unkn
         async (value, { tx, emit, delivery }) => {
           passes('handling');
           await tx.query(...effect(text(value)));
-          const message: Message = { value, key: delivery.key as Uint8Array };
+          const message: Message = { value, key: delivery.key };
           emit({ ...message, topic: output });
           passes('handled');
         },

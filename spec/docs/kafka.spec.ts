@@ -1,10 +1,9 @@
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
-import ts from 'typescript';
 import { SOURCE_OPTION_NAMES } from '../../lib/core/source-options.js';
 import { resolveKafkaOptions } from '../../lib/brokers/kafka/kafka-options.js';
 import { fakeKafka } from '../support/kafka-fake.js';
+import { diagnose, snippetsOf } from './diagnose.js';
 
 const page = readFileSync('docs/kafka.md', 'utf8');
 
@@ -18,29 +17,6 @@ const PRELUDE = `
   }`;
 const CODEC = `declare module 'kafkajs-snappy' { const codec: () => unknown; export default codec; }`;
 
-/** What TypeScript says of some modules, as if they lay in the root of the repository. */
-function diagnose(modules: Readonly<Record<string, string>>): string[] {
-  const files = new Map(Object.entries(modules).map(([name, text]) => [join(process.cwd(), name), text]));
-  const { config } = ts.readConfigFile('tsconfig.json', ts.sys.readFile) as { config: object };
-  const { options } = ts.parseJsonConfigFileContent({ ...config, include: [], files: [] }, ts.sys, process.cwd());
-  const compilerOptions = { ...options, noUnusedLocals: false };
-  const host = ts.createCompilerHost(compilerOptions);
-  const { fileExists, readFile, getSourceFile } = host;
-  host.fileExists = (path) => files.has(path) || fileExists(path);
-  host.readFile = (path) => files.get(path) ?? readFile(path);
-  host.getSourceFile = (path, version, ...rest) => {
-    const text = files.get(path);
-    return text === undefined ? getSourceFile(path, version, ...rest) : ts.createSourceFile(path, text, version);
-  };
-  const program = ts.createProgram([...files.keys()], compilerOptions, host);
-  return [...files.keys()].flatMap((path) => {
-    const source = program.getSourceFile(path);
-    return [...program.getSyntacticDiagnostics(source), ...program.getSemanticDiagnostics(source)].map(
-      ({ messageText }) => `${path}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`,
-    );
-  });
-}
-
 function section(title: string): string {
   return page.split(/^## /m).find((text) => text.startsWith(title)) ?? '';
 }
@@ -52,7 +28,7 @@ function rows(title: string): Map<string, string> {
 }
 
 describe('docs/kafka.md', () => {
-  const snippets = [...page.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code]) => code as string);
+  const snippets = snippetsOf(page);
   const modules = Object.fromEntries(snippets.map((code, index) => [`kafka-${index}.ts`, code]));
 
   it('has snippets that compile', () => {

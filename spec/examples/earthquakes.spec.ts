@@ -4,17 +4,18 @@ import { describe, expect, it } from '@jest/globals';
 import { mismatches } from '../../examples/01-earthquakes/check.js';
 import { runDemo } from '../../examples/01-earthquakes/demo.js';
 import { feedMessages } from '../../examples/01-earthquakes/feed.js';
+import { memoryDatabase } from '../../examples/01-earthquakes/memory-database.js';
 import { memoryQuakes } from '../../examples/01-earthquakes/memory.js';
-import { CONCURRENCY } from '../../examples/01-earthquakes/pipeline.js';
+import { ALERT_MAGNITUDE, CONCURRENCY } from '../../examples/01-earthquakes/pipeline.js';
 import { MAX_IN_FLIGHT } from '../../examples/01-earthquakes/quake-broker.js';
-import { quakeSchema } from '../../examples/01-earthquakes/quake.js';
+import { quakeSchema, type Quake } from '../../examples/01-earthquakes/quake.js';
 import { reasons, report } from '../../examples/01-earthquakes/report.js';
 
 const feed = await feedMessages();
 const RETRIES = 115;
 
 const progress: number[] = [];
-const result = await runDemo(memoryQuakes(), (settled) => progress.push(settled));
+const result = await runDemo(memoryQuakes(), memoryDatabase(), (settled) => progress.push(settled));
 
 const isQuake = (value: unknown): boolean => quakeSchema.safeParse(JSON.parse(String(value))).success;
 
@@ -56,13 +57,30 @@ describe('the earthquakes example', () => {
     ]);
   });
 
+  it('publishes an alert for each strong quake, in the order of its network', () => {
+    const strong = feed
+      .slice(0, feed.length / 2)
+      .filter(({ value }) => isQuake(value))
+      .map(({ value }) => quakeSchema.parse(JSON.parse(String(value))))
+      .filter(({ properties }) => properties.mag >= ALERT_MAGNITUDE);
+    const alerts = result.alerts.map(({ value }) =>
+      quakeSchema.parse(JSON.parse(new TextDecoder().decode(value ?? undefined))),
+    );
+    expect(alerts).toHaveLength(strong.length);
+    for (const network of new Set(strong.map(({ properties }) => properties.net))) {
+      const of = (quakes: readonly Quake[]) =>
+        quakes.filter(({ properties }) => properties.net === network).map(({ id }) => id);
+      expect(of(alerts)).toEqual(of(strong));
+    }
+  });
+
   it('reports what happened', () => {
     const text = report(result);
     for (const figure of ['3,414', '1,635', '144', 'Taiwan']) expect(text).toContain(figure);
   });
 
   it('runs as a command, with plain lines where there is no terminal, and ends by itself', async () => {
-    const args = ['--import', 'tsx', 'examples/01-earthquakes/main.ts'];
+    const args = ['--import', 'tsx', 'examples/01-earthquakes/main.ts', '--memory'];
     const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: 30_000 });
     expect(stdout).toContain('  3414/3414 messages settled\n');
     expect(stdout).toContain('The sums add up');

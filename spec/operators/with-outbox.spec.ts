@@ -467,6 +467,7 @@ describe('withOutbox', () => {
                     return part.tx;
                   },
                   undo: () => part.undo(),
+                  keep: () => part.keep(),
                 };
               },
             })),

@@ -25,6 +25,8 @@ export function postgresTestClient({ url }: { readonly url: string }): PostgresT
   const newPool = (config: PoolConfig = {}): Pool => {
     const pool = new Pool({ connectionString: url, max: 4, ...config });
     pool.on('error', () => undefined);
+    // kysely listens to none of the connections that it has lent.
+    pool.on('connect', (client) => client.on('error', () => undefined));
     pools.push(pool);
     return pool;
   };

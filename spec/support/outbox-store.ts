@@ -67,6 +67,7 @@ export function fakeOutbox(takes: Partial<Record<OutboxStep, number>> = {}): Fak
           get tx() {
             return { write: (word: string) => void words.push(word) };
           },
+          keep: () => EMPTY,
           undo: () =>
             step('undo', '', () => {
               words = words.slice(0, savepoint);

@@ -71,7 +71,7 @@ export function memoryOutboxStore(options: MemoryOutboxStoreOptions = {}): Memor
       },
       begin: () => {
         const mark = changes.length;
-        return { tx: changes, undo: () => defer(() => of(changes.undo(mark))) };
+        return { tx: changes, undo: () => defer(() => of(changes.undo(mark))), keep: () => EMPTY };
       },
       commit: ({ messages, forget }) =>
         defer(() => {

@@ -5,9 +5,9 @@ import { bytesLiteral, literal, storedKeySql, storedLiteral } from './stored-key
 
 /** The statements of a transaction. @internal */
 export interface OutboxWriteSql {
-  /** `$1` the consumer, `$2` the keys, `$3` the mark → `pid`, and in `known` the numbers, from 1, of keys that were there. */
+  /** `$1` the consumer, `$2` the keys, `$3` the mark → `pid`, `began`, and in `known` the numbers, from 1, of keys that were there. */
   readonly record: string;
-  /** The same for one key, without parameters: a row with `pid` where it was not there. */
+  /** The same for one key, without parameters: a row with `pid` and `began` where it was not there. */
   recordOne(consumer: string, key: string, mark: string): string;
   /** `$1` the consumer, `$2` the keys: they count as not recorded. */
   readonly forget: string;
@@ -20,6 +20,7 @@ export interface OutboxWriteSql {
 }
 
 const MARK = 'rxsluice.transaction';
+const WHO = 'pg_backend_pid() AS pid, extract(epoch FROM transaction_timestamp())::text AS began';
 
 /** `channel`: who listens there is told once the transaction is committed. @internal */
 export function outboxWriteSql(names: ResolvedNames, channel: string | null): OutboxWriteSql {
@@ -39,7 +40,7 @@ export function outboxWriteSql(names: ResolvedNames, channel: string | null): Ou
         WHERE p.processed_at IS NULL
         RETURNING event_id
       )
-      SELECT set_config('${MARK}', $3, true), pg_backend_pid() AS pid, (
+      SELECT set_config('${MARK}', $3, true), ${WHO}, (
         SELECT coalesce(string_agg(n::text, ','), '') FROM asked
         WHERE NOT EXISTS (SELECT FROM acted WHERE acted.event_id = asked.event_id)
       ) AS known`,
@@ -49,7 +50,7 @@ export function outboxWriteSql(names: ResolvedNames, channel: string | null): Ou
       VALUES (${storedLiteral(consumerText)}, ${storedLiteral(key)}, clock_timestamp())
       ON CONFLICT (consumer, event_id) DO UPDATE SET leased_until = NULL, processed_at = excluded.processed_at
       WHERE p.processed_at IS NULL
-      RETURNING pg_backend_pid() AS pid, set_config('${MARK}', ${literal(mark)}, true)`,
+      RETURNING ${WHO}, set_config('${MARK}', ${literal(mark)}, true)`,
 
     // The row stays, as it does when a claim is released: most often it is recorded in a moment.
     forget: `UPDATE ${events} SET token = NULL, processed_at = NULL, leased_until = '-infinity'

@@ -1,4 +1,4 @@
-import { isSluiceError, type SluiceErrorCode } from '../../core/errors.js';
+import { isSluiceError, type SluiceError, type SluiceErrorCode } from '../../core/errors.js';
 import type { OutboxFault } from '../../core/outbox-store.js';
 import { isBroken, isRolledBack, postgresError, sqlStateOf, type PostgresCall } from './postgres-errors.js';
 
@@ -6,6 +6,8 @@ import { isBroken, isRolledBack, postgresError, sqlStateOf, type PostgresCall } 
 export interface PostgresFaults {
   /** An error of a statement of ours, as it is to be told. */
   told(error: unknown): unknown;
+  /** An error that says that another transaction is in the way. */
+  busy(error: SluiceError): SluiceError;
   faultOf(error: unknown): OutboxFault;
 }
 
@@ -23,6 +25,7 @@ const MAX_CAUSES = 5;
 export function postgresFaults(call: PostgresCall): PostgresFaults {
   // A handler may fail with an error of another store of ours.
   const own = new WeakSet<object>();
+  const inTheWay = new WeakSet<object>();
   return {
     told: (error) => {
       if (isRolledBack(error)) return error;
@@ -30,7 +33,12 @@ export function postgresFaults(call: PostgresCall): PostgresFaults {
       own.add(typed);
       return typed;
     },
+    busy: (error) => {
+      inTheWay.add(error);
+      return error;
+    },
     faultOf: (error) => {
+      if (isSluiceError(error) && inTheWay.has(error)) return 'conflict';
       if (isSluiceError(error) && own.has(error)) return OUT_CODES.has(error.code) ? 'unavailable' : null;
       // People wrap what they pass on.
       let each: unknown = error;

@@ -1,7 +1,6 @@
-import type { Observable } from 'rxjs';
+import { Subscription, type Observable } from 'rxjs';
 import {
   isKysely,
-  type PostgresExecutorLike,
   type PostgresIsolation,
   type PostgresKyselyLike,
   type PostgresKyselyOf,
@@ -18,7 +17,7 @@ export interface OpenTransaction<Tx> {
   begin(sql: string, parameters: readonly unknown[]): Promise<readonly unknown[]>;
   /** In the order of the calls, those by `tx` included. */
   query(sql: string, parameters: readonly unknown[]): Promise<readonly unknown[]>;
-  /** Statements that need no answer; `again`: there is a savepoint of that name. */
+  /** `again`: there is a savepoint of that name, whose work is kept. */
   savepoint(name: string, again: boolean): Promise<unknown>;
   /** Runs a last statement without parameters, gives its rows, and commits. Where that fails, all is rolled back. */
   commit(last: string | null): Promise<readonly unknown[]>;
@@ -36,8 +35,8 @@ export function openTransactions<Tx>(
   connections: Connections,
 ): Observable<OpenTransaction<Tx>> {
   const open = isKysely(db)
-    ? () => kyselyTransaction<Tx>(db as PostgresKyselyOf<Tx>, isolation, connections)
-    : () => poolTransaction<Tx>(db as PostgresPoolOf<Tx>, isolation);
+    ? () => kyselyTransaction<Tx>(db, isolation, connections)
+    : () => poolTransaction<Tx>(db, isolation, connections);
   return requestsOf(open, (transaction) => void transaction.rollBack(false));
 }
 
@@ -48,12 +47,14 @@ interface PgResult {
 async function poolTransaction<Tx>(
   pool: PostgresPoolOf<Tx>,
   isolation: PostgresIsolation | undefined,
+  connections: Connections,
 ): Promise<OpenTransaction<Tx>> {
   const tx = await pool.connect();
   const client = tx as PostgresPoolClientLike;
   const ignore = (): void => undefined; // the statement fails with it
   client.on('error', ignore);
   let released = false;
+  let server: Server | null = null;
   const release = (broken: boolean): void => {
     if (released) return;
     released = true;
@@ -76,9 +77,11 @@ async function poolTransaction<Tx>(
   return {
     tx,
     begin: async (sql, parameters) => {
-      if (parameters.length === 0) return ((await results(`${begin}; ${sql}`))[1] as PgResult).rows;
-      await run(begin);
-      return run(sql, parameters);
+      if (parameters.length > 0) await run(begin);
+      const rows =
+        parameters.length > 0 ? await run(sql, parameters) : ((await results(`${begin}; ${sql}`))[1] as PgResult).rows;
+      server = serverOf(rows);
+      return rows;
     },
     query: run,
     savepoint: (name, again) => run(`${again ? `RELEASE SAVEPOINT ${name}; ` : ''}SAVEPOINT ${name}`),
@@ -94,13 +97,17 @@ async function poolTransaction<Tx>(
       }
     },
     rollBack: async (broken) => {
-      if (broken) release(true);
-      else await rollBack();
+      if (!broken) await rollBack();
+      else {
+        release(true);
+        // A server does not look at a connection while a statement runs, and keeps the locks until then.
+        if (server !== null) await end(connections, 'pg_terminate_backend', server);
+      }
     },
   };
 }
 
-const CANCEL_MS = 5_000;
+const END_MS = 5_000;
 
 /** kysely begins and ends a transaction around a callback. */
 function kyselyTransaction<Tx>(
@@ -115,28 +122,31 @@ function kyselyTransaction<Tx>(
         new Promise<void>((commit, rollBack) => {
           const executor = (tx as PostgresKyselyLike).withoutPlugins();
           const query = (sql: string, parameters: readonly unknown[] = []): Promise<readonly unknown[]> =>
-            execute(executor as PostgresExecutorLike, sql, parameters);
-          const undo = (why: unknown): Promise<unknown> => {
+            execute(executor, sql, parameters);
+          const undo = (why: Error): Promise<unknown> => {
             rollBack(why);
             return ended.catch(() => undefined);
           };
-          let pid: number | null = null;
+          let server: Server | null = null;
           resolve({
             tx,
             begin: async (sql, parameters) => {
               const rows = await query(sql, parameters);
-              pid = pidOf(rows) ?? null;
+              server = serverOf(rows);
               return rows;
             },
             query,
-            // Not every dialect takes two statements at once; those of one name stack up, and end with the transaction.
-            savepoint: (name) => query(`SAVEPOINT ${name}`),
+            // Not every dialect takes two statements at once.
+            savepoint: async (name, again) => {
+              if (again) await query(`RELEASE SAVEPOINT ${name}`);
+              return query(`SAVEPOINT ${name}`);
+            },
             commit: async (last) => {
               const rows =
                 last === null
                   ? []
                   : await query(last).catch(async (error: unknown) => {
-                      await undo(error);
+                      await undo(error as Error);
                       throw error;
                     });
               commit();
@@ -144,7 +154,8 @@ function kyselyTransaction<Tx>(
               return rows;
             },
             rollBack: async (broken) => {
-              if (broken && pid !== null) await cancel(connections, pid);
+              // Not ended, for nobody listens to the error of a connection that kysely has lent: that would end the process.
+              if (broken && server !== null) await end(connections, 'pg_cancel_backend', server);
               const undone = undo(new Error('rolled back'));
               // It waits for the statement that is stuck; nobody else need.
               if (!broken) await undone;
@@ -156,27 +167,44 @@ function kyselyTransaction<Tx>(
   });
 }
 
-function pidOf([row]: readonly unknown[]): number | undefined {
-  return (row as { readonly pid?: number } | undefined)?.pid;
+/** The process of the server that has the transaction, and when it began: numbers are used again. */
+interface Server {
+  readonly pid: number;
+  readonly began: string;
 }
 
-// Not ended, for nobody listens to the error of a connection that kysely has lent: that would end the process.
-function cancel(connections: Connections, pid: number): Promise<unknown> {
+function serverOf([row]: readonly unknown[]): Server | null {
+  return (row as Server | undefined) ?? null;
+}
+
+/** Ends what runs there, over another connection; tries for as long as somebody may wait for it. */
+function end(
+  connections: Connections,
+  how: 'pg_cancel_backend' | 'pg_terminate_backend',
+  { pid, began }: Server,
+): Promise<unknown> {
+  const sql = `SELECT ${how}(pid) FROM pg_stat_activity WHERE pid = $1 AND extract(epoch FROM xact_start)::text = $2`;
   return new Promise((resolve) => {
-    const timer = setTimeout(() => resolve(subscription.unsubscribe()), CANCEL_MS);
-    const end = (): void => {
+    const waiting = new Subscription();
+    const timer = setTimeout(() => {
+      waiting.unsubscribe();
+      resolve(null);
+    }, END_MS);
+    const over = (): void => {
       clearTimeout(timer);
       resolve(null);
     };
-    const subscription = connections.subscribe({
-      next: (connection) => {
-        const ended = (): void => {
-          connection.release(false);
-          end();
-        };
-        connection.query('SELECT pg_cancel_backend($1)', [pid]).then(ended, ended);
-      },
-      error: end,
-    });
+    waiting.add(
+      connections.subscribe({
+        next: (connection) => {
+          const ended = (): void => {
+            connection.release(false);
+            over();
+          };
+          connection.query(sql, [pid, began]).then(ended, ended);
+        },
+        error: over,
+      }),
+    );
   });
 }

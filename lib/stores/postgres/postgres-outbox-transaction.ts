@@ -1,11 +1,11 @@
-import { defer, of } from 'rxjs';
+import { defer, EMPTY } from 'rxjs';
 import { SluiceError } from '../../core/errors.js';
 import { permanent } from '../../core/failures.js';
 import type { OutboxMessage } from '../../core/outbox-message.js';
 import type { OutboxEnd, OutboxPart, OutboxTransaction } from '../../core/outbox-transaction.js';
 import { storedHeaders } from './outbox-headers.js';
 import type { OutboxWriteSql } from './outbox-write-sql.js';
-import { tooLate, type PostgresCall } from './postgres-errors.js';
+import { sqlStateOf, tooLate, type PostgresCall } from './postgres-errors.js';
 import type { PostgresFaults } from './postgres-faults.js';
 import type { OpenTransaction } from './postgres-open-transaction.js';
 import { storedKey } from './stored-key.js';
@@ -33,16 +33,18 @@ export function outboxTransaction<Tx>(
 ): OutboxTransaction<Tx> {
   const mark = crypto.randomUUID();
   const recorded: string[] = [];
-  // `used`: the last savepoint has statements behind it.
-  let savepoint: 'none' | 'clean' | 'used' = 'none';
+  // There is a savepoint with nothing behind it.
+  let fresh = false;
   let stuck = false;
   let lent = false;
 
-  const inTime = <R>(work: Promise<R>): Promise<R> =>
-    new Promise((resolve, reject) => {
+  const inTime = <R>(work: Promise<R>, late: () => unknown = () => faults.told(tooLate(call, timeoutMs))): Promise<R> =>
+    new Promise((resolve, fail) => {
+      // pg has errors that are no Error.
+      const reject = fail as (error: unknown) => void;
       const timer = setTimeout(() => {
         stuck = true;
-        reject(faults.told(tooLate(call, timeoutMs)));
+        reject(late());
       }, timeoutMs);
       work.then(
         (result) => {
@@ -56,6 +58,9 @@ export function outboxTransaction<Tx>(
       );
     });
 
+  // The server is there: it has opened the connection. A key waits for as long as another transaction has it.
+  const keyTaken = (): unknown => faults.busy(tooLate(call, timeoutMs));
+
   const part = (): OutboxPart<Tx> => {
     let entered = false;
     return {
@@ -64,18 +69,32 @@ export function outboxTransaction<Tx>(
           entered = true;
           lent = true;
           // Not awaited: the handler's first statement waits behind it, and fails if it does.
-          if (savepoint !== 'clean') open.savepoint(SAVEPOINT, savepoint === 'used').catch(() => undefined);
-          savepoint = 'used';
+          if (!fresh) open.savepoint(SAVEPOINT, false).catch(() => undefined);
+          fresh = false;
         }
         return open.tx;
       },
       undo: () =>
         defer(async () => {
           if (!entered) return;
-          await inTime(open.query(`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`, []));
-          savepoint = 'clean';
+          await inTime(open.query(`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`, [])).catch(spoiled);
+          fresh = true;
         }),
+      keep: () =>
+        entered
+          ? defer(async () => {
+              await inTime(open.savepoint(SAVEPOINT, true)).catch(spoiled);
+              fresh = true;
+            })
+          : EMPTY,
     };
+  };
+
+  /** Whoever ended the transaction may have committed it: keys that were recorded, and nothing that was emitted. */
+  const spoiled = async (error: unknown): Promise<never> => {
+    if (!hasNoTransaction(error)) throw error;
+    await forget(consumer, recorded).catch(() => undefined);
+    throw permanent(transactionEnded());
   };
 
   const whole = (): OutboxPart<Tx> => ({
@@ -83,7 +102,8 @@ export function outboxTransaction<Tx>(
       lent = true;
       return open.tx;
     },
-    undo: () => of(null),
+    undo: () => EMPTY,
+    keep: () => EMPTY,
   });
 
   const end = async ({ messages, forget: inVain }: OutboxEnd): Promise<void> => {
@@ -126,10 +146,10 @@ export function outboxTransaction<Tx>(
         const [first] = keys;
         if (first !== undefined && keys.length === 1) {
           const begin = sql.recordOne(storedKey(consumer), storedKey(first), mark);
-          return [(await inTime(open.begin(begin, []))).length === 1];
+          return [(await inTime(open.begin(begin, []), keyTaken)).length === 1];
         }
         const given = [storedKey(consumer), keys.map(storedKey), mark];
-        const [row] = await inTime(open.begin(sql.record, given));
+        const [row] = await inTime(open.begin(sql.record, given), keyTaken);
         const { known } = row as { readonly known: string };
         const numbers = new Set(known === '' ? [] : known.split(',').map(Number));
         return keys.map((_, index) => !numbers.has(index + 1));
@@ -143,6 +163,12 @@ export function outboxTransaction<Tx>(
 /** Written out in the statement it is twice as long. */
 function isSmall({ key, value, headers }: OutboxMessage): boolean {
   return headers === undefined && (key?.length ?? 0) + (value?.length ?? 0) <= MAX_SMALL;
+}
+
+/** Savepoints are for transactions: there is none any more. */
+function hasNoTransaction(error: unknown): boolean {
+  const { cause } = error as { readonly cause?: unknown };
+  return sqlStateOf(cause) === '25P01' || sqlStateOf(cause) === '3B001';
 }
 
 function hereOf([row]: readonly unknown[]): boolean {

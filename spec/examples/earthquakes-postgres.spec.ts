@@ -1,0 +1,67 @@
+import { spawn } from 'node:child_process';
+import { readdir } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { expect, it } from '@jest/globals';
+import { describeIf } from '../servers/describe-if.js';
+import { describePostgres } from '../servers/describe-postgres.js';
+import type { PostgresTestClient } from '../servers/postgres-test-client.js';
+import { whyNoPostgres } from '../servers/why-no-postgres.js';
+
+interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs the example as a command; at the first line that has `at`, it gets a SIGINT, as by Ctrl-C. */
+function earthquakes(url: string, at?: string): Promise<Ended> {
+  const args = ['--import', 'tsx', 'examples/01-earthquakes/main.ts'];
+  const child = spawn(process.execPath, args, { env: { ...process.env, DATABASE_URL: url }, timeout: 100_000 });
+  let [stdout, stderr, interrupted] = ['', '', false];
+  child.stderr.on('data', (text: Buffer) => (stderr += String(text)));
+  child.stdout.on('data', (text: Buffer) => {
+    stdout += String(text);
+    if (at === undefined || interrupted || !stdout.includes(at)) return;
+    interrupted = true;
+    child.kill('SIGINT');
+  });
+  return new Promise((resolve) => child.once('close', (code) => resolve({ code, stdout, stderr })));
+}
+
+async function schemas(postgres: PostgresTestClient): Promise<string[]> {
+  const rows = await postgres.query<{ nspname: string }>('SELECT nspname FROM pg_namespace ORDER BY nspname');
+  return rows.map(({ nspname }) => nspname);
+}
+
+const SUMS = ['3,414', '1,635', '144', 'Alerts', ' 85 ', 'The sums add up'];
+
+describePostgres('the earthquakes example on a given PostgreSQL', (postgres) => {
+  it('comes to the same sums, and leaves no schema behind', async () => {
+    const before = await schemas(postgres());
+    const { code, stdout, stderr } = await earthquakes(postgres().url);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    for (const text of ['with the PostgreSQL of DATABASE_URL', ...SUMS]) expect(stdout).toContain(text);
+    await expect(schemas(postgres())).resolves.toEqual(before);
+  }, 60_000);
+
+  it('stops cleanly at Ctrl-C, and leaves nothing behind either', async () => {
+    const before = await schemas(postgres());
+    const { code, stdout, stderr } = await earthquakes(postgres().url, 'messages settled');
+    expect({ code, stderr }).toEqual({ code: 130, stderr: '' });
+    expect(stdout).toContain('Stopped: what was out has settled');
+    await expect(schemas(postgres())).resolves.toEqual(before);
+  }, 60_000);
+});
+
+describeIf('the earthquakes example on a PostgreSQL of its own', await whyNoPostgres(), () => {
+  it('starts one, comes to the same sums, and leaves nothing behind', async () => {
+    const folders = async (): Promise<string[]> =>
+      (await readdir(tmpdir())).filter((name) => name.startsWith('rxsluice-postgres-'));
+    const before = await folders();
+    const { code, stdout, stderr } = await earthquakes('');
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    for (const text of ['with a PostgreSQL of its own', ...SUMS]) expect(stdout).toContain(text);
+    const after = await folders();
+    expect(after.filter((name) => !before.includes(name))).toEqual([]);
+  }, 60_000);
+});

@@ -1,0 +1,105 @@
+import { expect, it } from '@jest/globals';
+import { idempotencySql } from '../../../lib/stores/postgres/idempotency-sql.js';
+import { outboxRelaySql } from '../../../lib/stores/postgres/outbox-relay-sql.js';
+import { outboxWriteSql } from '../../../lib/stores/postgres/outbox-write-sql.js';
+import { resolveNames } from '../../../lib/stores/postgres/postgres-names.js';
+import { postgresSchema } from '../../../lib/postgres.js';
+import { describePostgres } from '../../servers/describe-postgres.js';
+import type { PostgresTestClient } from '../../servers/postgres-test-client.js';
+
+const ROWS = 1_000_000;
+const TOKEN = '00000000-0000-4000-8000-000000000000';
+
+interface PlanNode {
+  readonly 'Node Type': string;
+  readonly 'Relation Name'?: string;
+  readonly 'Index Name'?: string;
+  readonly Plans?: readonly PlanNode[];
+}
+
+const nodesOf = (node: PlanNode): PlanNode[] => [node, ...(node.Plans ?? []).flatMap(nodesOf)];
+
+/** How each statement finds its rows: the tables that it reads whole, and the indexes that it uses. */
+async function planOf(postgres: PostgresTestClient, sql: string, parameters: readonly unknown[]) {
+  const [row] = await postgres.query<{ 'QUERY PLAN': [{ Plan: PlanNode }] }>(
+    `EXPLAIN (FORMAT JSON) ${sql}`,
+    parameters,
+  );
+  const nodes = nodesOf((row as { 'QUERY PLAN': [{ Plan: PlanNode }] })['QUERY PLAN'][0].Plan);
+  return {
+    whole: nodes.filter((node) => node['Node Type'] === 'Seq Scan').map((node) => node['Relation Name']),
+    indexes: [...new Set(nodes.flatMap((node) => node['Index Name'] ?? []))].sort(),
+  };
+}
+
+/** A hot lane, many small ones and rows without a key; `published`: which of the rows are. */
+async function fill(
+  postgres: PostgresTestClient,
+  schema: string,
+  published: string,
+  analyze: 'before' | 'after' | 'never',
+) {
+  await postgres.query(`ALTER TABLE ${schema}.outbox SET (autovacuum_enabled = false);
+    ALTER TABLE ${schema}.processed_events SET (autovacuum_enabled = false)`);
+  await postgres.query(`INSERT INTO ${schema}.outbox (topic, key, payload)
+    SELECT 'out', CASE n % 3 WHEN 0 THEN NULL WHEN 1 THEN '\\x00'::bytea ELSE convert_to('key ' || n % 50000, 'UTF8') END, '\\x00'
+    FROM generate_series(1, ${ROWS}) AS n`);
+  await postgres.query(`INSERT INTO ${schema}.processed_events (consumer, event_id, processed_at)
+    SELECT 'me', 'key ' || n, now() FROM generate_series(1, ${ROWS}) AS n`);
+  if (analyze === 'before') await postgres.query(`ANALYZE ${schema}.outbox, ${schema}.processed_events`);
+  await postgres.query(`UPDATE ${schema}.outbox SET published_at = now() WHERE ${published}`);
+  if (analyze === 'after') await postgres.query(`ANALYZE ${schema}.outbox, ${schema}.processed_events`);
+}
+
+describePostgres(`plans on ${ROWS.toLocaleString('en')} rows`, (postgres) => {
+  it.each([
+    ['with statistics, all to be published', 'false', 'after'],
+    ['with statistics, nearly all published', `id < ${ROWS - 20}`, 'after'],
+    ['without statistics, all to be published', 'false', 'never'],
+    ['without statistics, nearly all published', `id < ${ROWS - 20}`, 'never'],
+    ['with statistics of a backlog that is published by now', `id < ${ROWS - 20}`, 'before'],
+  ] as const)(
+    'read no table whole: %s',
+    async (_name, published, analyze) => {
+      const schema = await postgres().createSchema();
+      await postgres().query(postgresSchema({ schema }));
+      await fill(postgres(), schema, published, analyze);
+      const names = resolveNames('spec', { schema });
+      const [relay, write, keys] = [outboxRelaySql(names), outboxWriteSql(names, null), idempotencySql(names)];
+      const ids = Array.from({ length: 1_000 }, (_, n) => String(ROWS - n));
+      const tokens = ids.map(() => TOKEN);
+      const texts = ids.map((id) => `key ${id}`);
+      const plan = (sql: string, ...parameters: readonly unknown[]) => planOf(postgres(), sql, parameters);
+
+      const oldest = await plan(relay.claimOldest, TOKEN, 30_000, 1_000, 100, 1e8, 2_000);
+      expect(oldest.whole).toEqual([]);
+      expect(oldest.indexes).toContain('outbox_pending');
+      const byLane = await plan(relay.claimLanes, TOKEN, 30_000, 1_000, 100, 1e8, '-9223372036854775808');
+      expect(byLane.whole).toEqual([]);
+      expect(byLane.indexes).toContain('outbox_lanes');
+      const others = {
+        renew: await plan(relay.renew, ids, tokens, 30_000),
+        published: await plan(relay.published, ids, tokens),
+        dead: await plan(relay.dead, ids, tokens, texts),
+        release: await plan(relay.release, ids, tokens),
+        lag: await plan(relay.lag, 10_001),
+        record: await plan(write.record, 'me', texts, TOKEN),
+        recordOne: await plan(write.recordOne('me', 'key 7', TOKEN)),
+        forget: await plan(write.forget, 'me', texts),
+        claim: await plan(keys.claim, 'me', texts, TOKEN, 30_000, []),
+        renewKeys: await plan(keys.renew, 'me', texts, tokens, 30_000),
+        confirm: await plan(keys.confirm, 'me', texts, tokens),
+        releaseKeys: await plan(keys.release, 'me', texts, tokens),
+      };
+      const whole = Object.entries(others).filter(([, { whole: tables }]) => tables.length > 0);
+      expect(whole).toEqual([]);
+
+      // The first claim pays for nothing that the server has to learn first.
+      const begun = performance.now();
+      await postgres().query(relay.claimOldest, [TOKEN, 30_000, 1_000, 100, 1e8, 2_000]);
+      await postgres().query(relay.claimLanes, [TOKEN, 30_000, 1_000, 100, 1e8, '-9223372036854775808']);
+      console.log(`${_name}: two claims in ${Math.round(performance.now() - begun)} ms`);
+    },
+    180_000,
+  );
+});

@@ -1,0 +1,33 @@
+-- rxsluice_0001_processed_events
+CREATE TABLE IF NOT EXISTS "public"."processed_events" (
+  consumer text COLLATE "C" NOT NULL,
+  event_id text COLLATE "C" NOT NULL,
+  token uuid,
+  leased_until timestamp with time zone,
+  processed_at timestamp with time zone,
+  PRIMARY KEY (consumer, event_id),
+  CHECK ((leased_until IS NULL) <> (processed_at IS NULL))
+) WITH (fillfactor = 50);
+
+-- rxsluice_0002_outbox
+CREATE TABLE IF NOT EXISTS "public"."outbox" (
+  id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
+  message_id uuid DEFAULT gen_random_uuid() NOT NULL,
+  topic text NOT NULL,
+  key bytea,
+  lane bigint GENERATED ALWAYS AS (('x' || left(md5(md5(topic) || md5(key)), 16))::bit(64)::bigint) STORED,
+  payload bytea,
+  headers json DEFAULT '[]' NOT NULL,
+  partition integer,
+  timestamp_ms bigint,
+  created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+  leased_until timestamp with time zone,
+  token uuid,
+  attempts integer DEFAULT 0 NOT NULL,
+  last_error text,
+  published_at timestamp with time zone,
+  dead_at timestamp with time zone,
+  PRIMARY KEY (id)
+);
+CREATE INDEX IF NOT EXISTS "outbox_pending" ON "public"."outbox" USING btree (id) WHERE ((published_at IS NULL) AND (dead_at IS NULL));
+CREATE INDEX IF NOT EXISTS "outbox_lanes" ON "public"."outbox" USING btree (lane, id) WHERE ((published_at IS NULL) AND (dead_at IS NULL));

@@ -1,0 +1,140 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { describe, expect, it } from '@jest/globals';
+import { Migrator, type Kysely, type Migration } from 'kysely';
+import { firstValueFrom } from 'rxjs';
+import { postgresDoctor, postgresMigrations, postgresSchema } from '../../../lib/postgres.js';
+import { describePostgres } from '../../servers/describe-postgres.js';
+import { refusal } from '../../support/options.js';
+
+const GOLDEN = 'spec/stores/postgres/schema.golden.sql';
+
+describe('postgresSchema', () => {
+  it('is what the golden file says; RXSLUICE_GOLDEN=1 writes it anew', () => {
+    if (process.env['RXSLUICE_GOLDEN'] === '1') writeFileSync(GOLDEN, postgresSchema());
+    expect(postgresSchema()).toBe(readFileSync(GOLDEN, 'utf8'));
+  });
+
+  it('quotes the names that it is given', () => {
+    const sql = postgresSchema({ schema: 'Sluice "x"', outbox: 'My outbox', tables: ['outbox'] });
+    expect(sql).toContain('"Sluice ""x"""."My outbox"');
+    expect(sql).toContain('"My outbox_pending"');
+    expect(sql).not.toContain('processed_events');
+  });
+
+  it('refuses names that Postgres would cut or cannot hold, and tables that there are not', () => {
+    expect(refusal(() => postgresSchema({ schema: '' })).code).toBe('invalid-options');
+    expect(refusal(() => postgresSchema({ outbox: 'x'.repeat(41) })).code).toBe('invalid-options');
+    expect(refusal(() => postgresSchema({ outbox: 'a\0b' })).code).toBe('invalid-options');
+    expect(refusal(() => postgresSchema({ tables: ['inbox' as 'outbox'] })).code).toBe('invalid-options');
+  });
+});
+
+describePostgres('the schema', (postgres) => {
+  const doctor = async (schema: string) => firstValueFrom(postgresDoctor(postgres().newPool(), { schema }));
+
+  it('may be made again, and again', async () => {
+    const schema = await postgres().createSchema();
+    await postgres().query(postgresSchema({ schema }));
+    await postgres().query(postgresSchema({ schema }));
+    await expect(doctor(schema)).resolves.toEqual({ healthy: true, problems: [], sql: '' });
+  });
+
+  it('makes its PostgreSQL schema too, where that is missing', async () => {
+    const schema = `${await postgres().createSchema()}_x`;
+    await postgres().query(postgresSchema({ schema }));
+    await expect(doctor(schema)).resolves.toMatchObject({ healthy: true });
+    await postgres().query(`DROP SCHEMA ${schema} CASCADE`);
+  });
+
+  it('is the same by the migrations of kysely, which go down again', async () => {
+    const schema = await postgres().createSchema();
+    const db: Kysely<unknown> = postgres().newKysely();
+    const provider = {
+      getMigrations: () => Promise.resolve(postgresMigrations({ schema }) as Record<string, Migration>),
+    };
+    const names = {
+      migrationTableSchema: schema,
+      migrationTableName: 'rxsluice_migration',
+      migrationLockTableName: 'rxsluice_migration_lock',
+    };
+    const migrator = new Migrator({ db, provider, ...names });
+    expect((await migrator.migrateToLatest()).error).toBeUndefined();
+    await expect(doctor(schema)).resolves.toMatchObject({ healthy: true });
+    while ((await migrator.migrateDown()).results?.length) {
+      // one after another
+    }
+    const { problems } = await doctor(schema);
+    expect(problems.map(({ kind }) => kind)).toEqual(['missing-table', 'missing-table']);
+  });
+});
+
+describePostgres('postgresDoctor', (postgres) => {
+  const sick = async (harm: (schema: string) => string) => {
+    const schema = await postgres().createSchema();
+    await postgres().query(postgresSchema({ schema }));
+    await postgres().query(harm(schema));
+    const pool = postgres().newPool();
+    const report = await firstValueFrom(postgresDoctor(pool, { schema }));
+    if (report.sql !== '') await postgres().query(report.sql);
+    const after = await firstValueFrom(postgresDoctor(pool, { schema }));
+    return {
+      kinds: report.problems.map(({ kind }) => kind),
+      migrations: report.problems.map(({ migration }) => migration),
+      healthyAfter: after.healthy,
+    };
+  };
+  const OUTBOX = 'rxsluice_0002_outbox';
+
+  it.each([
+    ['a missing table', (s: string) => `DROP TABLE ${s}.outbox`, ['missing-table'], [OUTBOX], true],
+    [
+      'a missing column',
+      (s: string) => `ALTER TABLE ${s}.outbox DROP COLUMN last_error`,
+      ['missing-column'],
+      [OUTBOX],
+      true,
+    ],
+    ['a missing index', (s: string) => `DROP INDEX ${s}.outbox_lanes`, ['missing-index'], [OUTBOX], true],
+    [
+      'an index of another kind',
+      (s: string) => `DROP INDEX ${s}.outbox_pending; CREATE INDEX outbox_pending ON ${s}.outbox (topic)`,
+      ['missing-index'],
+      [OUTBOX],
+      true,
+    ],
+    [
+      'a column of another type',
+      (s: string) => `ALTER TABLE ${s}.processed_events ALTER COLUMN event_id TYPE varchar(100)`,
+      ['different-column'],
+      [null],
+      false,
+    ],
+    [
+      'a column that nobody knows and that must not be null',
+      (s: string) => `ALTER TABLE ${s}.outbox ADD COLUMN extra text NOT NULL`,
+      ['unknown-column'],
+      [null],
+      false,
+    ],
+  ])('finds %s, and says what mends it', async (_name, harm, kinds, migrations, healthyAfter) => {
+    await expect(sick(harm)).resolves.toEqual({ kinds, migrations, healthyAfter });
+  });
+
+  it('finds rights that are missing', async () => {
+    const schema = await postgres().createSchema();
+    await postgres().query(postgresSchema({ schema }));
+    const role = `${schema}_reader`;
+    await postgres().query(`CREATE ROLE ${role} LOGIN PASSWORD 'x'; GRANT USAGE ON SCHEMA ${schema} TO ${role};
+      GRANT SELECT, INSERT, UPDATE, DELETE ON ${schema}.processed_events TO ${role}; GRANT SELECT, INSERT ON ${schema}.outbox TO ${role}`);
+    const url = new URL(postgres().url);
+    [url.username, url.password] = [role, 'x'];
+    const pool = postgres().newPool({ connectionString: url.href });
+    const { problems } = await firstValueFrom(postgresDoctor(pool, { schema }));
+    await pool.end();
+    await postgres().query(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
+    expect(problems.map(({ kind, message }) => [kind, message.includes('outbox')])).toEqual([
+      ['missing-right', true],
+      ['missing-right', true],
+    ]);
+  });
+});
