@@ -6,7 +6,7 @@ import { ackEach, fromOutbox, handle, publish, withOutbox } from '../lib/index.j
 import { fromMemory, memoryBroker, memoryPublisher } from '../lib/memory.js';
 import { postgresOutboxStore, type PostgresOutboxStoreOptions } from '../lib/postgres.js';
 
-export const BACKLOG_KEYS = 1_000;
+const BACKLOG_KEYS = 1_000;
 
 /** Puts `count` rows into the outbox, with as many keys as there are, or 1,000. */
 export async function fillOutbox(pool: Pool, schema: string, count: number): Promise<void> {

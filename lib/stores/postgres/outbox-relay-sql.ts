@@ -94,7 +94,7 @@ export function outboxRelaySql(names: ResolvedNames): OutboxRelaySql {
       'text',
     ),
     release: mark('leased_until = NULL, token = NULL', PENDING),
-    lag: `SELECT (SELECT count(*)::int FROM (SELECT FROM ${table} WHERE ${PENDING} LIMIT $1) AS counted) AS rows,
+    lag: `SELECT (SELECT count(*)::int FROM (SELECT id FROM ${table} WHERE ${PENDING} ORDER BY id LIMIT $1) AS counted) AS rows,
       coalesce((
         SELECT (extract(epoch FROM clock_timestamp() - created_at) * 1000)::float8 FROM ${table} WHERE ${PENDING} ORDER BY id LIMIT 1
       ), 0) AS oldest`,

@@ -73,7 +73,10 @@ export function postgresOutboxStore<Tx>(
   db: PostgresKyselyOf<Tx>,
   options?: PostgresOutboxStoreOptions,
 ): OutboxStore<Tx>;
-/** @public */
+/**
+ * The same for an application on plain `pg`: `tx` is a client of its pool, and its transaction is the store's to end.
+ * @public
+ */
 export function postgresOutboxStore<Client>(
   db: PostgresPoolOf<Client>,
   options?: PostgresOutboxStoreOptions,

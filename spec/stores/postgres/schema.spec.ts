@@ -22,10 +22,10 @@ describe('postgresSchema', () => {
   });
 
   it('refuses names that Postgres would cut or cannot hold, and tables that there are not', () => {
-    expect(refusal(() => postgresSchema({ schema: '' })).code).toBe('invalid-options');
-    expect(refusal(() => postgresSchema({ outbox: 'x'.repeat(41) })).code).toBe('invalid-options');
-    expect(refusal(() => postgresSchema({ outbox: 'a\0b' })).code).toBe('invalid-options');
-    expect(refusal(() => postgresSchema({ tables: ['inbox' as 'outbox'] })).code).toBe('invalid-options');
+    expect(refusal(() => postgresSchema({ schema: '' }))).toMatch(/schema/);
+    expect(refusal(() => postgresSchema({ outbox: 'x'.repeat(41) }))).toMatch(/outbox/);
+    expect(refusal(() => postgresSchema({ outbox: 'a\0b' }))).toMatch(/outbox/);
+    expect(refusal(() => postgresSchema({ tables: ['inbox' as 'outbox'] }))).toMatch(/inbox/);
   });
 });
 

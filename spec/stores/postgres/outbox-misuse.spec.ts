@@ -1,92 +1,30 @@
 import { expect, it } from '@jest/globals';
-import { CompiledQuery, Kysely, PostgresDialect, type Transaction } from 'kysely';
-import type { PoolClient, PoolConfig } from 'pg';
-import { lastValueFrom, tap, type OperatorFunction } from 'rxjs';
+import { setTimeout as pause } from 'node:timers/promises';
+import { lastValueFrom, tap } from 'rxjs';
 import {
   ackEach,
   fromOutbox,
   publish,
   retryToDlq,
-  withOutbox,
-  type Delivery,
-  type OutboxContext,
   type OutboxMessage,
-  type OutboxStore,
   type SluiceError,
   type TelemetryEvent,
-  type WithOutboxOptions,
 } from '../../../lib/index.js';
 import { fromMemory, memoryBroker, memoryPublisher, type MemoryBroker } from '../../../lib/memory.js';
-import { postgresOutboxStore, postgresSchema, type PostgresOutboxStoreOptions } from '../../../lib/postgres.js';
+import { postgresSchema } from '../../../lib/postgres.js';
 import { describePostgres } from '../../servers/describe-postgres.js';
 import type { PostgresTestClient } from '../../servers/postgres-test-client.js';
-
-type Rows = readonly Readonly<Record<string, unknown>>[];
-type Run = (text: string, values?: readonly unknown[]) => Promise<Rows>;
-type Context = Pick<OutboxContext<unknown>, 'emit' | 'delivery'> & { readonly run: Run };
-type Handler = (value: Uint8Array | null, context: Context) => Promise<unknown>;
-type Options = WithOutboxOptions<Uint8Array | null>;
-
-interface Road {
-  readonly store: OutboxStore<unknown>;
-  readonly outbox: (handler: Handler, options?: Options) => OperatorFunction<Delivery<Uint8Array | null>, unknown>;
-}
+import {
+  outboxRoad,
+  ROADS,
+  type OutboxRoad,
+  type RoadContext,
+  type RoadHandler,
+  type RoadOptions,
+} from '../../support/outbox-road.js';
+import { until } from '../../support/until.js';
 
 const textOf = (value: Uint8Array | null | undefined): string => new TextDecoder().decode(value ?? undefined);
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-
-async function until(what: string, holds: () => boolean | Promise<boolean>, ms = 30_000): Promise<void> {
-  const limit = performance.now() + ms;
-  while (!(await holds())) {
-    if (performance.now() > limit) throw new Error(`not within ${ms} ms: ${what}`);
-    await pause(20);
-  }
-}
-
-function roadOf<Tx>(store: OutboxStore<Tx>, runOf: (tx: Tx) => Run): Road {
-  return {
-    store: store as OutboxStore<unknown>,
-    outbox: (handler, options) =>
-      withOutbox(
-        store,
-        (value, context) =>
-          handler(value, {
-            emit: context.emit,
-            delivery: context.delivery,
-            run: (text, values) => runOf(context.tx)(text, values),
-          }),
-        options,
-      ),
-  };
-}
-
-const ROADS = ['pg', 'kysely'] as const;
-
-function openRoad(
-  kind: (typeof ROADS)[number],
-  postgres: PostgresTestClient,
-  options: PostgresOutboxStoreOptions,
-  config: PoolConfig = {},
-): Road {
-  const pool = postgres.newPool({ max: 4, ...config });
-  if (kind === 'pg') {
-    const store = postgresOutboxStore(pool, options);
-    return roadOf<PoolClient>(
-      store,
-      (tx) =>
-        async (text, values = []) =>
-          (await tx.query(text, [...values])).rows as Rows,
-    );
-  }
-  pool.on('connect', (client) => client.on('error', () => undefined));
-  const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) });
-  const store = postgresOutboxStore<Transaction<unknown>>(db, options);
-  return roadOf(store, (tx) => async (text, values = []) => {
-    const { rows } = await tx.executeQuery<Record<string, unknown>>(CompiledQuery.raw(text, [...values]));
-    return rows;
-  });
-}
-
 async function newSchema(postgres: PostgresTestClient): Promise<string> {
   const schema = await postgres.createSchema();
   await postgres.query(postgresSchema({ schema }));
@@ -104,7 +42,7 @@ const OTHERS = NAMES.filter((name) => name !== 'bad');
 
 /** Writes, spoils its transaction where it is the bad one, and emits. */
 const writes =
-  (schema: string, spoil: (context: Context) => Promise<unknown>): Handler =>
+  (schema: string, spoil: (context: RoadContext) => Promise<unknown>): RoadHandler =>
   async (value, context) => {
     const name = textOf(value);
     await context.run(`INSERT INTO ${schema}.effects VALUES ($1)`, [name]);
@@ -112,7 +50,7 @@ const writes =
     if (name === 'bad') await spoil(context);
   };
 
-function start(broker: MemoryBroker, { outbox }: Road, handler: Handler, options: Options = {}) {
+function start(broker: MemoryBroker, { outbox }: OutboxRoad, handler: RoadHandler, options: RoadOptions = {}) {
   const events: TelemetryEvent[] = [];
   const errors: unknown[] = [];
   const subscription = fromMemory(broker, {
@@ -153,10 +91,10 @@ async function stored(postgres: PostgresTestClient, schema: string) {
 /** Those are the ones of a group that starts at once: all were published before. */
 async function runFive(
   postgres: PostgresTestClient,
-  road: Road,
+  road: OutboxRoad,
   schema: string,
-  spoil: (context: Context) => Promise<unknown>,
-  options: Options = {},
+  spoil: (context: RoadContext) => Promise<unknown>,
+  options: RoadOptions = {},
 ) {
   const broker = newBroker();
   await send(
@@ -185,7 +123,7 @@ describePostgres('withOutbox and handlers that spoil their transaction', (postgr
       const schema = await newSchema(postgres());
       const { effects, outbox, recorded, dead, buried } = await runFive(
         postgres(),
-        openRoad(kind, postgres(), { schema }),
+        outboxRoad(kind, postgres(), { schema }),
         schema,
         ({ run }) => run(end),
       );
@@ -198,7 +136,7 @@ describePostgres('withOutbox and handlers that spoil their transaction', (postgr
 
   it.each(ENDS)('finds out too where the pool has one connection and nothing is emitted (%s)', async (end) => {
     const schema = await newSchema(postgres());
-    const road = openRoad('pg', postgres(), { schema }, { max: 1 });
+    const road = outboxRoad('pg', postgres(), { schema }, { max: 1 });
     const broker = newBroker();
     await send(broker, [{ key: 'bad', value: 'bad' }]);
     const running = start(broker, road, async (_, { run }) => {
@@ -215,7 +153,7 @@ describePostgres('withOutbox and handlers that spoil their transaction', (postgr
     const schema = await newSchema(postgres());
     const { outbox, recorded, dead, buried } = await runFive(
       postgres(),
-      openRoad('pg', postgres(), { schema }),
+      outboxRoad('pg', postgres(), { schema }),
       schema,
       async ({ run }) => {
         await run(end);
@@ -231,7 +169,7 @@ describePostgres('withOutbox and handlers that spoil their transaction', (postgr
     'fails it alone among those of a group, stores and records the others (%s, %s)',
     async (kind, end) => {
       const schema = await newSchema(postgres());
-      const road = openRoad(kind, postgres(), { schema });
+      const road = outboxRoad(kind, postgres(), { schema });
       const { outbox, recorded, dead } = await runFive(postgres(), road, schema, ({ run }) => run(end), {
         group: 5,
         concurrency: 1,
@@ -244,7 +182,7 @@ describePostgres('withOutbox and handlers that spoil their transaction', (postgr
     'lose nothing of the others of its group (%s, %s)',
     async (kind, end) => {
       const schema = await newSchema(postgres());
-      const road = openRoad(kind, postgres(), { schema });
+      const road = outboxRoad(kind, postgres(), { schema });
       const { effects, outbox } = await runFive(postgres(), road, schema, ({ run }) => run(end), {
         group: 5,
         concurrency: 1,
@@ -256,13 +194,13 @@ describePostgres('withOutbox and handlers that spoil their transaction', (postgr
     },
   );
 
-  const swallows = ({ run }: Context): Promise<unknown> => run('SELECT 1 / 0').catch(() => null);
+  const swallows = ({ run }: RoadContext): Promise<unknown> => run('SELECT 1 / 0').catch(() => null);
 
   it.each(ROADS.flatMap((kind) => [1, 5].map((group) => [kind, group] as const)))(
     'fails only the one that swallows an SQL error (%s, group %i)',
     async (kind, group) => {
       const schema = await newSchema(postgres());
-      const road = openRoad(kind, postgres(), { schema });
+      const road = outboxRoad(kind, postgres(), { schema });
       const { buried, events, ...rest } = await runFive(postgres(), road, schema, swallows, { group, concurrency: 1 });
       expect(rest).toEqual({
         dead: ['bad'],
@@ -281,7 +219,7 @@ describePostgres('withOutbox and handlers that spoil their transaction', (postgr
     'fails only the one that swallows an SQL error where it is the last of its group (%s)',
     async (kind) => {
       const schema = await newSchema(postgres());
-      const road = openRoad(kind, postgres(), { schema });
+      const road = outboxRoad(kind, postgres(), { schema });
       const { dead, effects, outbox } = await runFive(postgres(), road, schema, swallows, { group: 3, concurrency: 1 });
       expect({ dead, effects, outbox }).toEqual({ dead: ['bad'], effects: sorted(OTHERS), outbox: sorted(OTHERS) });
     },
@@ -289,8 +227,8 @@ describePostgres('withOutbox and handlers that spoil their transaction', (postgr
 
   it.each(ROADS)('fails only the one that fails with its SQL error (%s)', async (kind) => {
     const schema = await newSchema(postgres());
-    const road = openRoad(kind, postgres(), { schema });
-    const spoil = ({ run }: Context): Promise<unknown> => run('SELECT 1 / 0');
+    const road = outboxRoad(kind, postgres(), { schema });
+    const spoil = ({ run }: RoadContext): Promise<unknown> => run('SELECT 1 / 0');
     const { dead, effects, outbox, recorded } = await runFive(postgres(), road, schema, spoil, {
       group: 5,
       concurrency: 1,
@@ -308,8 +246,8 @@ describePostgres('withOutbox and handlers that spoil their transaction', (postgr
     'does not hold the others for one that idles until the server ends its session (%s, group %i)',
     async (kind, group) => {
       const schema = await newSchema(postgres());
-      const road = openRoad(kind, postgres(), { schema });
-      const idles = async ({ run }: Context): Promise<void> => {
+      const road = outboxRoad(kind, postgres(), { schema });
+      const idles = async ({ run }: RoadContext): Promise<void> => {
         await run("SET LOCAL idle_in_transaction_session_timeout = '100ms'");
         await pause(400);
       };
@@ -327,7 +265,7 @@ describePostgres('withOutbox and handlers that spoil their transaction', (postgr
     'does not hold the others for two that are cut off in a stuck statement (%s, a pool of %i)',
     async (kind, max) => {
       const schema = await newSchema(postgres());
-      const road = openRoad(kind, postgres(), { schema, timeoutMs: 1_000 }, { max });
+      const road = outboxRoad(kind, postgres(), { schema, timeoutMs: 1_000 }, { max });
       const broker = newBroker();
       const stuck = ['stuck0', 'stuck1'];
       const sleeps = `SELECT pg_sleep(60) /* ${schema} */`;
@@ -335,7 +273,7 @@ describePostgres('withOutbox and handlers that spoil their transaction', (postgr
         broker,
         [...stuck, ...OTHERS].map((name) => ({ key: name, value: name })),
       );
-      const handler: Handler = async (value, context) => {
+      const handler: RoadHandler = async (value, context) => {
         await writes(schema, () => Promise.resolve())(value, context);
         if (stuck.includes(textOf(value))) await context.run(sleeps);
       };
@@ -361,7 +299,7 @@ describePostgres('withOutbox and fromOutbox on extreme messages', (postgres) => 
     'carry payloads of 0 bytes and 5 MB, and any bytes as a key (%s, group %i)',
     async (kind, group) => {
       const schema = await newSchema(postgres());
-      const road = openRoad(kind, postgres(), { schema });
+      const road = outboxRoad(kind, postgres(), { schema });
       const broker = newBroker();
       const every = Uint8Array.from({ length: 256 }, (_, byte) => byte);
       const large = Uint8Array.from({ length: 5 * 1024 * 1024 }, (_, n) => (n * 31 + (n >> 8)) % 256);
@@ -375,7 +313,7 @@ describePostgres('withOutbox and fromOutbox on extreme messages', (postgres) => 
         road,
         async (value, { run, emit, delivery }) => {
           await run(`INSERT INTO ${schema}.effects VALUES ($1)`, [delivery.id]);
-          emit({ topic: 'out', key: delivery.key as Uint8Array | null, value });
+          emit({ topic: 'out', key: delivery.key, value });
           if (value?.length === 0) emit({ topic: 'out', key: null, value: null });
         },
         { group, concurrency: 1, key: (_, { id }) => id },
