@@ -18,7 +18,7 @@ import {
 } from 'rxsluice';
 import { z } from 'zod';
 
-export const order = z.object({ id: z.string(), customer: z.string(), cents: z.number().int().positive() });
+const order = z.object({ id: z.string(), customer: z.string(), cents: z.number().int().positive() });
 
 export interface Tables {
   invoices: { order_id: string; customer: string; cents: number };

@@ -84,7 +84,7 @@ export function isSluiceError(error: unknown): error is SluiceError {
 /** What can be told of any error without showing what may be secret: our own message, else class and code. @internal */
 export function nameOf(error: unknown): string {
   if (isSluiceError(error)) return error.message;
-  if (!(error instanceof Error)) return `a ${typeof error}`;
+  if (!(error instanceof Error)) return `not an Error (${typeof error})`;
   const { code } = error as { code?: unknown };
   return typeof code === 'string' ? `${error.name} ${code}` : error.name;
 }
