@@ -13,7 +13,7 @@ export async function fillOutbox(pool: Pool, schema: string, count: number): Pro
   await pool.query(`TRUNCATE ${schema}.outbox`);
   await pool.query(
     `INSERT INTO ${schema}.outbox (topic, key, payload)
-     SELECT 'out', convert_to('key ' || (n * 7919) % $2, 'UTF8'), convert_to(repeat('x', 200) || n, 'UTF8') FROM generate_series(1, $1::int) AS n`,
+     SELECT 'out', convert_to('key ' || (n::bigint * 7919) % $2, 'UTF8'), convert_to(repeat('x', 200) || n, 'UTF8') FROM generate_series(1, $1::int) AS n`,
     [count, BACKLOG_KEYS],
   );
   await pool.query(`ANALYZE ${schema}.outbox`);

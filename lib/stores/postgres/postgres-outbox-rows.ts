@@ -81,10 +81,10 @@ export function postgresOutboxRows(sql: OutboxRelaySql, run: RunStatement): Post
       if (leases.length === 0) return of([]);
       const ids = leases.map(({ id }) => id);
       const tokens = leases.map(({ token }) => (UUID.test(token) ? token : null));
-      return run<{ readonly id: string }>(statement, [ids, tokens, ...given]).pipe(
+      return run<{ readonly n: number }>(statement, [ids, tokens, ...given]).pipe(
         map((rows) => {
-          const marked = new Set(rows.map(({ id }) => id));
-          return ids.map((id) => marked.has(id));
+          const lost = new Set(rows.map(({ n }) => n));
+          return ids.map((_, index) => !lost.has(index + 1));
         }),
       );
     });

@@ -74,6 +74,8 @@ export const SHAPES: Readonly<Record<PostgresTable, TableShape>> = {
       { name: 'dead_at', type: TIME },
     ],
     primaryKey: ['id'],
+    // A claim writes the row again: in the room for it, no index hears of it.
+    storage: 'fillfactor = 50',
     // Of what is still to be published alone, so they stay as small as the backlog.
     indexes: [
       { suffix: 'pending', using: `btree (id) WHERE ${PENDING}` },
