@@ -1,4 +1,5 @@
-import { Subscription, type Observable } from 'rxjs';
+import type { Observable } from 'rxjs';
+import { endBackend, endStatement, type Backend } from './postgres-backend.js';
 import {
   isKysely,
   type PostgresIsolation,
@@ -54,7 +55,10 @@ async function poolTransaction<Tx>(
   const ignore = (): void => undefined; // the statement fails with it
   client.on('error', ignore);
   let released = false;
-  let server: Server | null = null;
+  // Of no more use, as one to a server that is a standby by now.
+  let unfit = false;
+  let running = '';
+  let backend: Backend | null = null;
   const release = (broken: boolean): void => {
     if (released) return;
     released = true;
@@ -63,7 +67,12 @@ async function poolTransaction<Tx>(
   };
   // Several statements without parameters are several results.
   const results = async (text: string, values: readonly unknown[] = []): Promise<readonly PgResult[]> => {
-    const given = (await client.query({ text, values: values as unknown[] })) as PgResult | readonly PgResult[];
+    running = text;
+    const query = values.length === 0 ? { text } : { text, values: values as unknown[] };
+    const given = (await client.query(query).catch((error: unknown) => {
+      unfit ||= isBroken(error);
+      throw error;
+    })) as PgResult | readonly PgResult[];
     return Array.isArray(given) ? (given as readonly PgResult[]) : [given as PgResult];
   };
   const run = async (text: string, values?: readonly unknown[]): Promise<readonly unknown[]> =>
@@ -71,7 +80,7 @@ async function poolTransaction<Tx>(
   const begin = isolation === undefined ? 'BEGIN' : `BEGIN ISOLATION LEVEL ${isolation.toUpperCase()}`;
   const rollBack = (): Promise<void> =>
     run('ROLLBACK').then(
-      () => release(false),
+      () => release(unfit),
       () => release(true),
     );
   return {
@@ -80,7 +89,7 @@ async function poolTransaction<Tx>(
       if (parameters.length > 0) await run(begin);
       const rows =
         parameters.length > 0 ? await run(sql, parameters) : ((await results(`${begin}; ${sql}`))[1] as PgResult).rows;
-      server = serverOf(rows);
+      backend = backendOf(rows);
       return rows;
     },
     query: run,
@@ -101,13 +110,12 @@ async function poolTransaction<Tx>(
       else {
         release(true);
         // A server does not look at a connection while a statement runs, and keeps the locks until then.
-        if (server !== null) await end(connections, 'pg_terminate_backend', server);
+        if (backend !== null) await endBackend(connections, 'pg_terminate_backend', backend);
+        else await endStatement(connections, client.processID ?? null, running);
       }
     },
   };
 }
-
-const END_MS = 5_000;
 
 /** kysely begins and ends a transaction around a callback. */
 function kyselyTransaction<Tx>(
@@ -127,12 +135,12 @@ function kyselyTransaction<Tx>(
             rollBack(why);
             return ended.catch(() => undefined);
           };
-          let server: Server | null = null;
+          let backend: Backend | null = null;
           resolve({
             tx,
             begin: async (sql, parameters) => {
               const rows = await query(sql, parameters);
-              server = serverOf(rows);
+              backend = backendOf(rows);
               return rows;
             },
             query,
@@ -155,7 +163,7 @@ function kyselyTransaction<Tx>(
             },
             rollBack: async (broken) => {
               // Not ended, for nobody listens to the error of a connection that kysely has lent: that would end the process.
-              if (broken && server !== null) await end(connections, 'pg_cancel_backend', server);
+              if (broken && backend !== null) await endBackend(connections, 'pg_cancel_backend', backend);
               const undone = undo(new Error('rolled back'));
               // It waits for the statement that is stuck; nobody else need.
               if (!broken) await undone;
@@ -167,44 +175,6 @@ function kyselyTransaction<Tx>(
   });
 }
 
-/** The process of the server that has the transaction, and when it began: numbers are used again. */
-interface Server {
-  readonly pid: number;
-  readonly began: string;
-}
-
-function serverOf([row]: readonly unknown[]): Server | null {
-  return (row as Server | undefined) ?? null;
-}
-
-/** Ends what runs there, over another connection; tries for as long as somebody may wait for it. */
-function end(
-  connections: Connections,
-  how: 'pg_cancel_backend' | 'pg_terminate_backend',
-  { pid, began }: Server,
-): Promise<unknown> {
-  const sql = `SELECT ${how}(pid) FROM pg_stat_activity WHERE pid = $1 AND extract(epoch FROM xact_start)::text = $2`;
-  return new Promise((resolve) => {
-    const waiting = new Subscription();
-    const timer = setTimeout(() => {
-      waiting.unsubscribe();
-      resolve(null);
-    }, END_MS);
-    const over = (): void => {
-      clearTimeout(timer);
-      resolve(null);
-    };
-    waiting.add(
-      connections.subscribe({
-        next: (connection) => {
-          const ended = (): void => {
-            connection.release(false);
-            over();
-          };
-          connection.query(sql, [pid, began]).then(ended, ended);
-        },
-        error: over,
-      }),
-    );
-  });
+function backendOf([row]: readonly unknown[]): Backend | null {
+  return (row as Backend | undefined) ?? null;
 }

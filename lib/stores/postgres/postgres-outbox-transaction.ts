@@ -8,6 +8,7 @@ import type { OutboxWriteSql } from './outbox-write-sql.js';
 import { sqlStateOf, tooLate, type PostgresCall } from './postgres-errors.js';
 import type { PostgresFaults } from './postgres-faults.js';
 import type { OpenTransaction } from './postgres-open-transaction.js';
+import { isTrue } from './postgres-values.js';
 import { storedKey } from './stored-key.js';
 
 /** @internal */
@@ -93,8 +94,14 @@ export function outboxTransaction<Tx>(
   /** Whoever ended the transaction may have committed it: keys that were recorded, and nothing that was emitted. */
   const spoiled = async (error: unknown): Promise<never> => {
     if (!hasNoTransaction(error)) throw error;
-    await forget(consumer, recorded).catch(() => undefined);
+    await forgetHere().catch(() => forget(consumer, recorded).catch(() => undefined));
     throw permanent(transactionEnded());
+  };
+
+  /** By its own connection, which may be the only one of the pool. What the handler has begun since goes with the rest. */
+  const forgetHere = async (): Promise<void> => {
+    await inTime(open.query('ROLLBACK', []));
+    await inTime(open.query(sql.forget, [storedKey(consumer), recorded.map(storedKey)]));
   };
 
   const whole = (): OutboxPart<Tx> => ({
@@ -172,7 +179,7 @@ function hasNoTransaction(error: unknown): boolean {
 }
 
 function hereOf([row]: readonly unknown[]): boolean {
-  return (row as { readonly here?: boolean } | undefined)?.here === true;
+  return isTrue((row as { readonly here?: boolean } | undefined)?.here);
 }
 
 function markOf([row]: readonly unknown[]): unknown {
