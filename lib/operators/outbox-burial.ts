@@ -1,6 +1,7 @@
 import type { OperatorFunction } from 'rxjs';
 import type { Delivery } from '../core/delivery.js';
 import { DeliveryNode, type SettlementHook } from '../core/delivery-node.js';
+import { environment } from '../core/environment.js';
 import { nameOf } from '../core/errors.js';
 import { classifyFailure } from '../core/failures.js';
 import { groupCalls, type Grouped } from '../core/grouped-calls.js';
@@ -52,7 +53,9 @@ export function relayed(
       onAck: ({ up }, outcome) => (up as DeliveryNode).settle(outcome),
       onNack: (child, reason, delayMs) => {
         const delivery = child.up as DeliveryNode;
-        const isOver = classifyFailure(reason) === 'permanent' || child.attempt >= maxAttempts;
+        const failure = classifyFailure(reason);
+        if (failure !== 'unavailable') recordOf(delivery).attempt++;
+        const isOver = failure === 'permanent' || (failure === 'transient' && child.attempt >= maxAttempts);
         if (isOver && child.epoch.live) burials.add({ delivery, error: nameOf(reason) });
         else delivery.fail(reason, delayMs);
       },
@@ -67,6 +70,11 @@ export function relayed(
       onRevoke: drop,
       onClose: drop,
       next: (delivery) => {
+        // It waited for credit, and another relay may have it by now.
+        if (recordOf(delivery).validUntil <= environment.now()) {
+          delivery.abandon();
+          return;
+        }
         const message = messageOf(recordOf(delivery));
         destination.next(new DeliveryNode(message, delivery.attempt, delivery, hook, 0, delivery.epoch, null));
       },

@@ -97,7 +97,7 @@ export function postgresOutboxRows(sql: OutboxRelaySql, run: RunStatement): Post
     renew: (leases, leaseMs) => mark(sql.renew, leases, () => [leaseMs]),
     published: (leases) => mark(sql.published, leases),
     dead: (burials) => mark(sql.dead, burials, (sorted) => [sorted.map(({ error }) => textOf(error))]),
-    release: (leases) => mark(sql.release, leases),
+    release: (returns) => mark(sql.release, returns, (sorted) => [sorted.map(({ attempts }) => attempts)]),
     lag: () =>
       run<{ readonly rows: number; readonly oldest: number }>(sql.lag, [MAX_COUNT + 1]).pipe(
         map(([found]) => {
