@@ -1,4 +1,5 @@
 import type { OperatorFunction } from 'rxjs';
+import { DEFAULT_NACK, exponential, waitOf } from '../core/backoff.js';
 import type { Delivery } from '../core/delivery.js';
 import { DeliveryNode, type SettlementHook } from '../core/delivery-node.js';
 import { environment } from '../core/environment.js';
@@ -16,6 +17,7 @@ interface Burial extends Grouped {
 }
 
 const MAX_BATCH = 500;
+const outageWait = exponential(DEFAULT_NACK);
 
 /**
  * Makes messages of rows on the way down. On the way up marks as dead what fails for good, or too often: it stays in the
@@ -54,8 +56,13 @@ export function relayed(
       onNack: (child, reason, delayMs) => {
         const delivery = child.up as DeliveryNode;
         const failure = classifyFailure(reason);
-        if (failure !== 'unavailable') recordOf(delivery).attempt++;
-        const isOver = failure === 'permanent' || (failure === 'transient' && child.attempt >= maxAttempts);
+        const record = recordOf(delivery);
+        if (failure === 'unavailable') {
+          delivery.fail(reason, delayMs >= 0 ? delayMs : waitOf(outageWait, ++record.outages));
+          return;
+        }
+        record.attempt++;
+        const isOver = failure === 'permanent' || child.attempt >= maxAttempts;
         if (isOver && child.epoch.live) burials.add({ delivery, error: nameOf(reason) });
         else delivery.fail(reason, delayMs);
       },

@@ -150,7 +150,7 @@ export function outboxRelay(
   /** One whose lease lapsed while it was out, or waits, is ours again and goes no second time. */
   const recordOf = (row: OutboxRow, validUntil: number): RelayRecord[] => {
     const known = rows.get(row.id);
-    if (known === undefined) return [{ row, attempt: row.attempt, validUntil }];
+    if (known === undefined) return [{ row, attempt: row.attempt, outages: 0, validUntil }];
     Object.assign(known, { row, validUntil });
     return [];
   };

@@ -19,6 +19,8 @@ export interface RelayRecord {
   row: OutboxRow;
   /** The number of the next attempt; those of relays before it count. */
   attempt: number;
+  /** How often it failed for an outage of something else, which counts no attempt. */
+  outages: number;
   /** Until when the lease holds for certain, by our own clock. */
   validUntil: number;
 }

@@ -20,16 +20,20 @@ export function endBackend(
   return elsewhere(connections, sql, [pid, began]);
 }
 
+/** The statement with a name of its own in front, by which `endStatement` finds it. @internal */
+export function named(statement: string): string {
+  return `/* rxsluice ${crypto.randomUUID()} */ ${statement}`;
+}
+
 /**
- * Ends a statement whose connection was closed over it: a server does not look at the connection while a statement runs, so it would
- * wait on, and a lock that somebody holds for an hour would use up all connections of the server. @internal
+ * Cancels a `named` statement that nobody waits for any more. A server does not look at the connection while a statement runs: it
+ * would wait on, and a lock that somebody holds for an hour would use up all connections of the server. @internal
  */
-export function endStatement(connections: Connections, pid: number | null, statement: string): Promise<unknown> {
-  if (pid === null) return Promise.resolve();
-  // The server shows the beginning of a statement that is long.
+export function endStatement(connections: Connections, statement: string): Promise<unknown> {
+  // The server shows the beginning of one that is long.
   const sql = `SELECT pg_cancel_backend(pid) FROM pg_stat_activity
-    WHERE pid = $1 AND state = 'active' AND query <> '' AND left($2, length(query)) = query`;
-  return elsewhere(connections, sql, [pid, statement]);
+    WHERE state = 'active' AND starts_with(query, $1) AND pid <> pg_backend_pid()`;
+  return elsewhere(connections, sql, [statement.slice(0, statement.indexOf('*/'))]);
 }
 
 /** Over another connection; tries for as long as somebody may wait for it. */

@@ -45,8 +45,6 @@ export interface PostgresPoolLike {
 export interface PostgresPoolClientLike {
   /** Runs a statement; none is named, so each is planned for the table as it is. */
   query(query: { text: string; values?: unknown[] }): Promise<{ readonly rows: unknown[] }>;
-  /** The process of the server, where the client tells it: a statement that is given up is cancelled there. */
-  readonly processID?: number | null;
   /** Gives the connection back; `true` closes it instead. */
   release(destroy?: boolean): void;
   /** A connection that breaks while it is ours says so here; nobody listening, it would end the process. */

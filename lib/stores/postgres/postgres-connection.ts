@@ -11,8 +11,6 @@ import {
 /** One connection, ours until it is released. @internal */
 export interface PostgresConnection {
   query(sql: string, parameters: readonly unknown[]): Promise<readonly unknown[]>;
-  /** The process of the server, where it is known. */
-  readonly pid: number | null;
   /** `broken`: not fit for another statement. */
   release(broken: boolean): void;
 }
@@ -84,7 +82,6 @@ async function fromPool(pool: PostgresPoolLike): Promise<PostgresConnection> {
     // An empty list would make it a prepared statement of pg-native.
     query: async (text, values) =>
       (await client.query(values.length === 0 ? { text } : { text, values: [...values] })).rows,
-    pid: client.processID ?? null,
     release: (broken) => {
       client.removeListener('error', ignore);
       client.release(broken);
@@ -121,7 +118,6 @@ function fromKysely(db: PostgresKyselyLike, stuck: Set<Promise<unknown>>): Promi
                 running = rows.catch(() => undefined);
                 return rows;
               },
-              pid: null,
               release: (broken) => {
                 if (!broken) {
                   giveBack();

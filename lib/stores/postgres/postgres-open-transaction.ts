@@ -1,5 +1,5 @@
 import type { Observable } from 'rxjs';
-import { endBackend, endStatement, type Backend } from './postgres-backend.js';
+import { endBackend, endStatement, named, type Backend } from './postgres-backend.js';
 import {
   isKysely,
   type PostgresIsolation,
@@ -57,7 +57,7 @@ async function poolTransaction<Tx>(
   let released = false;
   // Of no more use, as one to a server that is a standby by now.
   let unfit = false;
-  let running = '';
+  let first = '';
   let backend: Backend | null = null;
   const release = (broken: boolean): void => {
     if (released) return;
@@ -67,7 +67,6 @@ async function poolTransaction<Tx>(
   };
   // Several statements without parameters are several results.
   const results = async (text: string, values: readonly unknown[] = []): Promise<readonly PgResult[]> => {
-    running = text;
     const query = values.length === 0 ? { text } : { text, values: values as unknown[] };
     const given = (await client.query(query).catch((error: unknown) => {
       unfit ||= isBroken(error);
@@ -87,8 +86,8 @@ async function poolTransaction<Tx>(
     tx,
     begin: async (sql, parameters) => {
       if (parameters.length > 0) await run(begin);
-      const rows =
-        parameters.length > 0 ? await run(sql, parameters) : ((await results(`${begin}; ${sql}`))[1] as PgResult).rows;
+      first = named(parameters.length > 0 ? sql : `${begin}; ${sql}`);
+      const rows = parameters.length > 0 ? await run(first, parameters) : ((await results(first))[1] as PgResult).rows;
       backend = backendOf(rows);
       return rows;
     },
@@ -111,7 +110,7 @@ async function poolTransaction<Tx>(
         release(true);
         // A server does not look at a connection while a statement runs, and keeps the locks until then.
         if (backend !== null) await endBackend(connections, 'pg_terminate_backend', backend);
-        else await endStatement(connections, client.processID ?? null, running);
+        else if (first !== '') await endStatement(connections, first);
       }
     },
   };
@@ -135,11 +134,13 @@ function kyselyTransaction<Tx>(
             rollBack(why);
             return ended.catch(() => undefined);
           };
+          let first = '';
           let backend: Backend | null = null;
           resolve({
             tx,
             begin: async (sql, parameters) => {
-              const rows = await query(sql, parameters);
+              first = named(sql);
+              const rows = await query(first, parameters);
               backend = backendOf(rows);
               return rows;
             },
@@ -164,6 +165,7 @@ function kyselyTransaction<Tx>(
             rollBack: async (broken) => {
               // Not ended, for nobody listens to the error of a connection that kysely has lent: that would end the process.
               if (broken && backend !== null) await endBackend(connections, 'pg_cancel_backend', backend);
+              else if (broken && first !== '') await endStatement(connections, first);
               const undone = undo(new Error('rolled back'));
               // It waits for the statement that is stuck; nobody else need.
               if (!broken) await undone;

@@ -1,6 +1,6 @@
 import { catchError, mergeMap, Observable, retry, throwError, timeout, timer } from 'rxjs';
 import { exponential } from '../../core/backoff.js';
-import { endStatement } from './postgres-backend.js';
+import { endStatement, named } from './postgres-backend.js';
 import type { Connections, PostgresConnection } from './postgres-connection.js';
 import { isBroken, isRolledBack, postgresError, tooLate, type PostgresCall } from './postgres-errors.js';
 
@@ -21,7 +21,7 @@ export function runStatement(
 ): Observable<readonly unknown[]> {
   const backoff = exponential(rerunWait);
   return connections.pipe(
-    mergeMap((connection) => runOn(connections, connection, sql, parameters)),
+    mergeMap((connection) => runOn(connections, connection, named(sql), parameters)),
     retry({
       count: MAX_RERUNS,
       delay: (error: unknown, failures) => (isRolledBack(error) ? timer(backoff(failures)) : throwError(() => error)),
@@ -59,7 +59,7 @@ function runOn(
     return () => {
       if (!running) return;
       end(true);
-      void endStatement(connections, connection.pid, sql);
+      void endStatement(connections, sql);
     };
   });
 }
