@@ -10,10 +10,12 @@ import {
 } from './postgres-client.js';
 import { execute, requestsOf, type Connections } from './postgres-connection.js';
 import { isBroken } from './postgres-errors.js';
+import { lentClient } from './postgres-lent-client.js';
 
 /** A transaction on a connection of its own, until `commit` has ended or `rollBack` is called. @internal */
 export interface OpenTransaction<Tx> {
-  readonly tx: Tx;
+  /** For a handler, which cannot use it any more once it `isOver`. */
+  lend(isOver: () => boolean): Tx;
   /** The first statement: one without parameters may go with BEGIN. */
   begin(sql: string, parameters: readonly unknown[]): Promise<readonly unknown[]>;
   /** In the order of the calls, those by `tx` included. */
@@ -83,7 +85,7 @@ async function poolTransaction<Tx>(
       () => release(true),
     );
   return {
-    tx,
+    lend: (isOver) => lentClient(tx as Tx & object, isOver),
     begin: async (sql, parameters) => {
       if (parameters.length > 0) await run(begin);
       first = named(parameters.length > 0 ? sql : `${begin}; ${sql}`);
@@ -137,7 +139,8 @@ function kyselyTransaction<Tx>(
           let first = '';
           let backend: Backend | null = null;
           resolve({
-            tx,
+            // kysely refuses by itself what comes after the end.
+            lend: () => tx,
             begin: async (sql, parameters) => {
               first = named(sql);
               const rows = await query(first, parameters);

@@ -38,6 +38,7 @@ export function outboxTransaction<Tx>(
   let fresh = false;
   let stuck = false;
   let lent = false;
+  let ended = false;
 
   const inTime = <R>(work: Promise<R>, late: () => unknown = () => faults.told(tooLate(call, timeoutMs))): Promise<R> =>
     new Promise((resolve, fail) => {
@@ -64,6 +65,8 @@ export function outboxTransaction<Tx>(
 
   const part = (): OutboxPart<Tx> => {
     let entered = false;
+    let over = false;
+    const tx = once(() => open.lend(() => over || ended));
     return {
       get tx() {
         if (!entered) {
@@ -73,10 +76,11 @@ export function outboxTransaction<Tx>(
           if (!fresh) open.savepoint(SAVEPOINT, false).catch(() => undefined);
           fresh = false;
         }
-        return open.tx;
+        return tx();
       },
       undo: () =>
         defer(async () => {
+          over = true;
           if (!entered) return;
           await inTime(open.query(`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`, [])).catch(spoiled);
           fresh = true;
@@ -84,6 +88,7 @@ export function outboxTransaction<Tx>(
       keep: () =>
         entered
           ? defer(async () => {
+              over = true;
               await inTime(open.savepoint(SAVEPOINT, true)).catch(spoiled);
               fresh = true;
             })
@@ -104,14 +109,17 @@ export function outboxTransaction<Tx>(
     await inTime(open.query(sql.forget, [storedKey(consumer), recorded.map(storedKey)]));
   };
 
-  const whole = (): OutboxPart<Tx> => ({
-    get tx() {
-      lent = true;
-      return open.tx;
-    },
-    undo: () => EMPTY,
-    keep: () => EMPTY,
-  });
+  const whole = (): OutboxPart<Tx> => {
+    const tx = once(() => open.lend(() => ended));
+    return {
+      get tx() {
+        lent = true;
+        return tx();
+      },
+      undo: () => EMPTY,
+      keep: () => EMPTY,
+    };
+  };
 
   const end = async ({ messages, forget: inVain }: OutboxEnd): Promise<void> => {
     const [message] = messages;
@@ -162,9 +170,22 @@ export function outboxTransaction<Tx>(
         return keys.map((_, index) => !numbers.has(index + 1));
       }),
     begin: (alone) => (alone ? whole() : part()),
-    commit: (ending) => defer(() => end(ending)),
-    rollBack: (broken) => defer(() => open.rollBack(broken || stuck)),
+    commit: (ending) =>
+      defer(() => {
+        ended = true;
+        return end(ending);
+      }),
+    rollBack: (broken) =>
+      defer(() => {
+        ended = true;
+        return open.rollBack(broken || stuck);
+      }),
   };
+}
+
+function once<R>(make: () => R): () => R {
+  let made: { readonly value: R } | null = null;
+  return () => (made ??= { value: make() }).value;
 }
 
 /** Written out in the statement it is twice as long. */
