@@ -115,21 +115,25 @@ describePostgres('what nobody waits for any more', (postgres) => {
       );
       return row?.n ?? NaN;
     };
-    const reordered = <T>(list: readonly T[], step: number): T[] =>
-      list.map((_, n) => list[(n * step) % list.length] as T);
+    const shuffled = <T>(list: readonly T[]): T[] =>
+      list
+        .map((each) => [Math.random(), each] as const)
+        .sort(([a], [b]) => a - b)
+        .map(([, each]) => each);
+    const some = <T>(list: readonly T[]): T[][] => [shuffled(list), shuffled(list).slice(0, 30), shuffled(list)];
     const before = await deadlocks();
     for (let round = 0; round < 8; round++) {
       await postgres().query(
-        `INSERT INTO ${schema}.outbox (topic, payload) SELECT 'out', 'x' FROM generate_series(1, 997)`,
+        `INSERT INTO ${schema}.outbox (topic, payload) SELECT 'out', 'x' FROM generate_series(1, 1000)`,
       );
-      const rows = await answer(store.claim({ limit: 997, perLane: 100, maxBytes: 1e9, leaseMs: 60_000 }));
-      const renewals = [2, 3, 5].map((step) => answer(store.renew(reordered(rows, step), 60_000)));
-      await Promise.all([...renewals, answer(store.published(reordered(rows, 7)))]);
+      const rows = await answer(store.claim({ limit: 1000, perLane: 100, maxBytes: 1e9, leaseMs: 60_000 }));
+      const renewals = some(rows).map((each) => answer(store.renew(each, 60_000)));
+      await Promise.all([...renewals, answer(store.published(shuffled(rows)))]);
       const names = rows.map(() => crypto.randomUUID());
       const claims = await answer(keys.claim(names, 60_000));
       const held = claims.map((claim, n) => ({ key: names[n] as string, token: 'token' in claim ? claim.token : '' }));
-      const prolongs = [2, 3, 5].map((step) => answer(keys.renew(reordered(held, step), 60_000)));
-      await Promise.all([...prolongs, answer(keys.confirm(reordered(held, 7)))]);
+      const prolongs = some(held).map((each) => answer(keys.renew(each, 60_000)));
+      await Promise.all([...prolongs, answer(keys.confirm(shuffled(held)))]);
     }
     expect((await deadlocks()) - before).toBe(0);
   }, 60_000);

@@ -1,4 +1,4 @@
-import { expect, it } from '@jest/globals';
+import { afterEach, expect, it } from '@jest/globals';
 import { setTimeout as pause } from 'node:timers/promises';
 import { postgresOutboxStore } from '../../../lib/postgres.js';
 import { describePostgres } from '../../servers/describe-postgres.js';
@@ -9,7 +9,7 @@ import {
   newSchema,
   relay,
   send,
-  start,
+  start as startProcessing,
   writes,
 } from '../../support/outbox-processing.js';
 import { outboxRoad, roadOverPool, ROADS } from '../../support/outbox-road.js';
@@ -19,14 +19,30 @@ import { until } from '../../support/until.js';
 const KEYED = { consumer: 'me', key: (value: Uint8Array | null) => new TextDecoder().decode(value ?? undefined) };
 
 describePostgres('withOutbox on a database with settings of its own', (postgres) => {
+  // Also of a spec that fails: it must not be in the way of the others.
+  const ends: (() => unknown)[] = [];
+  afterEach(async () => {
+    for (const end of ends.splice(0)) await end();
+  });
+
+  const start: typeof startProcessing = (...given) => {
+    const processing = startProcessing(...given);
+    ends.push(processing.stop);
+    return processing;
+  };
+
   const lockedBy = async (sql: string) => {
     const client = await postgres().newPool({ max: 1 }).connect();
     await client.query('BEGIN');
     await client.query(sql);
-    return async (): Promise<void> => {
-      await client.query('ROLLBACK');
-      client.release();
+    let locked = true;
+    const free = async (): Promise<void> => {
+      if (locked) await client.query('ROLLBACK');
+      if (locked) client.release();
+      locked = false;
     };
+    ends.push(free);
+    return free;
   };
   const holdsKey = (schema: string, key: string): Promise<() => Promise<void>> =>
     lockedBy(
