@@ -13,5 +13,5 @@ const SETTINGS = [
 /** Connections with formats that a database may have set, and of a pg that parses nothing. */
 export const ODD_POOL: PoolConfig = {
   options: SETTINGS.map((setting) => `-c ${setting}`).join(' '),
-  types: { getTypeParser: () => (value: unknown) => value } as unknown as NonNullable<PoolConfig['types']>,
+  types: { getTypeParser: () => (value: unknown) => value },
 };
