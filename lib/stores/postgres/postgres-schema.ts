@@ -106,7 +106,9 @@ function schemaSql({ schema }: ResolvedNames): string[] {
   if (schema === 'public') return [];
   const name = `'${quoted(schema).replaceAll("'", "''")}'`;
   const body = `BEGIN IF to_regnamespace(${name}) IS NULL THEN CREATE SCHEMA ${quoted(schema)}; END IF; END`;
-  return [`DO $rxsluice$ ${body} $rxsluice$`];
+  let tag = '$rxsluice$';
+  while (body.includes(tag)) tag = tag.replace('$rx', '$rx_');
+  return [`DO ${tag} ${body} ${tag}`];
 }
 
 /** Topic and key in 64 bits, for a key may be too long for an index; null without a key. @internal */
