@@ -62,8 +62,8 @@ export interface KafkaRecord {
   readonly timestamp: string;
   /** As text: it may pass what a number holds. */
   readonly offset: string;
-  /** A repeated header is a list. */
-  readonly headers?: Readonly<Record<string, Uint8Array | string | (Uint8Array | string)[] | undefined>>;
+  /** A repeated header is a list; `null` is a header without a value, which kafkajs has and does not declare. */
+  readonly headers?: Readonly<Record<string, Uint8Array | string | null | (Uint8Array | string | null)[] | undefined>>;
 }
 
 /** The records of one partition out of one fetch. @public */

@@ -51,6 +51,8 @@ export interface Run {
 
 // kafkajs' own retries: short, so that a drain is soon followed by the join, and enough for minutes of an outage.
 const RETRY = { retries: 1_000, initialRetryTime: 50, maxRetryTime: 250 };
+// A join that waits for a drain is tried again after so long at least, once kafkajs has counted up to `maxRetryTime`.
+const SHORTEST_RETRY_MS = 200;
 // Handlers only enqueue, so this bounds nothing but an array of closures in kafkajs.
 const HANDLERS = 64;
 
@@ -85,7 +87,11 @@ export function startRun(client: KafkaClientLike, options: ResolvedKafkaOptions,
     readUncommitted: options.readUncommitted,
     rackId: options.rackId,
     allowAutoTopicCreation: false,
-    retry: { ...RETRY, restartOnFailure: () => Promise.resolve(false) },
+    retry: {
+      ...RETRY,
+      retries: RETRY.retries + Math.ceil(options.drainTimeoutMs / SHORTEST_RETRY_MS),
+      restartOnFailure: () => Promise.resolve(false),
+    },
   });
 
   const listeners: (() => void)[] = [];
