@@ -5,7 +5,7 @@ import { isSluiceError, SluiceError } from '../../core/errors.js';
 import type { LogAdapter, LogCommit, LogEngine } from '../../core/log-engine.js';
 import type { KafkaAdminLike, KafkaClientLike, KafkaRecord } from './kafka-client.js';
 import { isPassing, kafkaError } from './kafka-errors.js';
-import { checkTopics, fetchBounds, withAdmin, type LogBounds } from './kafka-offsets.js';
+import { countPartitions, fetchBounds, withAdmin, type LogBounds } from './kafka-offsets.js';
 import type { ResolvedKafkaOptions } from './kafka-options.js';
 import { createReadings, type Readings } from './kafka-readings.js';
 import { startRun, type Run, type TopicPartition } from './kafka-run.js';
@@ -62,18 +62,18 @@ export function connectKafka(
 
   const open = async (): Promise<void> => {
     try {
-      const ends = await ask(async (admin) => {
-        await checkTopics(OWNER, admin, topics);
-        return until === 'end' ? fetchBounds(admin, topics) : null;
-      });
-      if (!closed) read(ends);
+      const [counts, ends] = await ask(async (admin) => [
+        await countPartitions(OWNER, admin, topics),
+        until === 'end' ? await fetchBounds(admin, topics) : null,
+      ]);
+      if (!closed) read(counts, ends);
     } catch (error) {
       if (!closed) engine.fail(kafkaError(OWNER, error, { groupId }));
     }
   };
 
-  const read = (ends: Map<string, LogBounds> | null): void => {
-    const mine = createReadings(engine, ask, options, ends);
+  const read = (counts: Map<string, number>, ends: Map<string, LogBounds> | null): void => {
+    const mine = createReadings(engine, ask, options, counts, ends);
     readings = mine;
     if (leaving) mine.leave();
 
@@ -150,7 +150,7 @@ export function connectKafka(
     if (environment.now() - asked < SILENCE_MS) return;
     asked = environment.now();
     // kafkajs asks for a topic that is deleted on and on. Twice, since a broker that starts may not know its topics yet.
-    ask((admin) => checkTopics(OWNER, admin, topics)).then(
+    ask((admin) => countPartitions(OWNER, admin, topics)).then(
       () => (missed = 0),
       (error: unknown) => {
         if (isSluiceError(error) && error.code === 'unknown-topic' && ++missed === 2 && !leaving) engine.fail(error);

@@ -37,6 +37,8 @@ export interface KafkaConsumerConfig {
   readonly maxBytes: number;
   /** How long the broker may hold a fetch. */
   readonly maxWaitTimeInMs: number;
+  /** How old what is known of the topics may get, in milliseconds. */
+  readonly metadataMaxAge: number;
   /** Whether messages of open transactions are read. */
   readonly readUncommitted: boolean;
   /** To read from the nearest replica. */

@@ -53,6 +53,7 @@ export function createReadings(
   engine: LogEngine<KafkaRecord>,
   ask: <T>(question: (admin: KafkaAdminLike) => Promise<T>) => Promise<T>,
   options: ResolvedKafkaOptions,
+  counts: ReadonlyMap<string, number>,
   ends: ReadonlyMap<string, LogBounds> | null,
 ): Readings {
   const { onPositionLost, drainOnRebalance } = options;
@@ -108,7 +109,7 @@ export function createReadings(
     joined: readonly Reading[],
   ): Promise<Map<string, StartPosition>> => {
     const topics = [...new Set(partitions.map(({ topic }) => topic))];
-    const starts = await ask((admin) => fetchStarts(admin, options, topics));
+    const starts = await ask((admin) => fetchStarts(admin, options, topics, counts));
     const fresh = joined.filter(isCurrent).flatMap((reading) => {
       const { topic, partition } = reading;
       const start = starts.get(nameOf(reading));

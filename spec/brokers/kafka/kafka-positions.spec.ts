@@ -150,3 +150,20 @@ describe('after a position was lost and passed', () => {
     expect(kafka.committed.get('t/0')).toEqual({ offset: '3', metadata: '' });
   });
 });
+
+describe('a partition that is added while the source runs', () => {
+  it.each(['latest', 'earliest'] as const)('is read from its oldest message, by %s too', async (start) => {
+    const kafka = fakeKafka();
+    kafka.append('t', 0, 'old');
+    const read = reader(kafka, { start, metadataMaxAgeMs: 5_000 });
+    await pass();
+    expect(consumerOf(kafka).config.metadataMaxAge).toBe(5_000);
+    kafka.topics.get('t')?.push({ low: 0, high: 0, records: [] });
+    // What comes before kafkajs looks at the topic again.
+    kafka.append('t', 1, 'new');
+    read.ack();
+    void consumerOf(kafka).rebalance();
+    await pass();
+    expect(read.ids).toEqual(start === 'latest' ? ['1/0#1'] : ['0/0#1', '1/0#1']);
+  });
+});
