@@ -26,6 +26,8 @@ export interface FakeRecord extends KafkaRecord {
 export interface FakeLog {
   low: number;
   high: number;
+  /** Where the oldest open transaction begins; that is the end that an admin client tells. */
+  stable?: number;
   records: FakeRecord[];
 }
 
@@ -193,7 +195,11 @@ function fakeAdmin(kafka: FakeKafka): KafkaAdminLike {
       return stored;
     },
     fetchTopicOffsets: async (topic) =>
-      (await logs(topic)).map(({ low, high }, partition) => ({ partition, low: String(low), high: String(high) })),
+      (await logs(topic)).map(({ low, high, stable = high }, partition) => ({
+        partition,
+        low: String(low),
+        high: String(stable),
+      })),
     fetchTopicOffsetsByTimestamp: async (topic, timestamp) =>
       (await logs(topic)).map(({ records, high }, partition) => ({
         partition,

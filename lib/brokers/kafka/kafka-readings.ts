@@ -56,7 +56,7 @@ export function createReadings(
   counts: ReadonlyMap<string, number>,
   ends: ReadonlyMap<string, LogBounds> | null,
 ): Readings {
-  const { onPositionLost, drainOnRebalance } = options;
+  const { onPositionLost, drainOnRebalance, readUncommitted } = options;
   const readings = new Map<string, Reading>();
   // How far a commit may go beyond a record: over control records and what the predecessor had done.
   const tails = new WeakMap<KafkaRecord, string>();
@@ -65,6 +65,10 @@ export function createReadings(
   let undrained = 0;
   let draining = false;
   let leaving = false;
+
+  // kafkajs tells the end of what is committed. Who reads more may stand beyond it, as a fetch will show.
+  const isGone = (offset: string, { low, high }: LogBounds): boolean =>
+    isOutside(offset, { low, high: readUncommitted && BigInt(offset) > BigInt(high) ? offset : high });
 
   const isCurrent = (reading: Reading): boolean => readings.get(nameOf(reading)) === reading && reading.assigned.live;
 
@@ -113,7 +117,7 @@ export function createReadings(
     const fresh = joined.filter(isCurrent).flatMap((reading) => {
       const { topic, partition } = reading;
       const start = starts.get(nameOf(reading));
-      if (start === undefined || start.stored || isOutside(start.offset, start)) return [];
+      if (start === undefined || start.stored || isGone(start.offset, start)) return [];
       return [{ topic, partition, offset: start.offset }];
     });
     if (fresh.length > 0) await run.commit(fresh);
@@ -124,7 +128,7 @@ export function createReadings(
     const start = starts.get(nameOf(reading));
     if (start === undefined) throw new Error(`the broker names no position of ${nameOf(reading)}`);
     if (!isCurrent(reading)) return;
-    if (isOutside(start.offset, start)) {
+    if (isGone(start.offset, start)) {
       await goOn(reading, start.offset === '-2' ? 'unknown' : start.offset, start);
       return;
     }

@@ -167,3 +167,28 @@ describe('a partition that is added while the source runs', () => {
     expect(read.ids).toEqual(start === 'latest' ? ['1/0#1'] : ['0/0#1', '1/0#1']);
   });
 });
+
+describe('a position within a transaction that is open', () => {
+  const resume = async (anew: boolean) => {
+    const kafka = fakeKafka();
+    kafka.append('t', 0, ...letters(4));
+    kafka.committed.set('t/0', { offset: '3', metadata: null });
+    const log = logOf(kafka, 't', 0);
+    if (anew) Object.assign(log, { high: 2, records: log.records.slice(0, 2) });
+    log.stable = 1;
+    const read = reader(kafka, { readUncommitted: true, onPositionLost: 'earliest' });
+    await pass(500);
+    return read;
+  };
+
+  it('is there for who reads what is not committed', async () => {
+    const read = await resume(false);
+    expect([read.ids, read.of('position-lost')]).toEqual([ids(3), []]);
+  });
+
+  it('is found lost where a fetch says so', async () => {
+    const read = await resume(true);
+    expect(read.of('position-lost')).toMatchObject([{ expected: '3', found: '0' }]);
+    expect(read.ids.slice(0, 2)).toEqual(ids(0, 1));
+  });
+});
