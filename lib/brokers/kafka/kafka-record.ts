@@ -32,7 +32,24 @@ export const kafkaShape: RecordShape<KafkaRecord, KafkaPosition> = {
     (key === null ? 0 : key.length) +
     (value === null ? 0 : value.length) +
     (headers === undefined ? 0 : headerBytes(headers)),
+  detach: (record) => {
+    const { key, value, headers = {} } = record;
+    const copies: Record<string, unknown> = {};
+    for (const name of Object.keys(headers)) {
+      const header = headers[name];
+      copies[name] = isList(header) ? header.map(ownOf) : ownOf(header);
+    }
+    Object.assign(record, { key: ownOf(key), value: ownOf(value), headers: copies });
+  },
 };
+
+// kafkajs slices all bytes from the answer to a fetch, or from what it unpacked.
+function ownOf<T>(bytes: T): T | Buffer {
+  if (!(bytes instanceof Uint8Array) || bytes.byteLength === bytes.buffer.byteLength) return bytes;
+  const copy = Buffer.allocUnsafeSlow(bytes.byteLength);
+  copy.set(bytes);
+  return copy;
+}
 
 type RawHeaders = NonNullable<KafkaRecord['headers']>;
 

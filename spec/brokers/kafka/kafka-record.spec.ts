@@ -1,4 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { NEVER } from 'rxjs';
+import { constant, retryToDlq } from 'rxsluice';
+import { fromKafka } from 'rxsluice/kafka';
 import { kafkaShape } from '../../../lib/brokers/kafka/kafka-record.js';
 import { fakeKafka, logOf, type FakeRecord } from '../../support/kafka-fake.js';
 import { pass, reader } from '../../support/kafka-reader.js';
@@ -45,5 +48,50 @@ describe('headers of a record', () => {
     const read = reader(kafka);
     await pass();
     expect([read.ends, read.all.map(({ headers }) => headers)]).toEqual([[], [{ trace: new Uint8Array(0) }]]);
+  });
+});
+
+describe('a record that waits for a retry', () => {
+  // As kafkajs has it: every part of it is a slice of what a fetch brought.
+  const sliced = (): FakeRecord => {
+    const fetched = Buffer.concat([Buffer.from('kvh1h2'), Buffer.alloc(100_000)]);
+    const headers = { h: fetched.subarray(2, 4), many: [fetched.subarray(4, 6), null], text: 't' };
+    return { offset: '0', key: fetched.subarray(0, 1), value: fetched.subarray(1, 2), timestamp: '0', headers };
+  };
+  const sizes = (record: FakeRecord): number[] =>
+    [record.key, record.value, record.headers?.['h'] as Buffer].map((bytes) => bytes?.buffer.byteLength ?? -1);
+
+  it('is copied once, part by part, and is the same', () => {
+    const one = sliced();
+    kafkaShape.detach?.(one);
+    expect(one).toEqual(sliced());
+    expect(sizes(one)).toEqual([1, 1, 2]);
+    const { value } = one;
+    kafkaShape.detach?.(one);
+    expect(one.value).toBe(value);
+  });
+
+  it.each(['the source', 'retryToDlq'])('by %s pins none of what was fetched with it', async (by) => {
+    const kafka = fakeKafka();
+    const one = sliced();
+    logOf(kafka, 't', 0).records.push(one);
+    logOf(kafka, 't', 0).high = 1;
+    const values: (Uint8Array | null)[] = [];
+    const source = fromKafka(kafka, { groupId: 'g', topics: ['t'] });
+    const retries = retryToDlq({
+      backoff: constant(1_000),
+      deadLetters: { connect: () => NEVER },
+    });
+    const subscription = (by === 'retryToDlq' ? source.pipe(retries) : source).subscribe((delivery) => {
+      values.push(delivery.value as Uint8Array | null);
+      if (delivery.attempt === 1) delivery.nack(new Error('no'), { delayMs: 1_000 });
+    });
+    await pass(500);
+    expect(sizes(one)).toEqual([1, 1, 2]);
+    await pass(1_000);
+    expect(values.map((value) => value?.buffer.byteLength)).toEqual([100_006, 1]);
+    expect(values[1]).toEqual(Buffer.from('v'));
+    subscription.unsubscribe();
+    await pass(20_000);
   });
 });
