@@ -51,7 +51,8 @@ export function connectKafka(
   let joining: number | null = null;
 
   const closeAfter = (work: Promise<unknown>): void => {
-    pending = Promise.allSettled([pending, work]);
+    // Without what they answer, or each would keep all before it.
+    pending = Promise.allSettled([pending, work]).then(() => undefined);
   };
 
   const ask = <T>(question: (admin: KafkaAdminLike) => Promise<T>): Promise<T> => {
@@ -134,6 +135,7 @@ export function connectKafka(
       const now = environment.now();
       if (joining === null) {
         if (now - lastSign > SILENCE_MS) meetSilence();
+        else closeAfter(run.lookForCoordinator());
         return;
       }
       // kafkajs may give up a join and read on as a member of before, where nothing is ours any more.
@@ -185,7 +187,11 @@ export function connectKafka(
       if (wanted) readings?.resume(run, assigned);
       else run.pause(assigned as TopicPartition);
     },
-    commit: (commits) => from(commit(commits)),
+    commit: (commits) => {
+      const committing = commit(commits);
+      closeAfter(committing);
+      return from(committing);
+    },
     leaving: () => {
       leaving = true;
       claim?.leave();
