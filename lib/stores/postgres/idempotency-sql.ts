@@ -16,54 +16,46 @@ export interface IdempotencySql {
 }
 
 /**
- * Every one is an upsert. It finds its rows one by one in the primary key, so no planner can choose to read the table,
- * not even a large one without statistics; it takes them in the order of their keys, so two of them cannot wait for each
- * other in a circle; and it judges a row as it is once locked, by the server's clock at that moment.
+ * Each finds its rows one by one in the primary key: an upsert by its nature, the others since no planner reads a table whole for a
+ * list of keys that it does not know. They take them in the order of their keys, so two of them cannot wait for each
+ * other in a circle; and a row is judged as it is once locked, by the server's clock at that moment.
  * @internal
  */
 export function idempotencySql(names: ResolvedNames): IdempotencySql {
   const table = qualified(names, 'processedEvents');
   const until = `clock_timestamp() + $4::float8 * interval '1 millisecond'`;
   const row = `${table} AS p WHERE p.consumer = $1 AND p.event_id = asked.event_id`;
-  const upsert = (given: string, rows: string, onConflict: string): string => `WITH asked AS (
-      SELECT ${storedKeySql('key')} AS event_id, ${given}
+  // What is no longer there is not made anew.
+  const onClaims = (set: string, where: string): string => `WITH asked AS MATERIALIZED (
+      SELECT ${storedKeySql('key')} AS event_id, token, n
+      FROM unnest($2::text[], $3::uuid[]) WITH ORDINALITY AS asked (key, token, n)
     ), acted AS (
-      INSERT INTO ${table} AS p (consumer, event_id, token, leased_until, processed_at)
-      SELECT $1, asked.event_id, ${rows} ORDER BY asked.event_id
-      ON CONFLICT (consumer, event_id) DO UPDATE SET ${onConflict}
-      RETURNING event_id
-    )`;
-  const rest = 'FROM asked WHERE NOT EXISTS (SELECT FROM acted WHERE acted.event_id = asked.event_id)';
-  // What is no longer there is not made anew; what is there is judged under its lock.
-  const onClaims = (leasedUntil: string, processedAt: string, set: string): string =>
-    `${upsert(
-      'token, n FROM unnest($2::text[], $3::uuid[]) WITH ORDINALITY AS asked (key, token, n)',
-      `asked.token, ${leasedUntil}, ${processedAt} FROM asked WHERE (SELECT p.token FROM ${row}) = asked.token`,
-      `${set} AND p.token = excluded.token`,
-    )} SELECT n::int AS n ${rest}`;
+      UPDATE ${table} AS p SET ${set} FROM asked
+      WHERE p.consumer = $1 AND p.event_id = ANY (ARRAY(SELECT event_id FROM asked))
+        AND p.event_id = asked.event_id AND p.token = asked.token AND ${where}
+      RETURNING asked.n
+    )
+    SELECT n::int AS n FROM asked WHERE NOT EXISTS (SELECT FROM acted WHERE acted.n = asked.n)`;
 
   return {
-    claim: `${upsert(
-      'n FROM unnest($2::text[]) WITH ORDINALITY AS asked (key, n)',
-      `$3::uuid, ${until}, NULL FROM asked`,
-      `token = excluded.token, leased_until = ${until}
-      WHERE p.processed_at IS NULL AND (p.leased_until <= clock_timestamp() OR p.token = ANY ($5::uuid[]))`,
-    )} SELECT n::int AS n, coalesce((SELECT p.processed_at IS NOT NULL FROM ${row}), false) AS done ${rest}`,
+    claim: `WITH asked AS (
+        SELECT ${storedKeySql('key')} AS event_id, n FROM unnest($2::text[]) WITH ORDINALITY AS asked (key, n)
+      ), acted AS (
+        INSERT INTO ${table} AS p (consumer, event_id, token, leased_until, processed_at)
+        SELECT $1, asked.event_id, $3::uuid, ${until}, NULL FROM asked ORDER BY asked.event_id
+        ON CONFLICT (consumer, event_id) DO UPDATE SET token = excluded.token, leased_until = ${until}
+        WHERE p.processed_at IS NULL AND (p.leased_until <= clock_timestamp() OR p.token = ANY ($5::uuid[]))
+        RETURNING event_id
+      )
+      SELECT n::int AS n, coalesce((SELECT p.processed_at IS NOT NULL FROM ${row}), false) AS done
+      FROM asked WHERE NOT EXISTS (SELECT FROM acted WHERE acted.event_id = asked.event_id)`,
 
-    renew: onClaims(until, 'NULL::timestamptz', `leased_until = ${until} WHERE p.processed_at IS NULL`),
+    renew: onClaims(`leased_until = ${until}`, 'p.processed_at IS NULL'),
 
     // What is processed by this token already is confirmed again: the answer to its confirm may have been lost.
-    confirm: onClaims(
-      'NULL::timestamptz',
-      'clock_timestamp()',
-      'leased_until = NULL, processed_at = coalesce(p.processed_at, excluded.processed_at) WHERE true',
-    ),
+    confirm: onClaims('leased_until = NULL, processed_at = coalesce(p.processed_at, clock_timestamp())', 'true'),
 
     // The row stays: most often it is claimed again in a moment.
-    release: onClaims(
-      "'-infinity'::timestamptz",
-      'NULL::timestamptz',
-      "token = NULL, leased_until = '-infinity' WHERE p.processed_at IS NULL",
-    ),
+    release: onClaims("token = NULL, leased_until = '-infinity'", 'p.processed_at IS NULL'),
   };
 }

@@ -9,11 +9,12 @@ export interface OutboxRelaySql {
   readonly claimOldest: string;
   /** `$6` is the lane behind which it begins to go from lane to lane. → `last`, the lane where it stopped, or null. */
   readonly claimLanes: string;
-  /** `$1` the ids, `$2` their tokens, each → the ids that it acted on. `$3` the lease in ms. */
+  /** `$1` the ids, `$2` their tokens, each → the numbers `n`, from 1, of those that it did not act on. `$3` the lease in ms. */
   readonly renew: string;
   readonly published: string;
   /** `$3` the errors. */
   readonly dead: string;
+  /** `$3` the attempts made. */
   readonly release: string;
   /** → `rows`, of which it counts at most `$1`, and `oldest` in ms. */
   readonly lag: string;
@@ -58,9 +59,15 @@ export function outboxRelaySql(names: ResolvedNames): OutboxRelaySql {
     SELECT told.*, claimed.*, claimed.id::text AS id FROM (SELECT ${told}) AS told LEFT JOIN claimed ON true ORDER BY claimed.id`;
 
   // What is done already is done again by the same token: the answer to the first may have been lost.
-  const mark = (set: string, where: string, given = ''): string => `UPDATE ${table} AS o SET ${set}
-    FROM (SELECT * FROM unnest($1::bigint[], $2::uuid[]${given === '' ? '' : `, $3::${given}[]`}) AS m (id, token${given === '' ? '' : ', given'})) AS m
-    WHERE o.id = ANY ($1::bigint[]) AND o.id = m.id AND o.token = m.token AND ${where} RETURNING o.id::text AS id`;
+  const asked = (given: string): string => `WITH asked AS MATERIALIZED (
+      SELECT id, token, n${given === '' ? '' : ', given'} FROM unnest($1::bigint[], $2::uuid[]${given === '' ? '' : `, $3::${given}[]`})
+        WITH ORDINALITY AS asked (id, token${given === '' ? '' : ', given'}, n)
+    )`;
+  const rest = 'SELECT n::int AS n FROM asked WHERE NOT EXISTS (SELECT FROM acted WHERE acted.n = asked.n)';
+  const ours = 'o.id = ANY ($1::bigint[]) AND o.id = asked.id AND o.token = asked.token';
+  const mark = (set: string, where: string, given = ''): string => `${asked(given)}, acted AS (
+      UPDATE ${table} AS o SET ${set} FROM asked WHERE ${ours} AND ${where} RETURNING asked.n
+    ) ${rest}`;
 
   return {
     claimOldest: claim(
@@ -89,11 +96,11 @@ export function outboxRelaySql(names: ResolvedNames): OutboxRelaySql {
       'o.dead_at IS NULL',
     ),
     dead: mark(
-      'dead_at = coalesce(o.dead_at, clock_timestamp()), leased_until = NULL, last_error = m.given',
+      'dead_at = coalesce(o.dead_at, clock_timestamp()), leased_until = NULL, last_error = asked.given',
       'o.published_at IS NULL',
       'text',
     ),
-    release: mark('leased_until = NULL, token = NULL', PENDING),
+    release: mark('leased_until = NULL, token = NULL, attempts = asked.given', PENDING, 'int'),
     lag: `SELECT (SELECT count(*)::int FROM (SELECT id FROM ${table} WHERE ${PENDING} ORDER BY id LIMIT $1) AS counted) AS rows,
       coalesce((
         SELECT (extract(epoch FROM clock_timestamp() - created_at) * 1000)::float8 FROM ${table} WHERE ${PENDING} ORDER BY id LIMIT 1

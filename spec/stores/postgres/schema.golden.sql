@@ -28,6 +28,6 @@ CREATE TABLE IF NOT EXISTS "public"."outbox" (
   published_at timestamp with time zone,
   dead_at timestamp with time zone,
   PRIMARY KEY (id)
-);
+) WITH (fillfactor = 50);
 CREATE INDEX IF NOT EXISTS "outbox_pending" ON "public"."outbox" USING btree (id) WHERE ((published_at IS NULL) AND (dead_at IS NULL));
 CREATE INDEX IF NOT EXISTS "outbox_lanes" ON "public"."outbox" USING btree (lane, id) WHERE ((published_at IS NULL) AND (dead_at IS NULL));
