@@ -59,9 +59,9 @@ export interface OutboxStore<Tx = unknown> {
   faultOf(error: unknown): OutboxFault;
 
   /**
-   * Leases rows that nobody else holds and that are due. Of a lane the oldest ones, consecutive and without a gap, and
-   * only while no row of it is leased: so each lane has one relay at most. Rows come in the order of their ids. A row
-   * that was committed late, with a lower id than others that were claimed before, is claimed like any other.
+   * Leases rows that nobody holds. Of a lane the oldest ones, consecutive and without a gap, and only while no row of it is
+   * leased: so each lane has one relay at most. Rows come in the order of their ids. A row that was
+   * committed late, with a lower id than others that were claimed before, is claimed like any other.
    */
   claim(options: OutboxClaim): ObservableInput<readonly OutboxRow[]>;
   /** Prolongs leases; `false` where the token is no longer the newest one. */

@@ -52,7 +52,8 @@ export function outboxRelay(
   let renewing = false;
   // What is published and cannot be marked would be claimed and published again.
   let unmarked = false;
-  let woken = false;
+  // Asked for while a claim was under way.
+  let again = Infinity;
   let wanted = true;
   let failures = 0;
   let refusing = false;
@@ -104,7 +105,12 @@ export function outboxRelay(
 
   /** Asks for rows where there is room for as many as `least`. */
   const claim = (least: number): void => {
-    if (closed || claiming || !wanted) return;
+    if (closed || !wanted) return;
+    if (claiming) {
+      // What it does not find, since it was out, may be there by then.
+      again = Math.min(again, least);
+      return;
+    }
     const limit = Math.min(capacity - rows.size, MAX_ROWS);
     const bytes = maxBytes - lanes.bytes;
     if (limit < least || bytes <= 0 || unmarked) {
@@ -114,7 +120,7 @@ export function outboxRelay(
     poll?.unsubscribe();
     poll = null;
     claiming = true;
-    woken = false;
+    again = Infinity;
     const validUntil = environment.now() + leaseMs;
     // Not cut off by the close: what it gives is given back.
     defer(() => store.claim({ limit, perLane: MAX_RUN, maxBytes: bytes, leaseMs }))
@@ -142,7 +148,7 @@ export function outboxRelay(
     const bytes = claimed.reduce((sum, { value }) => sum + (value?.length ?? 0), 0);
     claimIn(pollMs);
     engine.push(lanes.admit(records));
-    if (woken) claim(1);
+    if (again < Infinity) claim(again);
     else if (claimed.length >= asked.limit || bytes >= asked.bytes) claimEagerly();
     else if (untilEnd && rows.size === 0) endIfEmpty();
   };
@@ -166,8 +172,7 @@ export function outboxRelay(
   };
 
   const wake = (): void => {
-    if (claiming) woken = true;
-    else if (failures === 0) claim(1);
+    if (claiming || failures === 0) claim(1);
   };
 
   const endIfEmpty = (): void =>
@@ -207,12 +212,11 @@ export function outboxRelay(
     const now = environment.now();
     const followers: RelayRecord[] = [];
     for (const record of records) {
-      let next = lanes.next(record);
-      while (next !== undefined && !(isOurs(next) && next.validUntil > now)) {
-        forget(next);
-        next = lanes.next(next);
-      }
-      if (next !== undefined) followers.push(next);
+      const next = lanes.next(record);
+      if (next === undefined) continue;
+      if (isOurs(next) && next.validUntil > now) followers.push(next);
+      // Another relay may have it, and what waits behind it is not to overtake it.
+      else letGo([next]);
     }
     if (followers.length > 0) engine.push(followers);
   };

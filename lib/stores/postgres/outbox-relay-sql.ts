@@ -35,20 +35,24 @@ export function outboxRelaySql(names: ResolvedNames): OutboxRelaySql {
   // A run begins with the oldest row of its lane, or others could have that: it stops at the first row that is leased. What
   // another claim has locked meanwhile cuts it off as well. Lists of ids leave the planner no choice but the primary key.
   const claim = (seen: string, told: string): string => `${seen}, numbered AS (
-      SELECT id, lane, size, CASE WHEN lane IS NULL THEN NOT leased ELSE row_number() OVER run <= $4 AND NOT bool_or(leased) OVER run END AS free
+      SELECT id, lane, size, NOT leased AND (lane IS NULL OR row_number() OVER run <= $4 AND NOT bool_or(leased) OVER run) AS free
       FROM seen WINDOW run AS (PARTITION BY lane ORDER BY id)
-    ), counted AS (
-      SELECT id, lane, row_number() OVER (ORDER BY id) AS place, sum(size) OVER (ORDER BY id) AS bytes FROM numbered WHERE free
     ), picked AS MATERIALIZED (
-      SELECT id, lane, row_number() OVER (PARTITION BY lane ORDER BY id) AS place FROM counted
-      WHERE place <= $3 AND (bytes <= $5 OR place = 1)
+      SELECT id, lane FROM (
+        SELECT id, lane, row_number() OVER (ORDER BY id) AS place, sum(size) OVER (ORDER BY id) AS bytes FROM numbered WHERE free
+      ) AS counted WHERE place <= $3 AND (bytes <= $5 OR place = 1)
     ), locked AS MATERIALIZED (
       SELECT id FROM ${table} WHERE id = ANY (ARRAY(SELECT id FROM picked)) AND ${PENDING} AND NOT ${LEASED}
       ORDER BY id FOR UPDATE SKIP LOCKED
+    ), counts AS MATERIALIZED (
+      SELECT (SELECT count(*) FROM picked) = (SELECT count(*) FROM locked) AS got_all
     ), ours AS (
+      SELECT id FROM locked WHERE (SELECT got_all FROM counts)
+    UNION ALL
       SELECT id FROM (
-        SELECT id, lane, place, row_number() OVER (PARTITION BY lane ORDER BY id) AS kept FROM picked JOIN locked USING (id)
-      ) AS both_of WHERE lane IS NULL OR place = kept
+        SELECT id, lane, locked.id IS NOT NULL AS got, bool_and(locked.id IS NOT NULL) OVER (PARTITION BY lane ORDER BY id) AS gapless
+        FROM picked LEFT JOIN locked USING (id) WHERE NOT (SELECT got_all FROM counts)
+      ) AS cut WHERE got AND (lane IS NULL OR gapless)
     ), claimed AS (
       UPDATE ${table} SET token = $1::uuid, leased_until = ${until('$2')}, attempts = attempts + 1
       WHERE id = ANY (ARRAY(SELECT id FROM ours))

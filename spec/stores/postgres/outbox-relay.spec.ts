@@ -1,8 +1,9 @@
 import { afterEach, expect, it } from '@jest/globals';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Pool } from 'pg';
-import { concat, lastValueFrom, mergeMap, tap, type Subscription } from 'rxjs';
+import { concat, defer, lastValueFrom, mergeMap, tap, type Subscription } from 'rxjs';
 import { ackEach, fromOutbox, handle, type OutboxStore } from '../../../lib/index.js';
+import { laneSql } from '../../../lib/stores/postgres/postgres-schema.js';
 import { postgresOutboxStore, postgresSchema } from '../../../lib/postgres.js';
 import { describePostgres } from '../../servers/describe-postgres.js';
 import { textOf } from '../../support/outbox-processing.js';
@@ -20,7 +21,7 @@ describePostgres('the relay on Postgres', (postgres) => {
     return schema;
   };
   const insert = (schema: string, key: string, value: string): string =>
-    `INSERT INTO ${schema}.outbox (topic, key, payload) VALUES ('out', '${key}', '${value}')`;
+    `INSERT INTO ${schema}.outbox (topic, key, lane, payload) VALUES ('out', '${key}', ${laneSql("'out'", `'${key}'::bytea`)}, '${value}')`;
   const relay = (store: OutboxStore, pollMs: number) => {
     const seen: { readonly value: string; readonly at: number }[] = [];
     const subscription = fromOutbox(store, { pollMs })
@@ -37,16 +38,14 @@ describePostgres('the relay on Postgres', (postgres) => {
     const store = postgresOutboxStore(postgres().newPool(), { schema, notify: true });
     return (value: string): Promise<unknown> =>
       lastValueFrom(
-        store
-          .transaction('other')
-          .pipe(
-            mergeMap((transaction) =>
-              concat(
-                transaction.record([value]),
-                transaction.commit({ messages: [{ topic: 'out', key: null, value }], forget: [] }),
-              ),
+        store.transaction('other').pipe(
+          mergeMap((transaction) =>
+            concat(
+              transaction.record([value]),
+              defer(() => transaction.commit({ messages: [{ topic: 'out', key: null, value }], forget: [] })),
             ),
           ),
+        ),
         { defaultValue: null },
       );
   };
@@ -122,8 +121,9 @@ describePostgres('the relay on Postgres', (postgres) => {
     const schema = await made();
     const [rows, keys] = [4_000, 40];
     await postgres().query(
-      `INSERT INTO ${schema}.outbox (topic, key, payload)
-       SELECT 'out', convert_to('k' || n % ${keys}, 'UTF8'), convert_to(n::text, 'UTF8') FROM generate_series(0, ${rows - 1}) AS n ORDER BY n`,
+      `INSERT INTO ${schema}.outbox (topic, key, lane, payload)
+       SELECT 'out', key, ${laneSql("'out'", 'key')}, convert_to(n::text, 'UTF8')
+       FROM generate_series(0, ${rows - 1}) AS n, convert_to('k' || n % ${keys}, 'UTF8') AS key ORDER BY n`,
     );
     const seen: number[] = [];
     const counts = await Promise.all(

@@ -4,6 +4,7 @@ import { tap } from 'rxjs';
 import { ackEach, fromOutbox, publishTo, topicPublisher, type TelemetryEvent } from '../../../lib/index.js';
 import { memoryPublisher } from '../../../lib/memory.js';
 import { describeOwnPostgres } from '../../servers/describe-own-postgres.js';
+import { laneSql } from '../../../lib/stores/postgres/postgres-schema.js';
 import { postgresTestClient, type PostgresTestClient } from '../../servers/postgres-test-client.js';
 import {
   expectAllOnce,
@@ -80,8 +81,9 @@ describeOwnPostgres('withOutbox and fromOutbox on a Postgres that comes and goes
     const schema = await newSchema(postgres);
     const [keys, count] = [20, 2_000];
     await postgres.query(
-      `INSERT INTO ${schema}.outbox (topic, key, payload)
-       SELECT 'out', convert_to('k' || n % $1, 'UTF8'), convert_to(n::text, 'UTF8') FROM generate_series(0, $2 - 1) AS n ORDER BY n`,
+      `INSERT INTO ${schema}.outbox (topic, key, lane, payload)
+       SELECT 'out', key, ${laneSql("'out'", 'key')}, convert_to(n::text, 'UTF8')
+       FROM generate_series(0, $2 - 1) AS n, convert_to('k' || n % $1, 'UTF8') AS key ORDER BY n`,
       [keys, count],
     );
     const broker = newBroker();

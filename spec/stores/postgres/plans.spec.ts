@@ -3,6 +3,7 @@ import { idempotencySql } from '../../../lib/stores/postgres/idempotency-sql.js'
 import { outboxRelaySql } from '../../../lib/stores/postgres/outbox-relay-sql.js';
 import { outboxWriteSql } from '../../../lib/stores/postgres/outbox-write-sql.js';
 import { resolveNames } from '../../../lib/stores/postgres/postgres-names.js';
+import { laneSql } from '../../../lib/stores/postgres/postgres-schema.js';
 import { postgresSchema } from '../../../lib/postgres.js';
 import { describePostgres } from '../../servers/describe-postgres.js';
 import type { PostgresTestClient } from '../../servers/postgres-test-client.js';
@@ -38,9 +39,11 @@ async function filled(postgres: PostgresTestClient): Promise<string> {
   await postgres.query(postgresSchema({ schema }));
   await postgres.query(`ALTER TABLE ${schema}.outbox SET (autovacuum_enabled = false);
     ALTER TABLE ${schema}.processed_events SET (autovacuum_enabled = false)`);
-  await postgres.query(`INSERT INTO ${schema}.outbox (topic, key, payload)
-    SELECT 'out', CASE n % 3 WHEN 0 THEN NULL WHEN 1 THEN '\\x00'::bytea ELSE convert_to('key ' || n % 50000, 'UTF8') END, '\\x00'
-    FROM generate_series(1, ${ROWS}) AS n`);
+  await postgres.query(`INSERT INTO ${schema}.outbox (topic, key, lane, payload)
+    SELECT 'out', key, ${laneSql("'out'", 'key')}, '\\x00' FROM (
+      SELECT CASE n % 3 WHEN 0 THEN NULL WHEN 1 THEN '\\x00'::bytea ELSE convert_to('key ' || n % 50000, 'UTF8') END AS key
+      FROM generate_series(1, ${ROWS}) AS n
+    ) AS keys`);
   await postgres.query(`INSERT INTO ${schema}.processed_events (consumer, event_id, processed_at)
     SELECT 'me', 'key ' || n, now() FROM generate_series(1, ${ROWS}) AS n`);
   return schema;
@@ -57,8 +60,8 @@ async function expectIndexes(postgres: PostgresTestClient, schema: string): Prom
   const tokens = ids.map(() => TOKEN);
   const texts = ids.map((id) => `key ${id}`);
   const plan = (sql: string, ...parameters: readonly unknown[]) => planOf(postgres, sql, parameters);
-  const oldest = [TOKEN, 30_000, 1_000, 100, 1e8, 2_000];
-  const byLane = [TOKEN, 30_000, 1_000, 100, 1e8, '-9223372036854775808'];
+  const oldest = [TOKEN, 30_000, 1_000, 100, 1e8, 2_000, [TOKEN]];
+  const byLane = [TOKEN, 30_000, 1_000, 100, 1e8, '-9223372036854775808', [TOKEN]];
 
   expect((await plan(relay.claimOldest, ...oldest)).indexes).toContain('outbox_pending');
   expect((await plan(relay.claimLanes, ...byLane)).indexes).toContain('outbox_lanes');

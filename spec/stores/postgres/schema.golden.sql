@@ -15,7 +15,7 @@ CREATE TABLE IF NOT EXISTS "public"."outbox" (
   message_id uuid DEFAULT gen_random_uuid() NOT NULL,
   topic text NOT NULL,
   key bytea,
-  lane bigint GENERATED ALWAYS AS (('x' || left(md5(md5(topic) || md5(key)), 16))::bit(64)::bigint) STORED,
+  lane bigint,
   payload bytea,
   headers json DEFAULT '[]' NOT NULL,
   partition integer,
@@ -27,7 +27,8 @@ CREATE TABLE IF NOT EXISTS "public"."outbox" (
   last_error text,
   published_at timestamp with time zone,
   dead_at timestamp with time zone,
-  PRIMARY KEY (id)
+  PRIMARY KEY (id),
+  CHECK ((lane IS NULL) = (key IS NULL))
 ) WITH (fillfactor = 50);
 CREATE INDEX IF NOT EXISTS "outbox_pending" ON "public"."outbox" USING btree (id) WHERE ((published_at IS NULL) AND (dead_at IS NULL));
 CREATE INDEX IF NOT EXISTS "outbox_lanes" ON "public"."outbox" USING btree (lane, id) WHERE ((published_at IS NULL) AND (dead_at IS NULL));
