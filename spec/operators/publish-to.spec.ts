@@ -584,6 +584,18 @@ describe('publishTo', () => {
         expect([out.values, out.completed]).toEqual([[], true]);
       }));
 
+    it('completes with its source, once it is stopped, where the publisher never answers', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('ab', { drainTimeoutMs: 50 });
+        const publisher = fakePublisher(neverAnswers);
+        const out = drive(source.texts.pipe(publishTo(publisher, asMessage), ackEach()));
+        advanceTo(5);
+        source.stop();
+        advanceTo(56);
+        expect([out.values, out.completed, source.isOpen]).toEqual([[], true, false]);
+        expect([publisher.pending, publisher.open]).toEqual([0, 0]);
+      }));
+
     it('ends its wait for a publisher that is out, after two calls that failed', () =>
       marbles(({ log, drive, advanceTo, scheduler }) => {
         const source = log('ab', { unsettledWarnMs: 20 });
