@@ -77,7 +77,7 @@ export function groupCalls<I extends Grouped, A>(options: GroupedCallsOptions<I,
     let answers: readonly A[] = [];
     const subscription = deferred(() => options.call(call.items)).subscribe({
       // A port that was written in JavaScript may answer anything.
-      next: (value: unknown) => (answers = Array.isArray(value) ? value : []),
+      next: (value) => (answers = Array.isArray(value) ? value : []),
       error: (error: unknown) => fail(call, error),
       complete: () => succeed(call, answers),
     });
