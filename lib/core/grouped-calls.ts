@@ -77,7 +77,7 @@ export function groupCalls<I extends Grouped, A>(options: GroupedCallsOptions<I,
     let answers: readonly A[] = [];
     const subscription = deferred(() => options.call(call.items)).subscribe({
       // A port that was written in JavaScript may answer anything.
-      next: (value) => (answers = Array.isArray(value) ? value : []),
+      next: (value) => (answers = isList(value) ? value : []),
       error: (error: unknown) => fail(call, error),
       complete: () => succeed(call, answers),
     });
@@ -164,4 +164,8 @@ export function groupCalls<I extends Grouped, A>(options: GroupedCallsOptions<I,
       return left;
     },
   };
+}
+
+function isList(value: unknown): boolean {
+  return Array.isArray(value);
 }
