@@ -4,6 +4,7 @@ import { DatabaseSetup, getDisabledLogger, initializePollingMessageListener } fr
 import { filter, firstValueFrom, lastValueFrom, ReplaySubject, Subject, take } from 'rxjs';
 import { ackEach, fromOutbox, handle, publish, withOutbox } from '../lib/index.js';
 import { fromMemory, memoryBroker, memoryPublisher } from '../lib/memory.js';
+import { laneSql } from '../lib/stores/postgres/postgres-schema.js';
 import { postgresOutboxStore, type PostgresOutboxStoreOptions } from '../lib/postgres.js';
 
 const BACKLOG_KEYS = 1_000;
@@ -12,8 +13,9 @@ const BACKLOG_KEYS = 1_000;
 export async function fillOutbox(pool: Pool, schema: string, count: number): Promise<void> {
   await pool.query(`TRUNCATE ${schema}.outbox`);
   await pool.query(
-    `INSERT INTO ${schema}.outbox (topic, key, payload)
-     SELECT 'out', convert_to('key ' || (n::bigint * 7919) % $2, 'UTF8'), convert_to(repeat('x', 200) || n, 'UTF8') FROM generate_series(1, $1::int) AS n`,
+    `INSERT INTO ${schema}.outbox (topic, key, lane, payload)
+     SELECT 'out', key, ${laneSql("'out'", 'key')}, convert_to(repeat('x', 200) || n, 'UTF8')
+     FROM generate_series(1, $1::int) AS n, convert_to('key ' || (n::bigint * 7919) % $2, 'UTF8') AS key`,
     [count, BACKLOG_KEYS],
   );
   await pool.query(`ANALYZE ${schema}.outbox`);

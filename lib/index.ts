@@ -57,7 +57,14 @@ export type { Deferred } from './core/deferred.js';
 export type { Claim, HeldClaim, IdempotencyStore } from './core/idempotency-store.js';
 export type { OutboxMessage } from './core/outbox-message.js';
 export type { OutboxLease, OutboxRow } from './core/outbox-row.js';
-export type { OutboxBurial, OutboxClaim, OutboxFault, OutboxLag, OutboxStore } from './core/outbox-store.js';
+export type {
+  OutboxBurial,
+  OutboxClaim,
+  OutboxFault,
+  OutboxLag,
+  OutboxReturn,
+  OutboxStore,
+} from './core/outbox-store.js';
 export type { OutboxEnd, OutboxPart, OutboxTransaction } from './core/outbox-transaction.js';
 export type { PartitionRef } from './core/partition.js';
 export { publish } from './core/publish.js';

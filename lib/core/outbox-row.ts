@@ -10,7 +10,7 @@ export interface OutboxLease {
 
 /** A message in the outbox, claimed by a relay. @public */
 export interface OutboxRow extends OutboxLease {
-  /** How often it was claimed, from 1: a message that ends the process on each try shows here. */
+  /** The number of its next attempt, from 1. A claim that was not given back is one: a message that ends the process on each try shows here. */
   readonly attempt: number;
   /** Unique in the world, and the same however often the row is published. */
   readonly messageId: string;

@@ -28,6 +28,12 @@ export interface OutboxBurial extends OutboxLease {
   readonly error: string;
 }
 
+/** A row that is given back unpublished. @public */
+export interface OutboxReturn extends OutboxLease {
+  /** How many attempts were made of it, by all relays. To have been claimed alone is none: its next `attempt` is one more than this. */
+  readonly attempts: number;
+}
+
 /** What waits in an outbox. @public */
 export interface OutboxLag {
   /** Rows that are not published and not dead; counted up to a bound of the store's. */
@@ -65,7 +71,7 @@ export interface OutboxStore<Tx = unknown> {
   /** Marks rows as dead: they stay, are never claimed, and block no other. The answers are those of `published`. */
   dead(burials: readonly OutboxBurial[]): ObservableInput<readonly boolean[]>;
   /** Gives rows back, to be claimed at once; one that is no longer ours is left alone. */
-  release(leases: readonly OutboxLease[]): ObservableInput<unknown>;
+  release(returns: readonly OutboxReturn[]): ObservableInput<unknown>;
   /** What waits to be published. */
   lag(): ObservableInput<OutboxLag>;
   /** Emits when rows may have come, so that a relay need not wait for its next poll. It may miss some. It never errors. */

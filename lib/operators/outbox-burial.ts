@@ -1,6 +1,8 @@
 import type { OperatorFunction } from 'rxjs';
+import { DEFAULT_NACK, exponential, waitOf } from '../core/backoff.js';
 import type { Delivery } from '../core/delivery.js';
 import { DeliveryNode, type SettlementHook } from '../core/delivery-node.js';
+import { environment } from '../core/environment.js';
 import { nameOf } from '../core/errors.js';
 import { classifyFailure } from '../core/failures.js';
 import { groupCalls, type Grouped } from '../core/grouped-calls.js';
@@ -15,6 +17,7 @@ interface Burial extends Grouped {
 }
 
 const MAX_BATCH = 500;
+const outageWait = exponential(DEFAULT_NACK);
 
 /**
  * Makes messages of rows on the way down. On the way up marks as dead what fails for good, or too often: it stays in the
@@ -52,7 +55,14 @@ export function relayed(
       onAck: ({ up }, outcome) => (up as DeliveryNode).settle(outcome),
       onNack: (child, reason, delayMs) => {
         const delivery = child.up as DeliveryNode;
-        const isOver = classifyFailure(reason) === 'permanent' || child.attempt >= maxAttempts;
+        const failure = classifyFailure(reason);
+        const record = recordOf(delivery);
+        if (failure === 'unavailable') {
+          delivery.fail(reason, delayMs >= 0 ? delayMs : waitOf(outageWait, ++record.outages));
+          return;
+        }
+        record.attempt++;
+        const isOver = failure === 'permanent' || child.attempt >= maxAttempts;
         if (isOver && child.epoch.live) burials.add({ delivery, error: nameOf(reason) });
         else delivery.fail(reason, delayMs);
       },
@@ -67,6 +77,11 @@ export function relayed(
       onRevoke: drop,
       onClose: drop,
       next: (delivery) => {
+        // It waited for credit, and another relay may have it by now.
+        if (recordOf(delivery).validUntil <= environment.now()) {
+          delivery.abandon();
+          return;
+        }
         const message = messageOf(recordOf(delivery));
         destination.next(new DeliveryNode(message, delivery.attempt, delivery, hook, 0, delivery.epoch, null));
       },

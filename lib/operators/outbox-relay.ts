@@ -49,6 +49,9 @@ export function outboxRelay(
   const owned = new Subscription();
   let poll: Subscription | null = null;
   let claiming = false;
+  let renewing = false;
+  // What is published and cannot be marked would be claimed and published again.
+  let unmarked = false;
   let woken = false;
   let wanted = true;
   let failures = 0;
@@ -58,8 +61,14 @@ export function outboxRelay(
   let released: (() => void) | null = null;
 
   const marked = outboxMarks(store, {
-    out: (error) => engine.unavailable(STORE, error),
-    back: () => engine.recovered(STORE),
+    out: (error) => {
+      unmarked = true;
+      engine.unavailable(STORE, error);
+    },
+    back: () => {
+      unmarked = false;
+      engine.recovered(STORE);
+    },
     ended: closing,
   });
 
@@ -70,6 +79,10 @@ export function outboxRelay(
   ): void => {
     defer(input).pipe(last(undefined, undefined), takeUntil(closing)).subscribe({ next, error });
   };
+
+  const isOurs = (record: RelayRecord): boolean => rows.get(record.row.id) === record;
+
+  const forget = (record: RelayRecord): boolean => isOurs(record) && rows.delete(record.row.id);
 
   const every = (ms: number, work: () => void): void => {
     owned.add(
@@ -82,14 +95,19 @@ export function outboxRelay(
 
   const claimIn = (ms: number): void => {
     poll?.unsubscribe();
-    poll = closed ? null : asyncScheduler.schedule(() => claim(1), ms);
+    if (closed) return;
+    poll = asyncScheduler.schedule(() => {
+      poll = null;
+      claim(1);
+    }, ms);
   };
 
   /** Asks for rows where there is room for as many as `least`. */
   const claim = (least: number): void => {
     if (closed || claiming || !wanted) return;
     const limit = Math.min(capacity - rows.size, MAX_ROWS);
-    if (limit < least) {
+    const bytes = maxBytes - lanes.bytes;
+    if (limit < least || bytes <= 0 || unmarked) {
       if (poll === null) claimIn(pollMs);
       return;
     }
@@ -98,32 +116,51 @@ export function outboxRelay(
     claiming = true;
     woken = false;
     const validUntil = environment.now() + leaseMs;
-    call<readonly OutboxRow[]>(
-      () => store.claim({ limit, perLane: MAX_RUN, maxBytes, leaseMs }),
-      (claimed = []) => took(claimed, limit, validUntil),
-      claimFailed,
-    );
+    // Not cut off by the close: what it gives is given back.
+    defer(() => store.claim({ limit, perLane: MAX_RUN, maxBytes: bytes, leaseMs }))
+      .pipe(last(undefined, []))
+      .subscribe({
+        next: (claimed) => took(claimed, { limit, bytes, validUntil }),
+        error: claimFailed,
+      });
   };
 
   // A claim of a few rows costs as much as one of many.
   const claimEagerly = (): void => claim(Math.min(capacity / 2, MAX_ROWS));
 
-  const took = (claimed: readonly OutboxRow[], limit: number, validUntil: number): void => {
+  const took = (claimed: readonly OutboxRow[], asked: Asked): void => {
     claiming = false;
     failures = 0;
-    engine.recovered(STORE);
-    const records = claimed.map((row): RelayRecord => ({ row, attempt: row.attempt, validUntil }));
+    const records = claimed.flatMap((row) => recordOf(row, asked.validUntil));
     for (const record of records) rows.set(record.row.id, record);
+    if (closed) {
+      release(records);
+      endWhenReleased();
+      return;
+    }
+    engine.recovered(STORE);
     const bytes = claimed.reduce((sum, { value }) => sum + (value?.length ?? 0), 0);
     claimIn(pollMs);
     engine.push(lanes.admit(records));
     if (woken) claim(1);
-    else if (claimed.length >= limit || bytes >= maxBytes) claimEagerly();
+    else if (claimed.length >= asked.limit || bytes >= asked.bytes) claimEagerly();
     else if (untilEnd && rows.size === 0) endIfEmpty();
+  };
+
+  /** One whose lease lapsed while it was out, or waits, is ours again and goes no second time. */
+  const recordOf = (row: OutboxRow, validUntil: number): RelayRecord[] => {
+    const known = rows.get(row.id);
+    if (known === undefined) return [{ row, attempt: row.attempt, outages: 0, validUntil }];
+    Object.assign(known, { row, validUntil });
+    return [];
   };
 
   const claimFailed = (error: unknown): void => {
     claiming = false;
+    if (closed) {
+      endWhenReleased();
+      return;
+    }
     engine.unavailable(STORE, error);
     claimIn(backoff(++failures));
   };
@@ -144,17 +181,25 @@ export function outboxRelay(
 
   const renew = (): void => {
     const held = [...rows.values()];
-    if (held.length === 0) return;
+    if (held.length === 0 || renewing) return;
+    renewing = true;
     const validUntil = environment.now() + leaseMs;
+    const leases = held.map(leaseOf);
     call<readonly boolean[]>(
-      () => store.renew(held.map(leaseOf), leaseMs),
-      (renewed = []) =>
+      () => store.renew(leases, leaseMs),
+      (renewed = []) => {
+        renewing = false;
         held.forEach((record, index) => {
+          if (record.row.token !== leases[index]?.token) return;
           if (renewed[index]) record.validUntil = validUntil;
-          else rows.delete(record.row.id);
-        }),
+          else forget(record);
+        });
+      },
       // The next time may do; what is not renewed is not begun once its lease may have lapsed.
-      (error) => engine.unavailable(STORE, error),
+      (error) => {
+        renewing = false;
+        engine.unavailable(STORE, error);
+      },
     );
   };
 
@@ -163,8 +208,8 @@ export function outboxRelay(
     const followers: RelayRecord[] = [];
     for (const record of records) {
       let next = lanes.next(record);
-      while (next !== undefined && !(rows.has(next.row.id) && next.validUntil > now)) {
-        rows.delete(next.row.id);
+      while (next !== undefined && !(isOurs(next) && next.validUntil > now)) {
+        forget(next);
         next = lanes.next(next);
       }
       if (next !== undefined) followers.push(next);
@@ -173,13 +218,22 @@ export function outboxRelay(
   };
 
   const release = (records: readonly RelayRecord[]): void => {
-    const ours = records.filter(({ row }) => rows.delete(row.id));
+    const ours = records.filter(forget);
     if (ours.length === 0) return;
     releasing++;
-    defer(() => store.release(ours.map(leaseOf)))
+    defer(() => store.release(ours.map((record) => ({ ...leaseOf(record), attempts: record.attempt - 1 }))))
       // Where that fails they lapse.
-      .pipe(finalize(() => --releasing === 0 && released?.()))
+      .pipe(
+        finalize(() => {
+          releasing--;
+          endWhenReleased();
+        }),
+      )
       .subscribe({ error: () => undefined });
+  };
+
+  const endWhenReleased = (): void => {
+    if (releasing === 0 && !claiming) released?.();
   };
 
   const letGo = (records: readonly RelayRecord[]): void =>
@@ -190,8 +244,7 @@ export function outboxRelay(
     release(records.flatMap((record) => lanes.clear(record)));
     const due = asyncScheduler.schedule(() => {
       resting.delete(due);
-      const ours = records.filter(({ row }) => rows.has(row.id));
-      for (const record of ours) record.attempt++;
+      const ours = records.filter(isOurs);
       refusing = true;
       engine.push(ours);
       refusing = false;
@@ -227,7 +280,7 @@ export function outboxRelay(
       return marked(published.map(leaseOf)).pipe(
         map((answers) => {
           const isOurs = new Map(published.map((record, index) => [record, answers[index]]));
-          for (const { row } of records) rows.delete(row.id);
+          for (const record of records) forget(record);
           claimEagerly();
           return records.map((record) => (isOurs.get(record) === false ? leaseLost() : null));
         }),
@@ -235,8 +288,11 @@ export function outboxRelay(
     },
     nack: (records) => {
       // What the engine gives back within a push it does not take any more.
-      if (refusing || closed) letGo(records);
-      else giveAgain(records);
+      // Nor does it wait for a lease that may be over.
+      const now = environment.now();
+      const kept = refusing || closed ? [] : records.filter(({ validUntil }) => validUntil > now);
+      letGo(records.filter((record) => !kept.includes(record)));
+      if (kept.length > 0) giveAgain(kept);
     },
     close: () =>
       new Observable<never>((subscriber) => {
@@ -249,10 +305,16 @@ export function outboxRelay(
         resting.clear();
         closing.next();
         owned.unsubscribe();
-        if (releasing === 0) subscriber.complete();
-        else released = () => subscriber.complete();
+        released = () => subscriber.complete();
+        endWhenReleased();
       }),
   };
+}
+
+interface Asked {
+  readonly limit: number;
+  readonly bytes: number;
+  readonly validUntil: number;
 }
 
 function leaseOf({ row: { id, token } }: RelayRecord): OutboxLease {

@@ -15,9 +15,12 @@ export interface OutboxPosition extends Position {
 
 /** A row on its way through the relay. @internal */
 export interface RelayRecord {
-  readonly row: OutboxRow;
-  /** Those by this relay and by others before it. */
+  /** The same row with another token, where it was claimed anew by us. */
+  row: OutboxRow;
+  /** The number of the next attempt; those of relays before it count. */
   attempt: number;
+  /** How often it failed for an outage of something else, which counts no attempt. */
+  outages: number;
   /** Until when the lease holds for certain, by our own clock. */
   validUntil: number;
 }

@@ -1,4 +1,4 @@
-import { asyncScheduler, type OperatorFunction, type Subscription } from 'rxjs';
+import type { OperatorFunction } from 'rxjs';
 import type { Delivery } from '../core/delivery.js';
 import { batchOf, type DeliveryNode } from '../core/delivery-node.js';
 import { SluiceError } from '../core/errors.js';
@@ -8,6 +8,7 @@ import { operate } from '../core/operate.js';
 import { checkNames, checkOptions } from '../core/options.js';
 import type { OutboxStore } from '../core/outbox-store.js';
 import type { Partition } from '../core/partition.js';
+import { Pending } from '../core/pending.js';
 import type { Position } from '../core/position.js';
 import type { OutboxAnswer } from './outbox-group.js';
 import type { OutboxDelivery, OutboxHandler } from './outbox-handler.js';
@@ -53,7 +54,7 @@ const OWNER = 'withOutbox';
  * `group: n` has up to n waiting messages share a transaction: their handlers run one after another, each in a savepoint
  * if it uses `tx`, a failing one rolled back alone. Where the transaction itself fails (a conflict, a lost connection, a
  * time-out) each is run again in one of its own. Inside a handler await nothing but the work of this `tx`: others wait for
- * it, rows stay locked, and what else it does is done again with it. Statements that are not awaited end up in the part of the next message.
+ * it, rows stay locked, and what else it does is done again with it. Statements that are not awaited may end up in the part of the next message.
  *
  * A conflict with another transaction or a lost connection counts no attempt. While the store is out everything is held, one transaction
  * at a time tries with backoff. On a revoke what waits is let go; what runs may commit within the drain (I4), also on
@@ -101,24 +102,16 @@ export function withOutbox<T, R, Tx, P extends Position>(
       call: (works) => runGroup(groupOptions, works),
       answer: (work, answer) => {
         settle(work, answer);
-        leave(1);
+        pending.remove(work.delivery.epoch);
       },
-      giveUp: ({ delivery }) => {
-        delivery.abandon();
-        leave(1);
-      },
+      giveUp: ({ delivery }) => letGo(delivery),
     });
     let closed = false;
-    let upstreamCompleted = false;
-    // Deliveries in here.
-    let pending = 0;
-    let completing: Subscription | null = null;
+    const pending = new Pending(destination);
 
-    const leave = (count: number): void => {
-      pending -= count;
-      if (pending > 0 || !upstreamCompleted || closed) return;
-      // The answer may have come inside a settlement, where nothing may complete.
-      completing ??= asyncScheduler.schedule(() => destination.complete());
+    const letGo = (delivery: DeliveryNode): void => {
+      delivery.abandon();
+      pending.remove(delivery.epoch);
     };
 
     const settle = (work: OutboxWork, answer: OutboxAnswer | undefined): void => {
@@ -144,14 +137,13 @@ export function withOutbox<T, R, Tx, P extends Position>(
     };
 
     const add = (work: OutboxWork): void => {
-      pending++;
+      pending.add(work.delivery.epoch);
       transactions.add(work);
     };
 
     const drop = (partition: Partition): void => {
-      const dropped = transactions.extract(({ delivery }) => delivery.epoch === partition);
-      for (const { delivery } of dropped) delivery.abandon();
-      leave(dropped.length);
+      for (const { delivery } of transactions.extract(({ delivery }) => delivery.epoch === partition)) letGo(delivery);
+      if (partition.closed) pending.drop(partition);
     };
 
     return {
@@ -173,13 +165,10 @@ export function withOutbox<T, R, Tx, P extends Position>(
           delivery.fail(error, -1);
         }
       },
-      complete: () => {
-        upstreamCompleted = true;
-        if (pending === 0) destination.complete();
-      },
+      complete: () => pending.complete(),
       teardown: () => {
         closed = true;
-        completing?.unsubscribe();
+        pending.close();
         for (const { delivery } of transactions.close()) delivery.abandon();
       },
     };

@@ -3,6 +3,7 @@ import { memoryIdempotencyStore } from '../../lib/memory.js';
 import { postgresIdempotencyStore, postgresSchema, type PostgresLike } from '../../lib/postgres.js';
 import { describePostgres } from '../servers/describe-postgres.js';
 import type { PostgresTestClient } from '../servers/postgres-test-client.js';
+import { ODD_POOL } from '../support/odd-pool.js';
 import { idempotencyStoreCases, type IdempotencyStoreDriver } from './idempotency-store-cases.js';
 
 const TIMEOUT_MS = 60_000;
@@ -23,6 +24,9 @@ describe(memory.name, () => {
 
 const clients: Readonly<Record<string, (postgres: PostgresTestClient) => PostgresLike>> = {
   'a pool of pg': (postgres) => postgres.newPool({ max: 8 }),
+  'a pool of pg with formats of its own': (postgres) => postgres.newPool({ max: 8, ...ODD_POOL }),
+  'a database that is serializable by default': (postgres) =>
+    postgres.newPool({ max: 8, options: '-c default_transaction_isolation=serializable' }),
   'a kysely': (postgres) => postgres.newKysely({ max: 8 }),
 };
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as pause } from 'node:timers/promises';
 import { defer, firstValueFrom, lastValueFrom, type ObservableInput } from 'rxjs';
-import type { OutboxMessage, OutboxRow, OutboxStore, OutboxTransaction } from '../../lib/index.js';
+import type { OutboxMessage, OutboxReturn, OutboxRow, OutboxStore, OutboxTransaction } from '../../lib/index.js';
 
 /** What the author of a store writes to have it checked. */
 export interface OutboxStoreDriver<Tx> {
@@ -256,16 +256,35 @@ const cases: Readonly<Record<string, (world: World) => Promise<void>>> = {
     const first = await answer(store.claim(ALL));
     assert.deepEqual(values(first), ['1', '2']);
     assert.deepEqual(await ids(worker()), []);
-    await done(store.release(first));
+    await done(store.release(untried(first)));
     const second = await answer(worker().claim(ALL));
     assert.deepEqual(
       second.map(({ id, messageId }) => [id, messageId]),
       first.map(({ id, messageId }) => [id, messageId]),
     );
-    assert.deepEqual(
-      second.map(({ attempt }) => attempt),
-      [2, 2],
-    );
+  },
+
+  'counts attempts by what it is told and by leases that lapse, not by claims': async ({
+    worker,
+    shortLeaseMs,
+    lapse,
+  }) => {
+    const store = worker();
+    await store1(store, message('a', '1'), message('b', '2'));
+    const attempts = (rows: readonly OutboxRow[]): number[] => rows.map(({ attempt }) => attempt);
+    const first = await answer(store.claim(ALL));
+    await done(store.release(untried(first)));
+    const second = await answer(worker().claim(ALL));
+    await done(store.release(second.map((row, index) => ({ ...row, attempts: 3 * index }))));
+    const third = await answer(worker().claim({ ...ALL, leaseMs: shortLeaseMs }));
+    await lapse();
+    const fourth = await answer(worker().claim(ALL));
+    assert.deepEqual([first, second, third, fourth].map(attempts), [
+      [1, 1],
+      [1, 1],
+      [1, 4],
+      [2, 5],
+    ]);
   },
 
   'keeps to the limits of a claim, and gives a first row however large it is': async ({ worker }) => {
@@ -273,7 +292,7 @@ const cases: Readonly<Record<string, (world: World) => Promise<void>>> = {
     await store1(store, ...[1, 2, 3, 4, 5].map((n) => message('k', `${n}`)), message('l', 'x'), message(null, 'y'));
     const two = await answer(store.claim({ ...ALL, perLane: 2 }));
     assert.deepEqual(values(two), ['1', '2', 'x', 'y']);
-    await done(store.release(two));
+    await done(store.release(untried(two)));
     assert.deepEqual(values(await answer(store.claim({ ...ALL, limit: 3 }))), ['1', '2', '3']);
     const other = worker();
     await store1(other, message('m', 'z'.repeat(5_000)), message('n', 'after'));
@@ -290,7 +309,7 @@ const cases: Readonly<Record<string, (world: World) => Promise<void>>> = {
     assert.deepEqual(await ids(other), []);
     assert.deepEqual(await answer(one.published([first as OutboxRow])), [true]);
     assert.deepEqual(await ids(other), []);
-    await done(one.release([second as OutboxRow]));
+    await done(one.release(untried([second as OutboxRow])));
     assert.deepEqual(values(await answer(other.claim(ALL))), ['2', '3']);
   },
 
@@ -327,7 +346,7 @@ const cases: Readonly<Record<string, (world: World) => Promise<void>>> = {
     assert.deepEqual(await answer(one.renew(lapsed, LEASE_MS)), [false, false]);
     assert.deepEqual(await answer(one.published(lapsed)), [false, false]);
     assert.deepEqual(await answer(one.dead(lapsed.map((row) => ({ ...row, error: 'x' })))), [false, false]);
-    await done(one.release(lapsed));
+    await done(one.release(untried(lapsed)));
     assert.deepEqual(await ids(one), []);
     assert.deepEqual(await answer(other.published(taken)), [true, true]);
     assert.deepEqual(await answer(other.published(taken)), [true, true]);
@@ -350,7 +369,7 @@ const cases: Readonly<Record<string, (world: World) => Promise<void>>> = {
     assert.deepEqual(await answer(store.dead([{ ...(first as OutboxRow), error: 'refused\0' }])), [true]);
     const rest = await answer(worker().claim(ALL));
     assert.deepEqual(values(rest), ['2']);
-    await done(store.release([first as OutboxRow]));
+    await done(store.release(untried([first as OutboxRow])));
     await answer(store.published(rest));
     assert.deepEqual(await ids(store), []);
   },
@@ -366,7 +385,7 @@ const cases: Readonly<Record<string, (world: World) => Promise<void>>> = {
     ];
     assert.deepEqual(await answer(store.renew(foreign, LEASE_MS)), [false, false, false]);
     assert.deepEqual(await answer(store.published(foreign)), [false, false, false]);
-    await done(store.release(foreign));
+    await done(store.release(foreign.map((lease) => ({ ...lease, attempts: 7 }))));
     assert.deepEqual(await answer(store.published([row])), [true]);
   },
 
@@ -487,8 +506,12 @@ function begin(store: OutboxStore, consumer = 'me'): Promise<OutboxTransaction<u
 
 async function ids(store: OutboxStore): Promise<readonly string[]> {
   const rows = await answer(store.claim(ALL));
-  if (rows.length > 0) await done(store.release(rows));
+  if (rows.length > 0) await done(store.release(untried(rows)));
   return rows.map(({ id }) => id);
+}
+
+function untried(rows: readonly OutboxRow[]): OutboxReturn[] {
+  return rows.map((row) => ({ ...row, attempts: row.attempt - 1 }));
 }
 
 function message(key: string | null, value: string): OutboxMessage {

@@ -346,6 +346,17 @@ describe('dedupe', () => {
         expect([...store.confirmed]).toEqual(['a']);
       }));
 
+    it('says nothing of a renewal that comes between a confirm and its answer', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('a');
+        const store = fakeStore({ confirm: storeAnswersAfter(50) });
+        drive(source.texts.pipe(byName(store, 300), handle(takes(80)), ackEach()));
+        advanceTo(1_000);
+        expect(store.callsOf('renew')).toHaveLength(1);
+        expect(source.settled('done')).toEqual(['a']);
+        expect(source.eventsOf('claim-lost')).toEqual([]);
+      }));
+
     it('says that a claim was lost where another has it by then, and settles still', () =>
       marbles(({ log, drive, advanceTo }) => {
         const source = log('a');

@@ -158,7 +158,7 @@ describe('fromOutbox', () => {
       expect(rows.leased()).toEqual([]);
       drive(fromOutbox(rows).pipe(handle(work), ackEach()));
       advanceTo(210);
-      expect(attempts).toEqual([1, 2, 2]);
+      expect(attempts).toEqual([1, 2, 3]);
     }));
 
   it('gives what waits behind a message that fails back, so that it holds no room', () =>

@@ -146,9 +146,9 @@ export function fakeRows(takes: Partial<Record<RowCall, number>> = {}): FakeRows
         'release',
         leases.map(({ id }) => id),
         () => {
-          for (const { id, token } of leases) {
+          for (const { id, token, attempts } of leases) {
             const row = byLease(id, token);
-            if (row !== undefined) row.leasedUntil = 0;
+            if (row !== undefined) Object.assign(row, { leasedUntil: 0, attempt: attempts });
           }
         },
       ),

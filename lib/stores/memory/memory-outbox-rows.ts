@@ -8,7 +8,7 @@ import type { OutboxClaim, OutboxStore } from '../../core/outbox-store.js';
 export interface MemoryOutboxMessage extends OutboxMessage {
   /** The same each time it is published. */
   readonly messageId: string;
-  /** How often it was claimed. */
+  /** How many attempts were made, those under way included. */
   readonly attempts: number;
   /** Why it is dead; `null`: it is not. */
   readonly error: string | null;
@@ -139,8 +139,13 @@ export function memoryOutboxRows(): MemoryOutboxRows {
           return true;
         }),
       ),
-    release: (leases) =>
-      answering(() => onOwned(leases, (stored) => Object.assign(stored, { token: '', leasedUntil: 0 }))),
+    release: (returns) =>
+      answering(() =>
+        onOwned(returns, (stored, index) => {
+          const attempts = returns[index]?.attempts ?? stored.attempts;
+          Object.assign(stored, { token: '', leasedUntil: 0, attempts });
+        }),
+      ),
     lag: () =>
       answering(() => {
         const waiting = [...rows.values()].filter(({ error }) => error === null);

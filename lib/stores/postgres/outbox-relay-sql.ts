@@ -14,6 +14,7 @@ export interface OutboxRelaySql {
   readonly published: string;
   /** `$3` the errors. */
   readonly dead: string;
+  /** `$3` the attempts made. */
   readonly release: string;
   /** → `rows`, of which it counts at most `$1`, and `oldest` in ms. */
   readonly lag: string;
@@ -99,7 +100,7 @@ export function outboxRelaySql(names: ResolvedNames): OutboxRelaySql {
       'o.published_at IS NULL',
       'text',
     ),
-    release: mark('leased_until = NULL, token = NULL', PENDING),
+    release: mark('leased_until = NULL, token = NULL, attempts = asked.given', PENDING, 'int'),
     lag: `SELECT (SELECT count(*)::int FROM (SELECT id FROM ${table} WHERE ${PENDING} ORDER BY id LIMIT $1) AS counted) AS rows,
       coalesce((
         SELECT (extract(epoch FROM clock_timestamp() - created_at) * 1000)::float8 FROM ${table} WHERE ${PENDING} ORDER BY id LIMIT 1

@@ -1,4 +1,5 @@
 import { qualified, quoted, type ResolvedNames } from './postgres-names.js';
+import { laneSql } from './postgres-schema.js';
 import type { OutboxMessage } from '../../core/outbox-message.js';
 import { storedHeaders } from './outbox-headers.js';
 import { bytesLiteral, literal, storedKeySql, storedLiteral } from './stored-key.js';
@@ -61,8 +62,8 @@ export function outboxWriteSql(names: ResolvedNames, channel: string | null): Ou
     append: `WITH here AS MATERIALIZED (
         SELECT WHERE current_setting('${MARK}', true) = $1
       ), appended AS (
-        INSERT INTO ${outbox} (topic, key, payload, headers, ${quoted('partition')}, timestamp_ms)
-        SELECT topic, key, payload, headers, part, timestamp_ms FROM unnest(
+        INSERT INTO ${outbox} (topic, key, lane, payload, headers, ${quoted('partition')}, timestamp_ms)
+        SELECT topic, key, ${laneSql('topic', 'key')}, payload, headers, part, timestamp_ms FROM unnest(
           $2::text[], $3::bytea[], $4::bytea[], $5::json[], $6::int[], $7::bigint[]
         ) WITH ORDINALITY AS m (topic, key, payload, headers, part, timestamp_ms, n)
         WHERE EXISTS (SELECT FROM here) ORDER BY n
@@ -70,8 +71,8 @@ export function outboxWriteSql(names: ResolvedNames, channel: string | null): Ou
       SELECT EXISTS (SELECT FROM here) AS here${notified}`,
 
     appendOne: (mark, { topic, key, value, headers, partition, timestamp }) => `INSERT INTO ${outbox}
-        (topic, key, payload, headers, ${quoted('partition')}, timestamp_ms)
-      SELECT ${literal(topic)}, ${bytesLiteral(key)}, ${bytesLiteral(value)}, ${literal(storedHeaders(headers))}::json,
+        (topic, key, lane, payload, headers, ${quoted('partition')}, timestamp_ms)
+      SELECT ${literal(topic)}, ${bytesLiteral(key)}, ${laneSql(literal(topic), bytesLiteral(key))}, ${bytesLiteral(value)}, ${literal(storedHeaders(headers))}::json,
         ${whole(partition)}::int, ${whole(timestamp)}::bigint
       WHERE current_setting('${MARK}', true) = ${literal(mark)}
       RETURNING true AS here${channel === null ? '' : `, pg_notify('${channel}', '')::text AS notified`}`,

@@ -21,6 +21,8 @@ export interface Catalogue {
   }[];
   /** Those of SELECT, INSERT, UPDATE and DELETE that the user of the connection has not. */
   readonly denied: readonly string[];
+  /** Whether the user may use what is in the schema. */
+  readonly usable: boolean;
 }
 
 /** `$1` the schema, `$2` the table → one row for `catalogueOf`. @internal */
@@ -52,7 +54,8 @@ export const catalogueSql = `WITH found AS (
       SELECT coalesce(json_agg(wanted.privilege), '[]')
       FROM found, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS wanted (privilege)
       WHERE NOT has_table_privilege(found.oid, wanted.privilege)
-    )
+    ),
+    'usable', (SELECT coalesce(bool_and(has_schema_privilege(oid, 'USAGE')), true) FROM pg_namespace WHERE nspname = $1)
   )::text AS catalogue`;
 
 /** As text and not as JSON: who has set another parser for that type in pg is not in our way. @internal */

@@ -44,7 +44,7 @@ export interface PostgresPoolLike {
 /** The part of a pg `PoolClient` that is used. @public */
 export interface PostgresPoolClientLike {
   /** Runs a statement; none is named, so each is planned for the table as it is. */
-  query(query: { text: string; values: unknown[] }): Promise<{ readonly rows: unknown[] }>;
+  query(query: { text: string; values?: unknown[] }): Promise<{ readonly rows: unknown[] }>;
   /** Gives the connection back; `true` closes it instead. */
   release(destroy?: boolean): void;
   /** A connection that breaks while it is ours says so here; nobody listening, it would end the process. */

@@ -25,7 +25,7 @@ interface Waiter<T> {
 
 /** Emits a connection for each who subscribes. @internal */
 export function connectionsOf(db: PostgresLike): Connections {
-  return requestsOf(isKysely(db) ? () => fromKysely(db) : () => fromPool(db), (connection) =>
+  return requestsOf(isKysely(db) ? kyselyConnections(db) : () => fromPool(db), (connection) =>
     connection.release(false),
   );
 }
@@ -79,7 +79,9 @@ async function fromPool(pool: PostgresPoolLike): Promise<PostgresConnection> {
   const ignore = (): void => undefined; // the statement fails with it
   client.on('error', ignore);
   return {
-    query: async (text, values) => (await client.query({ text, values: [...values] })).rows,
+    // An empty list would make it a prepared statement of pg-native.
+    query: async (text, values) =>
+      (await client.query(values.length === 0 ? { text } : { text, values: [...values] })).rows,
     release: (broken) => {
       client.removeListener('error', ignore);
       client.release(broken);
@@ -87,15 +89,48 @@ async function fromPool(pool: PostgresPoolLike): Promise<PostgresConnection> {
   };
 }
 
-/** kysely lends a connection for as long as a callback runs, and closes the broken ones by itself. */
-function fromKysely(db: PostgresKyselyLike): Promise<PostgresConnection> {
+// Of kysely a connection cannot be closed.
+const MAX_STUCK = 2;
+
+/**
+ * kysely lends a connection for as long as a callback runs, and closes the broken ones by itself. One whose statement is stuck stays
+ * ours until that ends: given back it would have the application's next statement wait behind it. There are few of these at once.
+ */
+function kyselyConnections(db: PostgresKyselyLike): () => Promise<PostgresConnection> {
+  const stuck = new Set<Promise<unknown>>();
+  return async () => {
+    while (stuck.size >= MAX_STUCK) await Promise.race(stuck);
+    return fromKysely(db, stuck);
+  };
+}
+
+function fromKysely(db: PostgresKyselyLike, stuck: Set<Promise<unknown>>): Promise<PostgresConnection> {
   return new Promise((resolve, reject) => {
     db.withoutPlugins()
       .connection()
       .execute(
         (executor) =>
-          new Promise<void>((release) => {
-            resolve({ query: (sql, parameters) => execute(executor, sql, parameters), release: () => release() });
+          new Promise<void>((giveBack) => {
+            let running: Promise<unknown> = Promise.resolve();
+            resolve({
+              query: (sql, parameters) => {
+                const rows = execute(executor, sql, parameters);
+                running = rows.catch(() => undefined);
+                return rows;
+              },
+              release: (broken) => {
+                if (!broken) {
+                  giveBack();
+                  return;
+                }
+                const last = running;
+                stuck.add(last);
+                void last.then(() => {
+                  stuck.delete(last);
+                  giveBack();
+                });
+              },
+            });
           }),
       )
       .catch(reject);

@@ -15,11 +15,20 @@ const SQL_STATE = /^(?!E)[0-9A-Z]{5}$/;
 const SCHEMA_STATES = new Set(['42P01', '3F000', '42703', '42P10', '42804', '42883']);
 const ROLLED_BACK = new Set(['40001', '40P01']);
 // Shutting down, starting, killed by an administrator or for being idle, out of disk, memory or connections, a standby.
-const OUT_STATES = new Set(['57P01', '57P02', '57P03', '57P05', '53100', '53200', '53300', '25006', '25P03']);
+const OUT_STATES = new Set(['57P01', '57P02', '57P03', '57P05', '53100', '53200', '53300', '25006', '25P03', '25P04']);
+// `statement_timeout` and `lock_timeout`.
+const CUT_OFF = new Set(['57014', '55P03']);
+// What the server tells of rows, that is, of keys and payloads.
+const TELLING = ['detail', 'where', 'internalQuery'];
 
 /** The server gave it up for the sake of another transaction: it may simply be run again. @internal */
 export function isRolledBack(error: unknown): boolean {
   return ROLLED_BACK.has(sqlStateOf(error) ?? '');
+}
+
+/** The server took too long for the settings of the database: most often it waited for a lock. @internal */
+export function isCutOff(error: unknown): boolean {
+  return CUT_OFF.has(sqlStateOf(error) ?? '');
 }
 
 /** Whether the connection can be of no more use. @internal */
@@ -28,7 +37,7 @@ export function isBroken(error: unknown): boolean {
   return state === undefined || state.startsWith('08') || OUT_STATES.has(state);
 }
 
-/** A failure of pg as a typed error; what it says of itself is the `cause`. @internal */
+/** A failure of pg, of a statement of ours, as a typed error; what it says of itself, but of rows, is the `cause`. @internal */
 export function postgresError({ owner, names, table }: PostgresCall, error: unknown): SluiceError {
   if (isSluiceError(error)) return error;
   const sqlState = sqlStateOf(error);
@@ -43,6 +52,7 @@ export function postgresError({ owner, names, table }: PostgresCall, error: unkn
     'authentication-failed': 'Postgres refused the credentials. Look at the settings of the pool.',
     'not-authorized': `Grant SELECT, INSERT, UPDATE and DELETE on ${where} to the user of the pool.`,
   };
+  if (sqlState !== undefined) for (const name of TELLING) Reflect.deleteProperty(error as object, name);
   const told = sqlState === undefined ? nameOf(error) : `Postgres says ${sqlState}`;
   return new SluiceError(code, `${owner}: ${told}. ${next[code] ?? 'The cause says more.'}`, {
     cause: error,

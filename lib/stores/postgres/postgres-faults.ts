@@ -1,6 +1,6 @@
 import { isSluiceError, type SluiceError, type SluiceErrorCode } from '../../core/errors.js';
 import type { OutboxFault } from '../../core/outbox-store.js';
-import { isBroken, isRolledBack, postgresError, sqlStateOf, type PostgresCall } from './postgres-errors.js';
+import { isBroken, isCutOff, isRolledBack, postgresError, sqlStateOf, type PostgresCall } from './postgres-errors.js';
 
 /** Tells what errors of transactions mean, those that handlers pass on included. @internal */
 export interface PostgresFaults {
@@ -39,7 +39,10 @@ export function postgresFaults(call: PostgresCall): PostgresFaults {
     },
     faultOf: (error) => {
       if (isSluiceError(error) && inTheWay.has(error)) return 'conflict';
-      if (isSluiceError(error) && own.has(error)) return OUT_CODES.has(error.code) ? 'unavailable' : null;
+      if (isSluiceError(error) && own.has(error)) {
+        if (isCutOff(error.cause)) return 'conflict';
+        return OUT_CODES.has(error.code) ? 'unavailable' : null;
+      }
       // People wrap what they pass on.
       let each: unknown = error;
       for (let depth = 0; depth < MAX_CAUSES && each !== null && each !== undefined; depth++) {

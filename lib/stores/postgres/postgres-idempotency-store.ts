@@ -7,6 +7,7 @@ import type { PostgresLike } from './postgres-client.js';
 import { connectionsOf } from './postgres-connection.js';
 import { NAME_OPTIONS, resolveNames, type PostgresNames } from './postgres-names.js';
 import { runStatement } from './postgres-statement.js';
+import { isTrue } from './postgres-values.js';
 import { storedKey } from './stored-key.js';
 import { unsettledTokens } from './unsettled-tokens.js';
 import { UUID } from './uuid.js';
@@ -71,17 +72,14 @@ export function postgresIdempotencyStore(db: PostgresLike, options: PostgresIdem
     parameters: readonly unknown[] = [],
   ): Observable<readonly boolean[]> => {
     if (claims.length === 0) return of([]);
-    const numbers = new Map<string, number>();
-    const distinct = claims.filter((claim) => {
-      const isNew = !numbers.has(idOf(claim));
-      if (isNew) numbers.set(idOf(claim), numbers.size + 1);
-      return isNew;
-    });
+    // In one order: a renewal goes on beside the confirms of the same keys, and would wait for them in a circle.
+    const distinct = [...new Map(claims.map((claim) => [idOf(claim), claim])).values()].sort(byKey);
+    const numbers = new Map(distinct.map((claim, index) => [idOf(claim), index + 1]));
     const keys = distinct.map(({ key }) => storedKey(key));
     const tokens = distinct.map(({ token }) => (UUID.test(token) ? token : NO_TOKEN));
     return run<{ readonly n: number }>(statement, [keys, tokens, ...parameters]).pipe(
       map((rows) => {
-        const lost = new Set(rows.map(({ n }) => n));
+        const lost = new Set(rows.map(({ n }) => Number(n)));
         return claims.map((claim) => !lost.has(numbers.get(idOf(claim)) as number));
       }),
     );
@@ -121,7 +119,7 @@ function answersOf(
   token: string,
   unclaimed: readonly Unclaimed[],
 ): Claim[] {
-  const others = new Map(unclaimed.map(({ n, done }) => [distinct[n - 1], done]));
+  const others = new Map(unclaimed.map(({ n, done }) => [distinct[Number(n) - 1], isTrue(done)]));
   const given = new Set<string>();
   return keys.map((key) => {
     const done = others.get(key);
@@ -130,6 +128,10 @@ function answersOf(
     given.add(key);
     return { status: 'claimed', token };
   });
+}
+
+function byKey({ key: a }: HeldClaim, { key: b }: HeldClaim): number {
+  return a < b ? -1 : 1;
 }
 
 function idOf({ token, key }: HeldClaim): string {

@@ -1,7 +1,7 @@
 import { checkNames, checkOptions, type OptionRule } from '../../core/options.js';
 
 /**
- * Where the tables are. Each is text of at most 40 characters that holds no NUL; it is quoted, so upper case counts.
+ * Where the tables are. Each is text of 1 to 40 bytes of UTF-8 that holds no NUL; it is quoted, so upper case counts.
  * @public
  */
 export interface PostgresNames {
@@ -30,8 +30,9 @@ const MAX_LENGTH = 40;
 
 const name: OptionRule = {
   that: {
-    be: `a name of 1 to ${MAX_LENGTH} characters`,
-    holds: (value) => typeof value === 'string' && value !== '' && value.length <= MAX_LENGTH && !value.includes('\0'),
+    be: `a name of 1 to ${MAX_LENGTH} bytes`,
+    holds: (value) =>
+      typeof value === 'string' && value !== '' && Buffer.byteLength(value) <= MAX_LENGTH && !value.includes('\0'),
   },
 };
 

@@ -1,4 +1,5 @@
-import { Subscription, type Observable } from 'rxjs';
+import type { Observable } from 'rxjs';
+import { endBackend, endStatement, named, type Backend } from './postgres-backend.js';
 import {
   isKysely,
   type PostgresIsolation,
@@ -9,10 +10,12 @@ import {
 } from './postgres-client.js';
 import { execute, requestsOf, type Connections } from './postgres-connection.js';
 import { isBroken } from './postgres-errors.js';
+import { lentClient } from './postgres-lent-client.js';
 
 /** A transaction on a connection of its own, until `commit` has ended or `rollBack` is called. @internal */
 export interface OpenTransaction<Tx> {
-  readonly tx: Tx;
+  /** For a handler, which cannot use it any more once it `isOver`. */
+  lend(isOver: () => boolean): Tx;
   /** The first statement: one without parameters may go with BEGIN. */
   begin(sql: string, parameters: readonly unknown[]): Promise<readonly unknown[]>;
   /** In the order of the calls, those by `tx` included. */
@@ -54,7 +57,10 @@ async function poolTransaction<Tx>(
   const ignore = (): void => undefined; // the statement fails with it
   client.on('error', ignore);
   let released = false;
-  let server: Server | null = null;
+  // Of no more use, as one to a server that is a standby by now.
+  let unfit = false;
+  let first = '';
+  let backend: Backend | null = null;
   const release = (broken: boolean): void => {
     if (released) return;
     released = true;
@@ -63,7 +69,11 @@ async function poolTransaction<Tx>(
   };
   // Several statements without parameters are several results.
   const results = async (text: string, values: readonly unknown[] = []): Promise<readonly PgResult[]> => {
-    const given = (await client.query({ text, values: values as unknown[] })) as PgResult | readonly PgResult[];
+    const query = values.length === 0 ? { text } : { text, values: values as unknown[] };
+    const given = (await client.query(query).catch((error: unknown) => {
+      unfit ||= isBroken(error);
+      throw error;
+    })) as PgResult | readonly PgResult[];
     return Array.isArray(given) ? (given as readonly PgResult[]) : [given as PgResult];
   };
   const run = async (text: string, values?: readonly unknown[]): Promise<readonly unknown[]> =>
@@ -71,16 +81,16 @@ async function poolTransaction<Tx>(
   const begin = isolation === undefined ? 'BEGIN' : `BEGIN ISOLATION LEVEL ${isolation.toUpperCase()}`;
   const rollBack = (): Promise<void> =>
     run('ROLLBACK').then(
-      () => release(false),
+      () => release(unfit),
       () => release(true),
     );
   return {
-    tx,
+    lend: (isOver) => lentClient(tx as Tx & object, isOver),
     begin: async (sql, parameters) => {
       if (parameters.length > 0) await run(begin);
-      const rows =
-        parameters.length > 0 ? await run(sql, parameters) : ((await results(`${begin}; ${sql}`))[1] as PgResult).rows;
-      server = serverOf(rows);
+      first = named(parameters.length > 0 ? sql : `${begin}; ${sql}`);
+      const rows = parameters.length > 0 ? await run(first, parameters) : ((await results(first))[1] as PgResult).rows;
+      backend = backendOf(rows);
       return rows;
     },
     query: run,
@@ -101,13 +111,12 @@ async function poolTransaction<Tx>(
       else {
         release(true);
         // A server does not look at a connection while a statement runs, and keeps the locks until then.
-        if (server !== null) await end(connections, 'pg_terminate_backend', server);
+        if (backend !== null) await endBackend(connections, 'pg_terminate_backend', backend);
+        else if (first !== '') await endStatement(connections, first);
       }
     },
   };
 }
-
-const END_MS = 5_000;
 
 /** kysely begins and ends a transaction around a callback. */
 function kyselyTransaction<Tx>(
@@ -127,12 +136,15 @@ function kyselyTransaction<Tx>(
             rollBack(why);
             return ended.catch(() => undefined);
           };
-          let server: Server | null = null;
+          let first = '';
+          let backend: Backend | null = null;
           resolve({
-            tx,
+            // kysely refuses by itself what comes after the end.
+            lend: () => tx,
             begin: async (sql, parameters) => {
-              const rows = await query(sql, parameters);
-              server = serverOf(rows);
+              first = named(sql);
+              const rows = await query(first, parameters);
+              backend = backendOf(rows);
               return rows;
             },
             query,
@@ -155,7 +167,8 @@ function kyselyTransaction<Tx>(
             },
             rollBack: async (broken) => {
               // Not ended, for nobody listens to the error of a connection that kysely has lent: that would end the process.
-              if (broken && server !== null) await end(connections, 'pg_cancel_backend', server);
+              if (broken && backend !== null) await endBackend(connections, 'pg_cancel_backend', backend);
+              else if (broken && first !== '') await endStatement(connections, first);
               const undone = undo(new Error('rolled back'));
               // It waits for the statement that is stuck; nobody else need.
               if (!broken) await undone;
@@ -167,44 +180,6 @@ function kyselyTransaction<Tx>(
   });
 }
 
-/** The process of the server that has the transaction, and when it began: numbers are used again. */
-interface Server {
-  readonly pid: number;
-  readonly began: string;
-}
-
-function serverOf([row]: readonly unknown[]): Server | null {
-  return (row as Server | undefined) ?? null;
-}
-
-/** Ends what runs there, over another connection; tries for as long as somebody may wait for it. */
-function end(
-  connections: Connections,
-  how: 'pg_cancel_backend' | 'pg_terminate_backend',
-  { pid, began }: Server,
-): Promise<unknown> {
-  const sql = `SELECT ${how}(pid) FROM pg_stat_activity WHERE pid = $1 AND extract(epoch FROM xact_start)::text = $2`;
-  return new Promise((resolve) => {
-    const waiting = new Subscription();
-    const timer = setTimeout(() => {
-      waiting.unsubscribe();
-      resolve(null);
-    }, END_MS);
-    const over = (): void => {
-      clearTimeout(timer);
-      resolve(null);
-    };
-    waiting.add(
-      connections.subscribe({
-        next: (connection) => {
-          const ended = (): void => {
-            connection.release(false);
-            over();
-          };
-          connection.query(sql, [pid, began]).then(ended, ended);
-        },
-        error: over,
-      }),
-    );
-  });
+function backendOf([row]: readonly unknown[]): Backend | null {
+  return (row as Backend | undefined) ?? null;
 }

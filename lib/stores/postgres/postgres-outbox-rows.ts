@@ -4,6 +4,7 @@ import type { OutboxLease, OutboxRow } from '../../core/outbox-row.js';
 import type { OutboxClaim, OutboxStore } from '../../core/outbox-store.js';
 import { headersOf } from './outbox-headers.js';
 import type { OutboxRelaySql } from './outbox-relay-sql.js';
+import { bytesOf } from './postgres-values.js';
 import { UUID } from './uuid.js';
 
 /** The half of the store that relays use. @internal */
@@ -46,7 +47,7 @@ export function postgresOutboxRows(sql: OutboxRelaySql, run: RunStatement): Post
     return run<ClaimedRow>(statement, [token, leaseMs, limit, perLane, maxBytes, from]).pipe(
       map((rows) => ({
         rows: rows.filter(({ id }) => id !== null).map((row) => outboxRow(row, token)),
-        seen: rows[0]?.seen ?? 0,
+        seen: Number(rows[0]?.seen ?? 0),
         last: rows[0]?.last ?? null,
       })),
     );
@@ -72,33 +73,35 @@ export function postgresOutboxRows(sql: OutboxRelaySql, run: RunStatement): Post
     );
   };
 
-  const mark = (
+  // In one order: a renewal goes on beside the marks of the same rows, and would wait for them in a circle.
+  const mark = <L extends OutboxLease>(
     statement: string,
-    leases: readonly OutboxLease[],
-    given: readonly unknown[] = [],
+    leases: readonly L[],
+    given: (sorted: readonly L[]) => readonly unknown[] = () => [],
   ): Observable<readonly boolean[]> =>
     defer(() => {
       if (leases.length === 0) return of([]);
-      const ids = leases.map(({ id }) => id);
-      const tokens = leases.map(({ token }) => (UUID.test(token) ? token : null));
-      return run<{ readonly n: number }>(statement, [ids, tokens, ...given]).pipe(
+      const sorted = [...leases].sort(byId);
+      const ids = sorted.map(({ id }) => id);
+      const tokens = sorted.map(({ token }) => (UUID.test(token) ? token : null));
+      return run<{ readonly n: number }>(statement, [ids, tokens, ...given(sorted)]).pipe(
         map((rows) => {
-          const lost = new Set(rows.map(({ n }) => n));
-          return ids.map((_, index) => !lost.has(index + 1));
+          const lost = new Set<OutboxLease | undefined>(rows.map(({ n }) => sorted[Number(n) - 1]));
+          return leases.map((lease) => !lost.has(lease));
         }),
       );
     });
 
   return {
     claim: (claim) => defer(() => claimFrom(claim, Math.max(LEAST_SEEN, 2 * claim.limit))),
-    renew: (leases, leaseMs) => mark(sql.renew, leases, [leaseMs]),
+    renew: (leases, leaseMs) => mark(sql.renew, leases, () => [leaseMs]),
     published: (leases) => mark(sql.published, leases),
-    dead: (burials) => mark(sql.dead, burials, [burials.map(({ error }) => textOf(error))]),
-    release: (leases) => mark(sql.release, leases),
+    dead: (burials) => mark(sql.dead, burials, (sorted) => [sorted.map(({ error }) => textOf(error))]),
+    release: (returns) => mark(sql.release, returns, (sorted) => [sorted.map(({ attempts }) => attempts)]),
     lag: () =>
       run<{ readonly rows: number; readonly oldest: number }>(sql.lag, [MAX_COUNT + 1]).pipe(
         map(([found]) => {
-          const { rows, oldest } = found as { readonly rows: number; readonly oldest: number };
+          const [rows, oldest] = [Number(found?.rows), Number(found?.oldest)];
           return { rows: Math.min(rows, MAX_COUNT), more: rows > MAX_COUNT, oldestMs: Math.max(0, oldest) };
         }),
       ),
@@ -110,17 +113,26 @@ function outboxRow(row: ClaimedRow, token: string): OutboxRow {
   return {
     id: id as string,
     token,
-    attempt: attempts,
+    attempt: Number(attempts),
     messageId: message_id,
     topic,
     lane,
-    key,
-    value: payload,
+    key: bytesOf(key),
+    value: bytesOf(payload),
     headers: headersOf(headers),
-    partition: part,
-    timestamp: timestamp_ms,
-    storedAt: stored_at,
+    partition: numberOf(part),
+    timestamp: numberOf(timestamp_ms),
+    storedAt: Number(stored_at),
   };
+}
+
+/** Numbers as text, beyond what a number holds. */
+function byId({ id: a }: OutboxLease, { id: b }: OutboxLease): number {
+  return a.length - b.length || (a < b ? -1 : 1);
+}
+
+function numberOf(value: number | null): number | null {
+  return value === null ? null : Number(value);
 }
 
 function textOf(error: string): string {

@@ -8,6 +8,7 @@ import type { OutboxWriteSql } from './outbox-write-sql.js';
 import { sqlStateOf, tooLate, type PostgresCall } from './postgres-errors.js';
 import type { PostgresFaults } from './postgres-faults.js';
 import type { OpenTransaction } from './postgres-open-transaction.js';
+import { isTrue } from './postgres-values.js';
 import { storedKey } from './stored-key.js';
 
 /** @internal */
@@ -37,6 +38,7 @@ export function outboxTransaction<Tx>(
   let fresh = false;
   let stuck = false;
   let lent = false;
+  let ended = false;
 
   const inTime = <R>(work: Promise<R>, late: () => unknown = () => faults.told(tooLate(call, timeoutMs))): Promise<R> =>
     new Promise((resolve, fail) => {
@@ -63,6 +65,8 @@ export function outboxTransaction<Tx>(
 
   const part = (): OutboxPart<Tx> => {
     let entered = false;
+    let over = false;
+    const tx = once(() => open.lend(() => over || ended));
     return {
       get tx() {
         if (!entered) {
@@ -72,10 +76,11 @@ export function outboxTransaction<Tx>(
           if (!fresh) open.savepoint(SAVEPOINT, false).catch(() => undefined);
           fresh = false;
         }
-        return open.tx;
+        return tx();
       },
       undo: () =>
         defer(async () => {
+          over = true;
           if (!entered) return;
           await inTime(open.query(`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`, [])).catch(spoiled);
           fresh = true;
@@ -83,6 +88,7 @@ export function outboxTransaction<Tx>(
       keep: () =>
         entered
           ? defer(async () => {
+              over = true;
               await inTime(open.savepoint(SAVEPOINT, true)).catch(spoiled);
               fresh = true;
             })
@@ -93,18 +99,27 @@ export function outboxTransaction<Tx>(
   /** Whoever ended the transaction may have committed it: keys that were recorded, and nothing that was emitted. */
   const spoiled = async (error: unknown): Promise<never> => {
     if (!hasNoTransaction(error)) throw error;
-    await forget(consumer, recorded).catch(() => undefined);
+    await forgetHere().catch(() => forget(consumer, recorded).catch(() => undefined));
     throw permanent(transactionEnded());
   };
 
-  const whole = (): OutboxPart<Tx> => ({
-    get tx() {
-      lent = true;
-      return open.tx;
-    },
-    undo: () => EMPTY,
-    keep: () => EMPTY,
-  });
+  /** By its own connection, which may be the only one of the pool. What the handler has begun since goes with the rest. */
+  const forgetHere = async (): Promise<void> => {
+    await inTime(open.query('ROLLBACK', []));
+    await inTime(open.query(sql.forget, [storedKey(consumer), recorded.map(storedKey)]));
+  };
+
+  const whole = (): OutboxPart<Tx> => {
+    const tx = once(() => open.lend(() => ended));
+    return {
+      get tx() {
+        lent = true;
+        return tx();
+      },
+      undo: () => EMPTY,
+      keep: () => EMPTY,
+    };
+  };
 
   const end = async ({ messages, forget: inVain }: OutboxEnd): Promise<void> => {
     const [message] = messages;
@@ -155,9 +170,22 @@ export function outboxTransaction<Tx>(
         return keys.map((_, index) => !numbers.has(index + 1));
       }),
     begin: (alone) => (alone ? whole() : part()),
-    commit: (ending) => defer(() => end(ending)),
-    rollBack: (broken) => defer(() => open.rollBack(broken || stuck)),
+    commit: (ending) =>
+      defer(() => {
+        ended = true;
+        return end(ending);
+      }),
+    rollBack: (broken) =>
+      defer(() => {
+        ended = true;
+        return open.rollBack(broken || stuck);
+      }),
   };
+}
+
+function once<R>(make: () => R): () => R {
+  let made: { readonly value: R } | null = null;
+  return () => (made ??= { value: make() }).value;
 }
 
 /** Written out in the statement it is twice as long. */
@@ -172,7 +200,7 @@ function hasNoTransaction(error: unknown): boolean {
 }
 
 function hereOf([row]: readonly unknown[]): boolean {
-  return (row as { readonly here?: boolean } | undefined)?.here === true;
+  return isTrue((row as { readonly here?: boolean } | undefined)?.here);
 }
 
 function markOf([row]: readonly unknown[]): unknown {

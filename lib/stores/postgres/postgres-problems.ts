@@ -29,7 +29,7 @@ const OLDEST = 140_000;
 export function problemsOf(names: ResolvedNames, table: PostgresTable, live: Catalogue): PostgresProblem[] {
   const { migration } = SHAPES[table];
   const where = qualified(names, table);
-  const server = serverProblems(live);
+  const server = [...serverProblems(live), ...schemaProblems(names, live)];
   if (!live.found) {
     const run = statementsOf(names, table)
       .map((statement) => `${statement};`)
@@ -61,6 +61,12 @@ function serverProblems({ version, encoding }: Catalogue): PostgresProblem[] {
     problems.push({ kind: 'encoding', message, ...other });
   }
   return problems;
+}
+
+function schemaProblems({ schema }: ResolvedNames, { usable }: Catalogue): PostgresProblem[] {
+  if (usable) return [];
+  const message = `The user of this connection has no right to USAGE of the schema ${quoted(schema)}.`;
+  return [{ kind: 'missing-right', message, migration: null, run: null }];
 }
 
 function columnProblems(names: ResolvedNames, table: PostgresTable, { columns }: Catalogue): PostgresProblem[] {

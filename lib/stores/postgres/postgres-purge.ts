@@ -113,13 +113,19 @@ function purgeTable(
   ): Observable<PostgresPurged & { readonly next: number; readonly end: number }> => {
     const next = Math.min(first + pages, end);
     return runStatement(connections, call, timeoutMs, remove, [ageMs, `(${first},0)`, `(${next},0)`]).pipe(
-      map(([row]) => ({ table, removed: (row as { removed: number }).removed, progress: next / end, next, end })),
+      map(([row]) => ({
+        table,
+        removed: Number((row as { removed: number }).removed),
+        progress: next / end,
+        next,
+        end,
+      })),
     );
   };
 
   return runStatement(connections, call, timeoutMs, size, [where]).pipe(
     concatMap(([row]) => {
-      const { pages: end } = row as { readonly pages: number };
+      const end = Number((row as { readonly pages: number }).pages);
       return end === 0 ? of({ table, removed: 0, progress: 1, next: 0, end }) : step(0, end);
     }),
     expand(({ next, end }) => (next < end ? step(next, end) : EMPTY)),

@@ -1,5 +1,6 @@
 import { catchError, mergeMap, Observable, retry, throwError, timeout, timer } from 'rxjs';
 import { exponential } from '../../core/backoff.js';
+import { endStatement, named } from './postgres-backend.js';
 import type { Connections, PostgresConnection } from './postgres-connection.js';
 import { isBroken, isRolledBack, postgresError, tooLate, type PostgresCall } from './postgres-errors.js';
 
@@ -20,7 +21,7 @@ export function runStatement(
 ): Observable<readonly unknown[]> {
   const backoff = exponential(rerunWait);
   return connections.pipe(
-    mergeMap((connection) => runOn(connection, sql, parameters)),
+    mergeMap((connection) => runOn(connections, connection, named(sql), parameters)),
     retry({
       count: MAX_RERUNS,
       delay: (error: unknown, failures) => (isRolledBack(error) ? timer(backoff(failures)) : throwError(() => error)),
@@ -31,6 +32,7 @@ export function runStatement(
 }
 
 function runOn(
+  connections: Connections,
   connection: PostgresConnection,
   sql: string,
   parameters: readonly unknown[],
@@ -54,6 +56,10 @@ function runOn(
       },
     );
     // Nobody waits for the answer any more: a connection that is stuck is closed, and makes room in the pool.
-    return () => end(true);
+    return () => {
+      if (!running) return;
+      end(true);
+      void endStatement(connections, sql);
+    };
   });
 }

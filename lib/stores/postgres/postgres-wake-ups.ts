@@ -1,4 +1,19 @@
-import { catchError, concat, defer, ignoreElements, mergeMap, Observable, of, share, timer } from 'rxjs';
+import {
+  catchError,
+  concat,
+  defer,
+  exhaustMap,
+  from,
+  ignoreElements,
+  interval,
+  mergeMap,
+  Observable,
+  of,
+  share,
+  timeout,
+  timer,
+  type Subscription,
+} from 'rxjs';
 import { exponential } from '../../core/backoff.js';
 import type { PostgresPoolClientLike } from './postgres-client.js';
 
@@ -11,7 +26,7 @@ export interface PostgresListenLike {
 /** The part of a pg `PoolClient` that listens. @public */
 export interface PostgresListenerLike {
   /** Runs a statement. */
-  query(query: { text: string; values: unknown[] }): Promise<unknown>;
+  query(query: { text: string }): Promise<unknown>;
   /** Closes the connection. */
   release(destroy?: boolean): void;
   /** A NOTIFY came, the connection broke, or it ended. */
@@ -20,9 +35,12 @@ export interface PostgresListenerLike {
   removeListener(event: 'notification' | 'error' | 'end', listener: (error: Error) => void): unknown;
 }
 
+const BEAT_MS = 30_000;
+const ANSWER_MS = 10_000;
+
 /**
  * Emits at each NOTIFY on the channel, and once it listens (again): what came meanwhile is not told. A connection that is
- * lost is mended. Never errors; one connection for all who subscribe.
+ * lost is mended, also one that is silently dead: it is asked for a sign of life. Never errors; one connection for all who subscribe.
  * @internal
  */
 export function wakeUpsOf(pool: PostgresListenLike, channel: string): Observable<unknown> {
@@ -46,11 +64,13 @@ function listen(pool: PostgresListenLike, channel: string, started: () => void):
   return new Observable((subscriber) => {
     let client: PostgresListenerLike | null = null;
     let released = false;
+    let beating: Subscription | null = null;
     const heard = (): void => subscriber.next(null);
     const lost = (): void => subscriber.complete();
     const release = (): void => {
       if (client === null || released) return;
       released = true;
+      beating?.unsubscribe();
       client.removeListener('notification', heard);
       client.removeListener('end', lost);
       client.release(true);
@@ -61,18 +81,24 @@ function listen(pool: PostgresListenLike, channel: string, started: () => void):
       client.on('end', lost);
       client.on('notification', heard);
       if (subscriber.closed) release();
-      else await client.query({ text: `LISTEN ${channel}`, values: [] });
+      else await client.query({ text: `LISTEN ${channel}` });
     };
     begin().then(
       () => {
-        if (subscriber.closed) return;
+        if (subscriber.closed || client === null) return;
         started();
+        beating = beatsOf(client).subscribe({ error: lost });
         subscriber.next(null);
       },
       () => subscriber.complete(),
     );
     return release;
   });
+}
+
+/** Errors where there is no sign of life: a connection that a firewall has dropped neither ends nor fails by itself. */
+function beatsOf(client: PostgresListenerLike): Observable<unknown> {
+  return interval(BEAT_MS).pipe(exhaustMap(() => from(client.query({ text: 'SELECT 1' })).pipe(timeout(ANSWER_MS))));
 }
 
 /** @internal */

@@ -30,7 +30,7 @@ export function storedLiteral(key: string): string {
 
 /** Text as SQL: of hexadecimal digits alone, so that nothing in it can end it. @internal */
 export function literal(text: string): string {
-  return `convert_from('\\x${Buffer.from(text).toString('hex')}'::bytea, 'UTF8')`;
+  return `convert_from(${hexLiteral(Buffer.from(text))}, 'UTF8')`;
 }
 
 /** Bytes as SQL; text is UTF-8. @internal */
@@ -38,5 +38,10 @@ export function bytesLiteral(value: Uint8Array | string | null | undefined): str
   if (value === null || value === undefined) return 'NULL::bytea';
   const bytes =
     typeof value === 'string' ? Buffer.from(value) : Buffer.from(value.buffer, value.byteOffset, value.length);
-  return `'\\x${bytes.toString('hex')}'::bytea`;
+  return hexLiteral(bytes);
+}
+
+// Without a backslash, which is an escape where `standard_conforming_strings` is off.
+function hexLiteral(bytes: Buffer): string {
+  return `decode('${bytes.toString('hex')}', 'hex')`;
 }

@@ -68,7 +68,12 @@ async function expectIndexes(postgres: PostgresTestClient, schema: string): Prom
     renew: await plan(relay.renew, ids, tokens, 30_000),
     published: await plan(relay.published, ids, tokens),
     dead: await plan(relay.dead, ids, tokens, texts),
-    release: await plan(relay.release, ids, tokens),
+    release: await plan(
+      relay.release,
+      ids,
+      tokens,
+      ids.map(() => 1),
+    ),
     lag: await plan(relay.lag, 10_001),
     record: await plan(write.record, 'me', texts, TOKEN),
     recordOne: await plan(write.recordOne('me', 'key 7', TOKEN)),

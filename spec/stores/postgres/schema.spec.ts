@@ -24,6 +24,8 @@ describe('postgresSchema', () => {
   it('refuses names that Postgres would cut or cannot hold, and tables that there are not', () => {
     expect(refusal(() => postgresSchema({ schema: '' }))).toMatch(/schema/);
     expect(refusal(() => postgresSchema({ outbox: 'x'.repeat(41) }))).toMatch(/outbox/);
+    // Two bytes each: Postgres would cut the names of both indexes to the same one.
+    expect(refusal(() => postgresSchema({ outbox: 'ж'.repeat(40) }))).toMatch(/outbox must be a name of 1 to 40 bytes/);
     expect(refusal(() => postgresSchema({ outbox: 'a\0b' }))).toMatch(/outbox/);
     expect(refusal(() => postgresSchema({ tables: ['inbox' as 'outbox'] }))).toMatch(/tables must be a list of/);
   });
@@ -118,6 +120,30 @@ describePostgres('postgresDoctor', (postgres) => {
     ],
   ])('finds %s, and says what mends it', async (_name, harm, kinds, migrations, healthyAfter) => {
     await expect(sick(harm)).resolves.toEqual({ kinds, migrations, healthyAfter });
+  });
+
+  it('finds nothing where names are odd', async () => {
+    const names = { schema: `"i'\\d $rxsluice$ ${Math.random()}`, outbox: `o"'\\$1`, processedEvents: 'Sel ect;--' };
+    await postgres().query(postgresSchema(names));
+    await postgres().query(postgresSchema(names));
+    const report = await firstValueFrom(postgresDoctor(postgres().newPool(), names));
+    await postgres().query(`DROP SCHEMA "${names.schema.replaceAll('"', '""')}" CASCADE`);
+    expect(report.problems).toEqual([]);
+  });
+
+  it('finds that the schema may not be used', async () => {
+    const schema = await postgres().createSchema();
+    await postgres().query(postgresSchema({ schema }));
+    const role = `${schema}_stranger`;
+    await postgres().query(`CREATE ROLE ${role};
+      GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ${schema} TO ${role}`);
+    const pool = postgres().newPool({ options: `-c role=${role}` });
+    const { problems } = await firstValueFrom(postgresDoctor(pool, { schema }));
+    await pool.end();
+    await postgres().query(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
+    expect(problems.map(({ kind, message }) => [kind, message])).toEqual([
+      ['missing-right', `The user of this connection has no right to USAGE of the schema "${schema}".`],
+    ]);
   });
 
   it('finds rights that are missing', async () => {

@@ -1,0 +1,67 @@
+import { Subscription } from 'rxjs';
+import type { Connections } from './postgres-connection.js';
+import { isBroken } from './postgres-errors.js';
+
+/** The process of the server that has a transaction, and when it began: numbers are used again. @internal */
+export interface Backend {
+  readonly pid: number;
+  readonly began: string;
+}
+
+const END_MS = 5_000;
+
+/** Ends what runs in a transaction, over another connection. @internal */
+export function endBackend(
+  connections: Connections,
+  how: 'pg_cancel_backend' | 'pg_terminate_backend',
+  { pid, began }: Backend,
+): Promise<unknown> {
+  const sql = `SELECT ${how}(pid) FROM pg_stat_activity WHERE pid = $1 AND extract(epoch FROM xact_start)::text = $2`;
+  return elsewhere(connections, sql, [pid, began]);
+}
+
+/** The statement with a name of its own in front, by which `endStatement` finds it. @internal */
+export function named(statement: string): string {
+  return `/* rxsluice ${crypto.randomUUID()} */ ${statement}`;
+}
+
+/**
+ * Cancels a `named` statement that nobody waits for any more. A server does not look at the connection while a statement runs: it
+ * would wait on, and a lock that somebody holds for an hour would use up all connections of the server. @internal
+ */
+export function endStatement(connections: Connections, statement: string): Promise<unknown> {
+  // The server shows the beginning of one that is long.
+  const sql = `SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+    WHERE state = 'active' AND starts_with(query, $1) AND pid <> pg_backend_pid()`;
+  return elsewhere(connections, sql, [statement.slice(0, statement.indexOf('*/'))]);
+}
+
+/** Over another connection; tries for as long as somebody may wait for it. */
+function elsewhere(connections: Connections, sql: string, parameters: readonly unknown[]): Promise<unknown> {
+  return new Promise((resolve) => {
+    const waiting = new Subscription();
+    const timer = setTimeout(() => {
+      waiting.unsubscribe();
+      resolve(null);
+    }, END_MS);
+    const over = (): void => {
+      clearTimeout(timer);
+      resolve(null);
+    };
+    waiting.add(
+      connections.subscribe({
+        next: (connection) => {
+          const ended = (broken: boolean): void => {
+            connection.release(broken);
+            over();
+          };
+          connection.query(sql, parameters).then(
+            () => ended(false),
+            (error: unknown) => ended(isBroken(error)),
+          );
+        },
+        error: over,
+      }),
+    );
+  });
+}

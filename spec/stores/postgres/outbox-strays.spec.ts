@@ -1,0 +1,114 @@
+import { expect, it } from '@jest/globals';
+import { setTimeout as pause } from 'node:timers/promises';
+import { inspect } from 'node:util';
+import type { SluiceError } from '../../../lib/index.js';
+import { postgresOutboxStore } from '../../../lib/postgres.js';
+import { withOutbox } from '../../../lib/index.js';
+import { describePostgres } from '../../servers/describe-postgres.js';
+import { namesOf, newBroker, newSchema, send, start, stored, textOf, writes } from '../../support/outbox-processing.js';
+import { outboxRoad, ROADS } from '../../support/outbox-road.js';
+import { until } from '../../support/until.js';
+
+describePostgres('withOutbox and handlers that leave something behind', (postgres) => {
+  it.each(ROADS)(
+    'loses nothing of a group whose handler commits it, though the pool has one connection (%s)',
+    async (kind) => {
+      const schema = await newSchema(postgres());
+      const broker = newBroker();
+      const names = namesOf(5);
+      const { outbox } = outboxRoad(kind, postgres(), { schema, timeoutMs: 500 }, { max: 1 });
+      await send(broker, names, 'other');
+      const processing = start(
+        broker,
+        outbox,
+        async (name, { run, emit }) => {
+          await run(`INSERT INTO ${schema}.effects VALUES ($1)`, [name]);
+          emit({ topic: 'out', key: name, value: name });
+          if (name === 'm0002') await run('COMMIT');
+        },
+        { group: 5, concurrency: 1, topics: ['other'], consumer: 'me', key: textOf },
+      );
+      await until('all is settled', () => processing.settled() === names.length);
+      processing.stop();
+      expect((await stored(postgres(), schema)).outbox).toEqual(names.filter((name) => name !== 'm0002'));
+      expect(broker.messages('dlq').map(({ value }) => textOf(value))).toEqual(['m0002']);
+    },
+  );
+
+  // With kysely it is kysely that refuses it.
+  it.each(ROADS)('runs no statement of a handler that has failed, on no connection (%s)', async (kind) => {
+    const schema = await newSchema(postgres());
+    const broker = newBroker();
+    const { outbox } = outboxRoad(kind, postgres(), { schema }, { max: 1 });
+    await send(broker, ['a']);
+    let strays = 0;
+    const processing = start(broker, outbox, async (_, { run }) => {
+      const later = pause(50).then(() => run(`INSERT INTO ${schema}.effects VALUES ('stray')`));
+      later.catch(() => strays++);
+      await Promise.all([run('SELECT 1 / 0'), later]);
+    });
+    await until('it is settled', () => processing.settled() === 1);
+    await until('all strays were refused', () => strays === 3);
+    processing.stop();
+    expect((await stored(postgres(), schema)).effects).toEqual([]);
+  });
+
+  it('refuses in the part of the next message what a handler over pg has not awaited', async () => {
+    const schema = await newSchema(postgres());
+    const broker = newBroker();
+    const { outbox } = outboxRoad('pg', postgres(), { schema });
+    await send(broker, ['a', 'b', 'c'], 'other');
+    const refusals: unknown[] = [];
+    const processing = start(
+      broker,
+      outbox,
+      async (name, { run }) => {
+        await run(`INSERT INTO ${schema}.effects VALUES ($1)`, [name]);
+        const stray = async (): Promise<void> => {
+          await pause(20);
+          await run(`INSERT INTO ${schema}.effects VALUES ('stray')`);
+        };
+        if (name === 'a') stray().catch((error: SluiceError) => refusals.push(error.code));
+        else await pause(50);
+      },
+      { group: 3, concurrency: 1, topics: ['other'] },
+    );
+    await until('all is settled', () => processing.settled() === 3);
+    processing.stop();
+    expect(refusals).toEqual(['transaction-ended']);
+    expect((await stored(postgres(), schema)).effects).toEqual(['a', 'b', 'c']);
+  });
+
+  it('keeps its client from a handler that releases it', async () => {
+    const schema = await newSchema(postgres());
+    const broker = newBroker();
+    const pool = postgres().newPool({ max: 1 });
+    const store = postgresOutboxStore(pool, { schema });
+    await send(broker, ['a']);
+    const processing = start(
+      broker,
+      (_, options) => withOutbox(store, async (__, { tx }) => (await tx.query('SELECT 1'), tx.release()), options),
+      () => Promise.resolve(),
+    );
+    await until('it is settled', () => processing.settled() === 1);
+    processing.stop();
+    expect(processing.eventsOf('dead-lettered')).toMatchObject([{ reason: { code: 'transaction-ended' } }]);
+    expect(pool.idleCount).toBe(1);
+  });
+
+  it('tells of a failed statement of its own nothing that is in the rows', async () => {
+    const schema = await newSchema(postgres());
+    await postgres().query(`ALTER TABLE ${schema}.outbox ADD CHECK (octet_length(payload) < 3)`);
+    const broker = newBroker();
+    const { outbox } = outboxRoad('pg', postgres(), { schema });
+    await send(broker, ['topsecret']);
+    const processing = start(broker, outbox, writes(schema));
+    await until('it is settled', () => processing.settled() === 1);
+    processing.stop();
+    const [{ reason } = { reason: null }] = processing.eventsOf('dead-lettered');
+    expect(reason).toMatchObject({ code: 'store-failed', cause: { code: '23514', table: 'outbox' } });
+    const told = inspect(processing.events, { depth: 20, showHidden: true });
+    expect(told).not.toContain('topsecret');
+    expect(told).not.toContain(Buffer.from('topsecret').toString('hex'));
+  });
+});
