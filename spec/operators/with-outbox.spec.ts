@@ -519,7 +519,9 @@ describe('withOutbox', () => {
         source.stop();
         advanceTo(56);
         expect([out.values, out.completed, source.isOpen]).toEqual([[], true, false]);
-      })    it('rolls back what does not end within the drain', () =>
+      }));
+
+    it('rolls back what does not end within the drain', () =>
       marbles(({ log, drive, advanceTo }) => {
         const source = log('a', { drainTimeoutMs: 100 });
         const store = fakeOutbox();
