@@ -56,7 +56,7 @@ export function byHand(pool: Pool, schema: string, count: number, work: Work): (
       if (recorded.rowCount === 1) {
         if (work === 'one statement') await client.query(`INSERT INTO ${schema}.effects (value) VALUES ($1)`, ['9']);
         else {
-          await client.query(`INSERT INTO ${schema}.outbox (topic, key, payload) VALUES ($1, $2, $3)`, [
+          await client.query(`INSERT INTO ${schema}.outbox (topic, key, lane, payload) VALUES ($1, $2, 1, $3)`, [
             'out',
             Buffer.from('k'),
             Buffer.from(`value ${n}`),

@@ -8,6 +8,8 @@ export type {
   KafkaConsumerConfig,
   KafkaConsumerEvent,
   KafkaConsumerLike,
+  KafkaCoordinatorLike,
+  KafkaMembership,
   KafkaOffsetsByTopic,
   KafkaProducerConfig,
   KafkaProducerLike,

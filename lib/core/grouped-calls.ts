@@ -18,6 +18,11 @@ export interface GroupedCallsOptions<I extends Grouped, A> {
   readonly maxBatch: number;
   /** How many calls may be under way at once. Default: 1, which keeps the order of the items. */
   readonly maxCalls?: number;
+  /**
+   * Calls of two kinds take turns, such as claims and confirms: one takes at most a quarter of what may be in flight, so that
+   * both are always under way. Default: false.
+   */
+  readonly alternates?: boolean;
   /** The call runs the user's work: what is in one counts as running, not as held. Default: false. */
   readonly works?: boolean;
   /** One call for many items. A throw or an error means that it is out: all of them wait and are tried again. */
@@ -44,6 +49,9 @@ export interface GroupedCalls<I> {
   close(): I[];
 }
 
+// Below this a round trip costs more than what goes with it.
+const LEAST_SHARE = 100;
+
 interface Call<I> {
   readonly items: readonly I[];
   subscription: Subscription | null;
@@ -51,7 +59,7 @@ interface Call<I> {
 
 /** @internal */
 export function groupCalls<I extends Grouped, A>(options: GroupedCallsOptions<I, A>): GroupedCalls<I> {
-  const { maxBatch, maxCalls = 1, works = false } = options;
+  const { maxBatch, maxCalls = 1, alternates = false, works = false } = options;
   const backoff = exponential({ initialMs: 100, maxMs: 5_000 });
   let waiting: I[] = [];
   const calls = new Set<Call<I>>();
@@ -65,10 +73,14 @@ export function groupCalls<I extends Grouped, A>(options: GroupedCallsOptions<I,
     queued: false,
     run: () => {
       while (!closed && timer === null && waiting.length > 0 && calls.size < (failures > 0 ? 1 : maxCalls)) {
-        const items = waiting.splice(0, maxBatch);
-        start({ items, subscription: null });
+        start({ items: waiting.splice(0, batchOf()), subscription: null });
       }
     },
+  };
+
+  const batchOf = (): number => {
+    if (!alternates || session === null) return maxBatch;
+    return Math.min(maxBatch, Math.max(LEAST_SHARE, session.options.maxInFlight >> 2));
   };
 
   const start = (call: Call<I>): void => {

@@ -42,6 +42,11 @@ export interface LogEngine<R> extends EngineReports {
   revoke(partition: AssignedPartition, done: () => void, drainTimeoutMs?: number): void;
   /** The ownership is gone already: what is out is void, nothing is committed (I5). */
   lose(partition: AssignedPartition): void;
+  /**
+   * What is to be committed of the partition has changed without a settlement, as behind control records that no message
+   * follows: the adapter is asked to commit it within the interval. Then `last` of the commit may be `null`.
+   */
+  commitSoon(partition: AssignedPartition): void;
   /** The position jumped without our doing (I10); with `'error'` the source fails, typed. */
   positionLost(
     partition: AssignedPartition,
@@ -49,7 +54,10 @@ export interface LogEngine<R> extends EngineReports {
   ): void;
   /** How far behind the end it reads; only told to telemetry. */
   lag(partition: AssignedPartition, lag: EngineLag): void;
-  /** Nothing more will be pushed: settle, commit, close, complete. */
+  /**
+   * All that is assigned was pushed to its end: settle, commit, close, complete. `assign`, `revoke` and `lose` take it
+   * back, for what was under way comes again: say it anew once it is true of what is assigned then.
+   */
   end(): void;
   /** The source cannot go on (I7). */
   fail(error: unknown): void;
@@ -59,7 +67,7 @@ export interface LogEngine<R> extends EngineReports {
 export interface LogCommit<R> {
   /** Whose watermark it is. */
   readonly partition: AssignedPartition;
-  /** The newest record below the watermark; `null`, with `commitsAbove` alone, where it has not moved from the start. */
+  /** The newest record below the watermark; `null`, with `commitsAbove` or after `commitSoon`, where it has not moved from the start. */
   readonly last: R | null;
   /** The records above the watermark that are settled too, oldest first. Costs a walk over the span. */
   above(): readonly R[];
@@ -163,6 +171,7 @@ function setUp<R extends object, P extends Position>(definition: LogSourceDefini
   const engineFor = (session: Session): LogEngine<R> => ({
     assign: (ref, prepare) => {
       const partition = createPartition(session, ref, new Window());
+      session.inputEnded = false;
       // A rebalance that ends while the source closes: nobody would close it any more.
       if (session.closing) {
         partition.live = false;
@@ -178,8 +187,18 @@ function setUp<R extends object, P extends Position>(definition: LogSourceDefini
       const partition = assigned as Partition;
       if (records.length > 0 && takesMore(partition)) take(partition, records);
     },
-    revoke: (partition, done, drainTimeoutMs) => revoke(partition as Partition, done, drainTimeoutMs),
-    lose: (partition) => lose(partition as Partition),
+    revoke: (partition, done, drainTimeoutMs) => {
+      session.inputEnded = false;
+      revoke(partition as Partition, done, drainTimeoutMs);
+    },
+    lose: (partition) => {
+      session.inputEnded = false;
+      lose(partition as Partition);
+    },
+    commitSoon: (assigned) => {
+      const partition = assigned as Partition;
+      if (!partition.closed) committer.mark(partition);
+    },
     positionLost: (partition, lost) => {
       notify(session, { type: 'position-lost', partition: refOf(partition as Partition), ...lost });
       if (lost.action === 'error') fail(session, positionLostError(name, partition, lost));

@@ -1,6 +1,7 @@
 import { asyncScheduler } from 'rxjs';
 import { waitOf, type Backoff } from './backoff.js';
 import { DeliveryNode, type SettlementHook } from './delivery-node.js';
+import { detach } from './detach.js';
 import { classifyFailure } from './failures.js';
 import type { Outcome } from './outcome.js';
 import type { Committer } from './committer.js';
@@ -87,6 +88,7 @@ function release(delivery: DeliveryNode): void {
 }
 
 function park(delivery: DeliveryNode, attempt: number, delayMs: number): void {
+  detach(delivery);
   const { epoch, slot, value, ref, op } = delivery;
   if (!comesAgain(epoch)) {
     release(delivery);

@@ -25,6 +25,11 @@ export interface RecordShape<R, P extends Position> {
   positionText(record: R): string;
   /** How much memory the record holds, in bytes: what `maxBufferedBytes` counts. */
   bytes(record: R): number;
+  /**
+   * Copies the record's bytes, in place, out of a buffer that it shares with others: called where a message is to wait for
+   * a retry, which would keep all of that buffer in memory. Default: none; leave it out where records share none.
+   */
+  detach?(record: R): void;
   /** The attempt that the broker counts, from 1. Default: 1. */
   attempt?(record: R): number;
 }

@@ -42,6 +42,7 @@ export function createClaimBook(store: IdempotencyStore, leaseMs: number): Claim
     groupCalls<Ending, unknown>({
       what: WHAT,
       maxBatch: MAX_BATCH,
+      alternates: true,
       call: (items) => {
         const claims = items.map(({ delivery }) => claimOf(delivery));
         return confirm ? store.confirm(claims) : from(store.release(claims)).pipe(map(() => []));

@@ -78,6 +78,7 @@ export function dedupe<T, P extends Position>(options: DedupeOptions<T, P>): Mon
     const claims = groupCalls<Request, Claim>({
       what: 'the idempotency store',
       maxBatch: MAX_BATCH,
+      alternates: true,
       call: (requests) =>
         store.claim(
           requests.map(({ key }) => key),

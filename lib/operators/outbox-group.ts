@@ -1,9 +1,10 @@
-import { from, Observable, type ObservableInput, type Subscription } from 'rxjs';
+import { from, Observable, type ObservableInput, type Subscriber, type Subscription } from 'rxjs';
+import { isPromiseLike } from '../core/deferred.js';
 import { isSettled } from '../core/delivery-node.js';
 import { SluiceError } from '../core/errors.js';
 import type { OutboxMessage } from '../core/outbox-message.js';
 import type { OutboxStore } from '../core/outbox-store.js';
-import type { OutboxTransaction } from '../core/outbox-transaction.js';
+import type { OutboxPart, OutboxTransaction } from '../core/outbox-transaction.js';
 import { OutboxTimeout, runHandler, type OutboxWork, type OutboxWorkOptions } from './outbox-work.js';
 
 /** What became of one message of a group. `again`: its transaction is gone, and that says nothing of the message. @internal */
@@ -34,7 +35,7 @@ export class GroupFailure extends Error {
 /**
  * Runs works in one transaction, one after another, a failing one rolled back alone. One answer a work, in order, once
  * it is committed; errors with a `GroupFailure` after everything was rolled back. Each message goes through here, so it
- * is written out: built of operators it took three times as long.
+ * is written out: built of operators it took three times as long (docs/decisions/0023).
  * @internal
  */
 export function runInOneTransaction(
@@ -42,211 +43,242 @@ export function runInOneTransaction(
   works: readonly OutboxWork[],
 ): Observable<readonly OutboxAnswer[]> {
   return new Observable((subscriber) => {
-    const answers: OutboxAnswer[] = [];
-    const messages: OutboxMessage[] = [];
-    // Keys that were recorded in vain.
-    const forget: string[] = [];
-    const keys = works.length === 1 ? [(works[0] as OutboxWork).key] : [...new Set(works.map(({ key }) => key))];
-    const alone = works.length === 1;
-    let transaction: OutboxTransaction<unknown> | null = null;
-    // Neither committed nor rolled back.
-    let open = false;
-    let someDone = false;
-    let running: Subscription | null = null;
-    let steps = 0;
+    const run = new GroupRun(options, works, subscriber);
+    run.start();
+    return () => run.cutOff();
+  });
+}
 
-    /** A step that ends at once may have begun the next one by then. */
-    const begin = (step: () => Subscription | null): void => {
-      const number = ++steps;
-      const begun = step();
-      if (number === steps) running = begun;
-      if (subscriber.closed) running?.unsubscribe();
-    };
+/** What is under way and may be cut off. */
+type Running = Pick<Subscription, 'unsubscribe'> | null;
 
-    /** One step at a time: its last value, or the failure of the whole. */
-    const wait = <R>(
-      input: ObservableInput<R>,
-      done: (value: R | undefined) => void,
-      failed: (error: unknown) => void,
-    ): void => {
-      let value: R | undefined;
-      begin(() =>
-        from(input).subscribe({
-          next: (next) => (value = next),
-          error: failed,
-          complete: () => done(value),
-        }),
-      );
-    };
+class GroupRun {
+  private readonly answers: OutboxAnswer[] = [];
+  private readonly messages: OutboxMessage[] = [];
+  /** Keys that were recorded in vain. */
+  private readonly forget: string[] = [];
+  private readonly keys: readonly string[];
+  private readonly alone: boolean;
+  private isNew: readonly boolean[] = [];
+  /** Keys that had their turn. */
+  private readonly seen = new Set<string>();
+  private transaction: OutboxTransaction<unknown> | null = null;
+  /** Neither committed nor rolled back. */
+  private open = false;
+  private someDone = false;
+  private running: Running = null;
+  private steps = 0;
+  /** Of the work whose turn is next. */
+  private index = 0;
+  private looping = false;
+  private ready = false;
 
-    const call = <R>(
-      phase: GroupFailure['phase'],
-      work: OutboxWork | null,
-      input: () => ObservableInput<R>,
-      done: (value: R | undefined) => void,
-    ): void => {
-      const failed = (error: unknown): void => rollBack(new GroupFailure(phase, error, work));
-      let made: ObservableInput<R>;
-      try {
-        made = input();
-      } catch (error) {
-        failed(error);
-        return;
-      }
-      wait(made, done, failed);
-    };
+  constructor(
+    private readonly options: OutboxGroupOptions,
+    private readonly works: readonly OutboxWork[],
+    private readonly subscriber: Subscriber<readonly OutboxAnswer[]>,
+  ) {
+    this.alone = works.length === 1;
+    this.keys = this.alone ? [(works[0] as OutboxWork).key] : [...new Set(works.map(({ key }) => key))];
+  }
 
-    const rollBack = (failure: GroupFailure | null): void => {
-      const end = (): void => {
-        if (failure !== null) subscriber.error(failure);
-        else answerAll();
-      };
-      if (!open || transaction === null) {
-        end();
-        return;
-      }
-      open = false;
-      try {
-        wait(transaction.rollBack(failure?.error instanceof OutboxTimeout), end, end);
-      } catch {
-        end();
-      }
-    };
-
-    const answerAll = (): void => {
-      subscriber.next(answers);
-      subscriber.complete();
-    };
-
-    const commit = (): void => {
-      if (!someDone) {
-        rollBack(null);
-        return;
-      }
-      open = false;
-      call(
-        'committing',
-        null,
-        () => (transaction as OutboxTransaction<unknown>).commit({ messages, forget }),
-        answerAll,
-      );
-    };
-
-    const runAll = (isNew: readonly boolean[]): void => {
-      const seen = new Set<string>();
-      let index = 0;
-      // A handler that answers at once is no deeper call.
-      let looping = false;
-      let ready = false;
-      const next = (): void => {
-        ready = true;
-        if (looping) return;
-        looping = true;
-        while (ready && !subscriber.closed) {
-          ready = false;
-          if (index === works.length) {
-            commit();
-            return;
-          }
-          process(works[index++] as OutboxWork);
-        }
-        looping = false;
-      };
-      const answer = (given: OutboxAnswer): void => {
-        answers.push(given);
-        next();
-      };
-      const process = (work: OutboxWork): void => {
-        // Whose fate hangs on the one before it.
-        if (seen.has(work.key)) {
-          answer({ status: 'again' });
-          return;
-        }
-        seen.add(work.key);
-        const recorded = isNew[alone ? 0 : keys.indexOf(work.key)];
-        if (recorded === undefined) answer({ status: 'failed', error: unanswered(work) });
-        else if (!recorded) answer({ status: 'repeat' });
-        else runPart(work, answer);
-      };
-      next();
-    };
-
-    const runPart = (work: OutboxWork, answer: (given: OutboxAnswer) => void): void => {
-      const { delivery } = work;
-      if (!delivery.epoch.live) {
-        forget.push(work.key);
-        answer({ status: 'dropped' });
-        return;
-      }
-      const part = (transaction as OutboxTransaction<unknown>).begin(alone);
-      const undone = (given: OutboxAnswer): void => {
-        forget.push(work.key);
-        if (alone) answer(given);
-        else
-          call(
-            'working',
-            work,
-            () => part.undo(),
-            () => answer(given),
-          );
-      };
-      begin(() =>
-        runHandler(options, work, part, {
-          done: (result, emitted) => {
-            // Its transaction may fail yet, so a settlement of its own says too much.
-            if (isSettled(delivery)) {
-              undone({ status: 'dropped' });
-              return;
-            }
-            const kept = (): void => {
-              someDone = true;
-              messages.push(...emitted);
-              answer({ status: 'done', result });
-            };
-            if (alone) kept();
-            else call('working', work, () => part.keep(), kept);
-          },
-          failed: (error) => {
-            if (error instanceof OutboxTimeout || options.store.faultOf(error) !== null) {
-              rollBack(new GroupFailure('working', error, work));
-            } else undone({ status: 'failed', error });
-          },
-        }),
-      );
-    };
-
-    call(
+  start(): void {
+    const { store } = this.options;
+    this.call(
       'opening',
       null,
-      () => options.store.transaction((works[0] as OutboxWork).consumer),
+      () => store.transaction((this.works[0] as OutboxWork).consumer),
       (opened) => {
         if (opened === undefined) {
-          subscriber.error(new GroupFailure('opening', noTransaction(), null));
+          this.subscriber.error(new GroupFailure('opening', noTransaction(), null));
           return;
         }
-        transaction = opened;
-        open = true;
-        call(
+        this.transaction = opened;
+        this.open = true;
+        this.call(
           'opening',
           null,
-          () => opened.record(keys),
-          (isNew = []) => runAll(isNew),
+          () => opened.record(this.keys),
+          (isNew = []) => {
+            this.isNew = isNew;
+            this.next();
+          },
         );
       },
     );
+  }
 
-    return () => {
-      running?.unsubscribe();
-      if (!open || transaction === null) return;
-      open = false;
-      // Cut off in the middle: a statement may be under way.
-      try {
-        from(transaction.rollBack(true)).subscribe({ error: () => undefined });
-      } catch {
-        // Nobody is left to be told.
+  cutOff(): void {
+    this.running?.unsubscribe();
+    if (!this.open || this.transaction === null) return;
+    this.open = false;
+    // Cut off in the middle: a statement may be under way.
+    try {
+      from(this.transaction.rollBack(true)).subscribe({ error: () => undefined });
+    } catch {
+      // Nobody is left to be told.
+    }
+  }
+
+  /** The turn of the next work; a handler that answers at once is no deeper call. */
+  private next(): void {
+    this.ready = true;
+    if (this.looping) return;
+    this.looping = true;
+    while (this.ready && !this.subscriber.closed) {
+      this.ready = false;
+      if (this.index === this.works.length) {
+        this.commit();
+        return;
       }
+      this.process(this.works[this.index++] as OutboxWork);
+    }
+    this.looping = false;
+  }
+
+  private process(work: OutboxWork): void {
+    // Whose fate hangs on the one before it.
+    if (this.seen.has(work.key)) {
+      this.answer({ status: 'again' });
+      return;
+    }
+    this.seen.add(work.key);
+    const recorded = this.isNew[this.alone ? 0 : this.keys.indexOf(work.key)];
+    if (recorded === undefined) this.answer({ status: 'failed', error: unanswered(work) });
+    else if (!recorded) this.answer({ status: 'repeat' });
+    else this.runPart(work);
+  }
+
+  private runPart(work: OutboxWork): void {
+    const { delivery } = work;
+    if (!delivery.epoch.live) {
+      this.forget.push(work.key);
+      this.answer({ status: 'dropped' });
+      return;
+    }
+    const part = (this.transaction as OutboxTransaction<unknown>).begin(this.alone);
+    this.begin(() =>
+      runHandler(this.options, work, part, {
+        done: (result, emitted) => this.done(work, part, result, emitted),
+        failed: (error) => this.failed(work, part, error),
+      }),
+    );
+  }
+
+  private done(work: OutboxWork, part: OutboxPart<unknown>, result: unknown, emitted: readonly OutboxMessage[]): void {
+    // Its transaction may fail yet, so a settlement of its own says too much.
+    if (isSettled(work.delivery)) {
+      this.undo(work, part, { status: 'dropped' });
+      return;
+    }
+    const kept = (): void => {
+      this.someDone = true;
+      this.messages.push(...emitted);
+      this.answer({ status: 'done', result });
     };
-  });
+    if (this.alone) kept();
+    else this.call('working', work, () => part.keep(), kept);
+  }
+
+  private failed(work: OutboxWork, part: OutboxPart<unknown>, error: unknown): void {
+    if (error instanceof OutboxTimeout || this.options.store.faultOf(error) !== null) {
+      this.rollBack(new GroupFailure('working', error, work));
+    } else this.undo(work, part, { status: 'failed', error });
+  }
+
+  private undo(work: OutboxWork, part: OutboxPart<unknown>, given: OutboxAnswer): void {
+    this.forget.push(work.key);
+    const undone = (): void => this.answer(given);
+    if (this.alone) undone();
+    else this.call('working', work, () => part.undo(), undone);
+  }
+
+  private answer(given: OutboxAnswer): void {
+    this.answers.push(given);
+    this.next();
+  }
+
+  private commit(): void {
+    const { messages, forget } = this;
+    if (!this.someDone) {
+      this.rollBack(null);
+      return;
+    }
+    this.open = false;
+    this.call(
+      'committing',
+      null,
+      () => (this.transaction as OutboxTransaction<unknown>).commit({ messages, forget }),
+      () => this.answerAll(),
+    );
+  }
+
+  private rollBack(failure: GroupFailure | null): void {
+    const end = (): void => {
+      if (failure !== null) this.subscriber.error(failure);
+      else this.answerAll();
+    };
+    if (!this.open || this.transaction === null) {
+      end();
+      return;
+    }
+    this.open = false;
+    try {
+      this.wait(this.transaction.rollBack(failure?.error instanceof OutboxTimeout), end, end);
+    } catch {
+      end();
+    }
+  }
+
+  private answerAll(): void {
+    this.subscriber.next(this.answers);
+    this.subscriber.complete();
+  }
+
+  private call<R>(
+    phase: GroupFailure['phase'],
+    work: OutboxWork | null,
+    input: () => ObservableInput<R>,
+    done: (value: R | undefined) => void,
+  ): void {
+    const failed = (error: unknown): void => this.rollBack(new GroupFailure(phase, error, work));
+    let made: ObservableInput<R>;
+    try {
+      made = input();
+    } catch (error) {
+      failed(error);
+      return;
+    }
+    this.wait(made, done, failed);
+  }
+
+  /** One step at a time: its last value, or the failure of the whole. */
+  private wait<R>(
+    input: ObservableInput<R>,
+    done: (value: R | undefined) => void,
+    failed: (error: unknown) => void,
+  ): void {
+    this.begin(() => {
+      // Most often a Promise, which needs no subscription.
+      if (isPromiseLike(input)) {
+        input.then(
+          (value) => void (this.subscriber.closed || done(value)),
+          (error: unknown) => void (this.subscriber.closed || failed(error)),
+        );
+        return null;
+      }
+      let value: R | undefined;
+      return from(input).subscribe({ next: (next) => (value = next), error: failed, complete: () => done(value) });
+    });
+  }
+
+  /** A step that ends at once may have begun the next one by then. */
+  private begin(step: () => Running): void {
+    const number = ++this.steps;
+    const begun = step();
+    if (number === this.steps) this.running = begun;
+    if (this.subscriber.closed) this.running?.unsubscribe();
+  }
 }
 
 function noTransaction(): SluiceError {

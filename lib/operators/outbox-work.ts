@@ -1,11 +1,11 @@
-import { asyncScheduler, from, Subscription } from 'rxjs';
-import { deferredOf } from '../core/deferred.js';
+import { asyncScheduler, type Observable, type Subscription } from 'rxjs';
+import { deferredOf, isPromiseLike } from '../core/deferred.js';
 import { abortSignal, type DeliveryNode } from '../core/delivery-node.js';
 import { SluiceError } from '../core/errors.js';
 import type { Grouped } from '../core/grouped-calls.js';
 import type { OutboxMessage } from '../core/outbox-message.js';
 import type { OutboxPart } from '../core/outbox-transaction.js';
-import { outboxEmitter } from './outbox-emitter.js';
+import { outboxEmitter, type OutboxEmitter } from './outbox-emitter.js';
 import type { OutboxContext } from './outbox-handler.js';
 
 /** One message for a transaction. @internal */
@@ -39,63 +39,97 @@ export interface OutboxWorkEnd {
 
 /** Runs the handler in its part of the transaction, and calls one of `end` once; unsubscribed, it calls none. @internal */
 export function runHandler(
-  { handler, timeoutMs, maxEmits }: OutboxWorkOptions,
+  options: OutboxWorkOptions,
   { delivery }: OutboxWork,
   part: OutboxPart<unknown>,
   end: OutboxWorkEnd,
-): Subscription | null {
-  const emitter = outboxEmitter(delivery, maxEmits);
-  const context: OutboxContext<unknown> = {
-    get tx() {
-      return part.tx;
-    },
-    emit: emitter.emit,
-    delivery,
-  };
-  let result: unknown;
-  let deferred: ReturnType<typeof deferredOf>;
-  try {
-    result = handler(delivery.value, context);
-    deferred = deferredOf(result);
-  } catch (error) {
-    emitter.end();
-    end.failed(error);
-    return null;
+): Pick<Subscription, 'unsubscribe'> | null {
+  const run = new HandlerRun(delivery, part, end, outboxEmitter(delivery, options.maxEmits));
+  return run.start(options) ? run : null;
+}
+
+// Made once a message: see docs/decisions/0004. The handler gets it as its context.
+class HandlerRun implements OutboxContext<unknown> {
+  readonly emit: (message: OutboxMessage) => void;
+  private over = false;
+  private running: Subscription | null = null;
+  private timer: Subscription | null = null;
+
+  constructor(
+    readonly delivery: DeliveryNode,
+    private readonly part: OutboxPart<unknown>,
+    private readonly end: OutboxWorkEnd,
+    private readonly emitter: OutboxEmitter,
+  ) {
+    this.emit = emitter.emit;
   }
-  if (deferred === null) {
-    emitter.end();
-    end.done(result, emitter.messages);
-    return null;
+
+  get tx(): unknown {
+    return this.part.tx;
   }
-  const running = new Subscription();
-  const over = (): void => {
-    emitter.end();
-    running.unsubscribe();
-  };
-  let value: unknown;
-  running.add(
-    from(deferred).subscribe({
+
+  /** False where it has ended at once. */
+  start({ handler, timeoutMs }: OutboxWorkOptions): boolean {
+    let result: unknown;
+    let deferred: ReturnType<typeof deferredOf>;
+    try {
+      result = handler(this.delivery.value, this);
+      deferred = deferredOf(result);
+    } catch (error) {
+      this.fail(error);
+      return false;
+    }
+    if (deferred === null) {
+      this.done(result);
+      return false;
+    }
+    if (timeoutMs > 0) {
+      this.timer = asyncScheduler.schedule(() => this.fail(tooLate(this.delivery, timeoutMs)), timeoutMs);
+    }
+    this.wait(deferred);
+    return !this.over;
+  }
+
+  unsubscribe(): void {
+    this.stop();
+  }
+
+  private wait(deferred: PromiseLike<unknown> | Observable<unknown>): void {
+    // Most often a Promise, which needs no subscription.
+    if (isPromiseLike(deferred)) {
+      deferred.then(
+        (value) => this.done(value),
+        (error: unknown) => this.fail(error),
+      );
+      return;
+    }
+    let value: unknown;
+    const running = deferred.subscribe({
       next: (next) => (value = next),
-      error: (error: unknown) => {
-        over();
-        end.failed(error);
-      },
-      complete: () => {
-        over();
-        end.done(value, emitter.messages);
-      },
-    }),
-  );
-  if (timeoutMs > 0 && !running.closed) {
-    running.add(
-      asyncScheduler.schedule(() => {
-        over();
-        end.failed(tooLate(delivery, timeoutMs));
-      }, timeoutMs),
-    );
+      error: (error: unknown) => this.fail(error),
+      complete: () => this.done(value),
+    });
+    if (this.over) running.unsubscribe();
+    else this.running = running;
   }
-  running.add(emitter.end);
-  return running;
+
+  private done(value: unknown): void {
+    if (this.stop()) this.end.done(value, this.emitter.messages);
+  }
+
+  private fail(error: unknown): void {
+    if (this.stop()) this.end.failed(error);
+  }
+
+  /** True the first time. */
+  private stop(): boolean {
+    if (this.over) return false;
+    this.over = true;
+    this.emitter.end();
+    this.running?.unsubscribe();
+    this.timer?.unsubscribe();
+    return true;
+  }
 }
 
 function tooLate(delivery: DeliveryNode, timeoutMs: number): OutboxTimeout {

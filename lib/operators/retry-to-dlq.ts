@@ -3,6 +3,7 @@ import { exponential, waitOf, type Backoff } from '../core/backoff.js';
 import { unsettledOf } from '../core/batch-members.js';
 import type { Delivery } from '../core/delivery.js';
 import { DeliveryNode, isNothingLeft, type SettlementHook } from '../core/delivery-node.js';
+import { detach } from '../core/detach.js';
 import { environment } from '../core/environment.js';
 import type { SluiceError } from '../core/errors.js';
 import { classifyFailure, type FailureClass } from '../core/failures.js';
@@ -228,6 +229,7 @@ class RetryToDlq implements OperatorParts, SettlementHook {
   private park(next: Attempt, reason: unknown, delayMs: number): void {
     const { delivery } = next;
     const { epoch } = delivery;
+    detach(delivery);
     if (epoch.session.telemetry !== null) {
       const message = messageInfo(delivery);
       notify(epoch.session, { type: 'retried', message, by: 'operator', failure: 'transient', reason, delayMs });

@@ -293,3 +293,46 @@ describe('the end of the intake', () => {
       expect(log.leaves).toBe(1);
     }));
 });
+
+describe('a commit that the adapter asks for', () => {
+  it('comes within the interval, without a settlement, and not for what is closed', () =>
+    virtually(({ advance }) => {
+      const log = testLog({ commitIntervalMs: 50 });
+      const { all } = collect(log.deliveries);
+      const [partition, lost] = [log.partition(0), log.partition(1)];
+      log.push(partition, 0);
+      all[0]?.ack();
+      advance(50);
+      log.engine.commitSoon(partition);
+      log.engine.lose(lost);
+      log.engine.commitSoon(lost);
+      advance(49);
+      expect(log.commits).toEqual(['0:0']);
+      advance(1);
+      expect(log.commits).toEqual(['0:0', '0:0']);
+      advance(1_000);
+      expect(log.commits.length).toBe(2);
+    }));
+});
+
+describe('the end that an adapter tells', () => {
+  it.each(['revoke', 'lose'] as const)('is taken back by a %s, until it is told anew', (how) =>
+    virtually(({ advance }) => {
+      const log = testLog({ drainTimeoutMs: 10, commitIntervalMs: 0 });
+      const { all, ends } = collect(log.deliveries);
+      const first = log.partition(0);
+      log.push(first, 0, 1);
+      log.engine.end();
+      if (how === 'revoke') log.engine.revoke(first, () => undefined);
+      else log.engine.lose(first);
+      advance(2_000);
+      expect(ends).toEqual([]);
+      const second = log.partition(0);
+      log.push(second, 0, 1);
+      log.engine.end();
+      for (const delivery of all.slice(2)) delivery.ack();
+      advance(2_000);
+      expect(ends).toEqual(['complete']);
+    }),
+  );
+});

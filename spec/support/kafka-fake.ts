@@ -26,12 +26,14 @@ export interface FakeRecord extends KafkaRecord {
 export interface FakeLog {
   low: number;
   high: number;
+  /** Where the oldest open transaction begins; that is the end that an admin client tells. */
+  stable?: number;
   records: FakeRecord[];
 }
 
 /** Where a call may be made to wait or to fail. */
 export type FakeStep =
-  'admin' | 'connect' | 'join' | 'run' | 'fetch' | 'fetchOffsets' | 'commit' | 'disconnect' | 'produce';
+  'admin' | 'coordinator' | 'connect' | 'join' | 'run' | 'fetch' | 'fetchOffsets' | 'commit' | 'disconnect' | 'produce';
 
 export interface FakeKafka extends KafkaClientLike, FakeProducers {
   readonly topics: Map<string, FakeLog[]>;
@@ -64,6 +66,8 @@ export interface FakeConsumer {
   readonly seeks: string[];
   /** The broker forgets the member: commits are refused until it joins again. */
   fenced: 'UNKNOWN_MEMBER_ID' | 'ILLEGAL_GENERATION' | null;
+  /** The broker that coordinated the group is dead, another one does; kafkajs asks the dead one until it joins again. */
+  astray: boolean;
   connected: boolean;
   /** Joins again, as after a failed heartbeat; quietly, as where kafkajs says nothing of it. */
   rebalance(options?: { readonly quietly?: boolean }): Promise<void>;
@@ -77,6 +81,7 @@ const EVENTS = {
   GROUP_JOIN: 'consumer.group_join',
   REBALANCING: 'consumer.rebalancing',
   COMMIT_OFFSETS: 'consumer.commit_offsets',
+  HEARTBEAT: 'consumer.heartbeat',
   CRASH: 'consumer.crash',
   FETCH: 'consumer.fetch',
   START_BATCH_PROCESS: 'consumer.start_batch_process',
@@ -193,7 +198,11 @@ function fakeAdmin(kafka: FakeKafka): KafkaAdminLike {
       return stored;
     },
     fetchTopicOffsets: async (topic) =>
-      (await logs(topic)).map(({ low, high }, partition) => ({ partition, low: String(low), high: String(high) })),
+      (await logs(topic)).map(({ low, high, stable = high }, partition) => ({
+        partition,
+        low: String(low),
+        high: String(stable),
+      })),
     fetchTopicOffsetsByTimestamp: async (topic, timestamp) =>
       (await logs(topic)).map(({ records, high }, partition) => ({
         partition,
@@ -214,13 +223,22 @@ function fakeConsumer(kafka: FakeKafka, config: KafkaConsumerConfig): KafkaConsu
   let grouped = false;
   let running = false;
   let looping: Promise<void> = Promise.resolve();
+  let generation = 0;
   let leave: (error: Error) => void = () => undefined;
 
   const emit = (event: string, payload: unknown): void => {
     for (const one of [...listeners]) if (one.event === event) one.listener({ payload });
   };
 
-  const commit = async ({ topics: all }: KafkaOffsetsByTopic): Promise<void> => {
+  const member = () => ({ memberId: 'm', groupGenerationId: generation });
+
+  const commit = async (offsets: KafkaOffsetsByTopic): Promise<void> => {
+    if (fake.astray) throw kafkaJsError('KafkaJSBrokerNotFound', undefined, { retriable: true });
+    await store(offsets);
+    emit(EVENTS.COMMIT_OFFSETS, member());
+  };
+
+  const store = async ({ topics: all }: KafkaOffsetsByTopic): Promise<void> => {
     const { fenced } = fake;
     await kafka.pass('commit');
     if (fenced !== null) throw protocolError(fenced);
@@ -230,7 +248,6 @@ function fakeConsumer(kafka: FakeKafka, config: KafkaConsumerConfig): KafkaConsu
         kafka.commits.push(`${topic}/${partition}:${offset}`);
       }
     }
-    emit(EVENTS.COMMIT_OFFSETS, {});
   };
 
   const join = async (): Promise<void> => {
@@ -248,6 +265,8 @@ function fakeConsumer(kafka: FakeKafka, config: KafkaConsumerConfig): KafkaConsu
     // A join that hangs ends with its connection.
     await Promise.race([kafka.pass('join'), new Promise<void>((_, reject) => (leave = reject))]);
     fake.fenced = null;
+    fake.astray = false;
+    generation++;
     const given =
       kafka.assignment ??
       Object.fromEntries(topics.map((topic) => [topic, (kafka.topics.get(topic) ?? []).map((_, p) => p)]));
@@ -335,8 +354,19 @@ function fakeConsumer(kafka: FakeKafka, config: KafkaConsumerConfig): KafkaConsu
     while (running) {
       for (const name of [...assigned]) if (running && !paused.has(name)) await fetchOne(name);
       await kafka.pass('fetch');
-      emit(EVENTS.FETCH, {});
+      await fetched();
       await sleep(config.maxWaitTimeInMs);
+    }
+  };
+
+  // What a listener throws comes out of the fetch.
+  const fetched = async (): Promise<void> => {
+    try {
+      emit(EVENTS.FETCH, {});
+      if (!fake.astray) emit(EVENTS.HEARTBEAT, member());
+    } catch (error) {
+      if ((error as { type?: string }).type !== 'REBALANCE_IN_PROGRESS') throw error;
+      await fake.rebalance();
     }
   };
 
@@ -349,13 +379,26 @@ function fakeConsumer(kafka: FakeKafka, config: KafkaConsumerConfig): KafkaConsu
     config,
     assigner: (config.partitionAssigners[0] as KafkaConsumerConfig['partitionAssigners'][number])({
       groupId: config.groupId,
-      cluster: { addTargetTopic: () => Promise.resolve(), findTopicPartitionMetadata: () => [] },
+      cluster: {
+        addTargetTopic: () => Promise.resolve(),
+        findTopicPartitionMetadata: () => [],
+        findGroupCoordinator: async () => {
+          await kafka.pass('coordinator');
+          return {
+            offsetCommit: async ({ topics: all, memberId, groupGenerationId }) => {
+              if (memberId !== 'm' || groupGenerationId !== generation) throw protocolError('ILLEGAL_GENERATION');
+              await store({ topics: all });
+            },
+          };
+        },
+      },
     }),
     assigned,
     paused,
     resolved: [],
     seeks: [],
     fenced: null,
+    astray: false,
     connected: false,
     rebalance: async ({ quietly = false } = {}) => {
       if (!quietly) emit(EVENTS.REBALANCING, {});

@@ -151,6 +151,7 @@ export function scriptedLog(options: ScriptedLogOptions = {}): ScriptedLog {
     log.assigned = engine.assign({ topic, partition });
     ({ session } = log.assigned as Partition);
     feed(partition);
+    if (ended) engine.end();
   };
 
   const listen = (event: TelemetryEvent): void => {
@@ -181,10 +182,7 @@ export function scriptedLog(options: ScriptedLogOptions = {}): ScriptedLog {
       engine = connected;
       if (!quiet) open++;
       return {
-        start: () => {
-          logs.forEach((_, partition) => assign(partition));
-          if (ended) connected.end();
-        },
+        start: () => logs.forEach((_, partition) => assign(partition)),
         demand: (assigned, wanted) => {
           if (wanted) feed(assigned.partition as number);
         },

@@ -97,6 +97,8 @@ function readNumbers(bytes: Uint8Array): number[] {
   for (const byte of bytes) {
     value += (byte & 0x7f) * scale;
     scale *= 0x80;
+    // Not written by us: what follows means nothing.
+    if (!Number.isSafeInteger(value)) return [];
     if (byte >= 0x80) continue;
     numbers.push(value);
     value = 0;

@@ -1,11 +1,11 @@
-import { asyncScheduler, defer, from, Subscription } from 'rxjs';
+import { asyncScheduler, defer, from, Subscription, type SchedulerAction } from 'rxjs';
 import { exponential } from '../../core/backoff.js';
 import { environment } from '../../core/environment.js';
-import { SluiceError } from '../../core/errors.js';
+import { isSluiceError, SluiceError } from '../../core/errors.js';
 import type { LogAdapter, LogCommit, LogEngine } from '../../core/log-engine.js';
-import type { KafkaClientLike, KafkaRecord } from './kafka-client.js';
-import { isFenced, isPassing, kafkaError } from './kafka-errors.js';
-import { checkTopics, fetchBounds, withAdmin, type LogBounds } from './kafka-offsets.js';
+import type { KafkaAdminLike, KafkaClientLike, KafkaRecord } from './kafka-client.js';
+import { isPassing, kafkaError } from './kafka-errors.js';
+import { countPartitions, fetchBounds, withAdmin, type LogBounds } from './kafka-offsets.js';
 import type { ResolvedKafkaOptions } from './kafka-options.js';
 import { createReadings, type Readings } from './kafka-readings.js';
 import { startRun, type Run, type TopicPartition } from './kafka-run.js';
@@ -15,6 +15,7 @@ const OWNER = 'fromKafka';
 const BROKER = 'Kafka';
 // How long no fetch may be answered before the broker counts as out; a fetch waits a tenth of a second at most.
 const SILENCE_MS = 10_000;
+const WATCH_MS = SILENCE_MS / 10;
 // How often a first join may fail of something that passes, such as a coordinator that is loading.
 const FIRST_TRIES = 3;
 
@@ -28,44 +29,69 @@ export function connectKafka(
   client: KafkaClientLike,
   options: ResolvedKafkaOptions,
 ): LogAdapter<KafkaRecord> {
-  const { groupId, topics, until } = options;
+  const { groupId, topics, until, rebalanceTimeoutMs } = options;
   const backoff = exponential({ initialMs: 300, maxMs: 30_000 });
   const owned = new Subscription();
   let claim: GroupClaim | null = null;
   let opening: Promise<void> = Promise.resolve();
   let run: Run | null = null;
-  // The disconnects of consumers that died.
-  let burying: Promise<unknown> = Promise.resolve();
+  let restarting: Subscription | null = null;
+  // What a close waits for: questions to the broker, the disconnects of consumers that died.
+  let pending: Promise<unknown> = Promise.resolve();
   let readings: Readings | null = null;
   let joined = false;
   let failures = 0;
   let leaving = false;
   let closed = false;
   let lastSign = 0;
+  // When it was last asked whether the topics still exist, and how often one was not there.
+  let asked = -Infinity;
+  let missed = 0;
+  // When kafkajs was last about to join; `null` once it has.
+  let joining: number | null = null;
+
+  const closeAfter = (work: Promise<unknown>): void => {
+    // Without what they answer, or each would keep all before it.
+    pending = Promise.allSettled([pending, work]).then(() => undefined);
+  };
+
+  const ask = <T>(question: (admin: KafkaAdminLike) => Promise<T>): Promise<T> => {
+    const answer = withAdmin(client, question);
+    closeAfter(answer);
+    return answer;
+  };
 
   const open = async (): Promise<void> => {
     try {
-      const ends = await withAdmin(client, async (admin) => {
-        await checkTopics(OWNER, admin, topics);
-        return until === 'end' ? fetchBounds(admin, topics) : null;
-      });
-      if (!closed) read(ends);
+      const [counts, ends] = await ask(async (admin) => [
+        await countPartitions(OWNER, admin, topics),
+        until === 'end' ? await fetchBounds(admin, topics) : null,
+      ]);
+      if (!closed) read(counts, ends);
     } catch (error) {
       if (!closed) engine.fail(kafkaError(OWNER, error, { groupId }));
     }
   };
 
-  const read = (ends: Map<string, LogBounds> | null): void => {
-    const mine = createReadings(engine, client, options, ends);
+  const read = (counts: Map<string, number>, ends: Map<string, LogBounds> | null): void => {
+    const mine = createReadings(engine, ask, options, counts, ends);
     readings = mine;
     if (leaving) mine.leave();
+
     const start = (): void => {
       run = startRun(client, options, {
-        mayJoin: () => mine.drain(),
-        rebalancing: () => void mine.drain(),
+        mayJoin: () => {
+          joining = environment.now();
+          return mine.drain();
+        },
+        rebalancing: () => {
+          joining = environment.now();
+          mine.drain();
+        },
         joined: (partitions) => {
           joined = true;
           failures = 0;
+          joining = null;
           lastSign = environment.now();
           mine.assign(run as Run, partitions);
         },
@@ -76,32 +102,62 @@ export function connectKafka(
           engine.recovered(BROKER);
         },
         crashed: (error) => {
-          mine.loseAll();
-          if (run !== null) burying = Promise.all([burying, run.end()]);
-          run = null;
+          void bury();
           const failure = kafkaError(OWNER, error, { groupId });
-          failures++;
           // Before the first join a wrong address looks the same as a broker that is down: say so at once. So does a
           // group that must not be read: kafkajs hides the reason.
-          const hopeless = failure.code === 'connection-failed' || failures === FIRST_TRIES;
-          if (!isPassing(error) || (!joined && hopeless)) {
-            engine.fail(failure);
-            return;
-          }
-          engine.unavailable(BROKER, failure);
-          owned.add(asyncScheduler.schedule(start, backoff(failures)));
+          const hopeless = failure.code === 'connection-failed' || failures + 1 === FIRST_TRIES;
+          if (isPassing(error) && (joined || !hopeless)) startLater(failure);
+          else engine.fail(failure);
         },
         mixedTopics: (all) => engine.misuse('mixed-topics', mixedTopics(groupId, all)),
       });
     };
+
+    const bury = async (): Promise<void> => {
+      const dead = run;
+      run = null;
+      joining = null;
+      mine.loseAll();
+      const buried = dead?.end() ?? Promise.resolve();
+      closeAfter(buried);
+      await buried;
+    };
+
+    const startLater = (failure: SluiceError): void => {
+      engine.unavailable(BROKER, failure);
+      restarting = asyncScheduler.schedule(start, backoff(++failures));
+    };
+
+    const watch = function (this: SchedulerAction<unknown>): void {
+      this.schedule(undefined, WATCH_MS);
+      if (run === null || !joined) return;
+      const now = environment.now();
+      if (joining === null) {
+        if (now - lastSign > SILENCE_MS) meetSilence();
+        else closeAfter(run.lookForCoordinator());
+        return;
+      }
+      // kafkajs may give up a join and read on as a member of before, where nothing is ours any more.
+      const patienceMs = rebalanceTimeoutMs + SILENCE_MS;
+      if (now - joining > patienceMs) void bury().then(() => !closed && startLater(lostJoin(groupId, patienceMs)));
+    };
+
     start();
-    lookForSilence();
+    owned.add(asyncScheduler.schedule(watch, WATCH_MS));
   };
 
-  const lookForSilence = (): void => {
-    const looks = run !== null && joined && readings?.draining !== true;
-    if (looks && environment.now() - lastSign > SILENCE_MS) engine.unavailable(BROKER, silence(groupId));
-    owned.add(asyncScheduler.schedule(lookForSilence, SILENCE_MS / 10));
+  const meetSilence = (): void => {
+    engine.unavailable(BROKER, silence(groupId));
+    if (environment.now() - asked < SILENCE_MS) return;
+    asked = environment.now();
+    // kafkajs asks for a topic that is deleted on and on. Twice, since a broker that starts may not know its topics yet.
+    ask((admin) => countPartitions(OWNER, admin, topics)).then(
+      () => (missed = 0),
+      (error: unknown) => {
+        if (isSluiceError(error) && error.code === 'unknown-topic' && ++missed === 2 && !leaving) engine.fail(error);
+      },
+    );
   };
 
   const commit = async (commits: readonly LogCommit<KafkaRecord>[]): Promise<void> => {
@@ -110,7 +166,6 @@ export function connectKafka(
     try {
       await readings.commit(current, commits);
     } catch (error) {
-      if (isFenced(error)) readings.loseAll();
       throw kafkaError(OWNER, error, { groupId });
     }
   };
@@ -132,7 +187,11 @@ export function connectKafka(
       if (wanted) readings?.resume(run, assigned);
       else run.pause(assigned as TopicPartition);
     },
-    commit: (commits) => from(commit(commits)),
+    commit: (commits) => {
+      const committing = commit(commits);
+      closeAfter(committing);
+      return from(committing);
+    },
     leaving: () => {
       leaving = true;
       claim?.leave();
@@ -142,9 +201,10 @@ export function connectKafka(
       defer(async () => {
         closed = true;
         owned.unsubscribe();
+        restarting?.unsubscribe();
         await opening;
-        await burying;
         await run?.end();
+        await pending;
         claim?.release();
       }),
   };
@@ -152,6 +212,12 @@ export function connectKafka(
 
 function silence(groupId: string): SluiceError {
   return new SluiceError('connection-failed', `fromKafka: no broker has answered a fetch for ${SILENCE_MS} ms.`, {
+    details: { groupId },
+  });
+}
+
+function lostJoin(groupId: string, ms: number): SluiceError {
+  return new SluiceError('connection-failed', `fromKafka: the group has not let us join again for ${ms} ms.`, {
     details: { groupId },
   });
 }

@@ -4,6 +4,8 @@ import type { KafkaAssignerLike, KafkaClusterLike } from './kafka-client.js';
 const NAME = 'RoundRobinAssigner';
 const VERSION = 0;
 
+type Topics = Pick<KafkaClusterLike, 'addTargetTopic' | 'findTopicPartitionMetadata'>;
+
 /** @internal */
 export interface AssignerOptions {
   /** Called before each join. A throw holds the join back (`REBALANCE_IN_PROGRESS`) or gives it up (anything else). */
@@ -18,7 +20,7 @@ export interface AssignerOptions {
  * @internal
  */
 export function kafkaAssigner(options: AssignerOptions) {
-  return ({ cluster }: { readonly cluster: KafkaClusterLike }): KafkaAssignerLike => ({
+  return ({ cluster }: { readonly cluster: Topics }): KafkaAssignerLike => ({
     name: NAME,
     version: VERSION,
     protocol: ({ topics }) => {

@@ -37,6 +37,8 @@ export interface KafkaConsumerConfig {
   readonly maxBytes: number;
   /** How long the broker may hold a fetch. */
   readonly maxWaitTimeInMs: number;
+  /** How old what is known of the topics may get, in milliseconds. */
+  readonly metadataMaxAge: number;
   /** Whether messages of open transactions are read. */
   readonly readUncommitted: boolean;
   /** To read from the nearest replica. */
@@ -62,8 +64,8 @@ export interface KafkaRecord {
   readonly timestamp: string;
   /** As text: it may pass what a number holds. */
   readonly offset: string;
-  /** A repeated header is a list. */
-  readonly headers?: Readonly<Record<string, Uint8Array | string | (Uint8Array | string)[] | undefined>>;
+  /** A repeated header is a list; `null` is a header without a value, which kafkajs has and does not declare. */
+  readonly headers?: Readonly<Record<string, Uint8Array | string | null | (Uint8Array | string | null)[] | undefined>>;
 }
 
 /** The records of one partition out of one fetch. @public */
@@ -106,6 +108,7 @@ export interface KafkaConsumerLike {
     readonly GROUP_JOIN: 'consumer.group_join';
     readonly REBALANCING: 'consumer.rebalancing';
     readonly COMMIT_OFFSETS: 'consumer.commit_offsets';
+    readonly HEARTBEAT: 'consumer.heartbeat';
     readonly CRASH: 'consumer.crash';
     readonly FETCH: 'consumer.fetch';
     readonly START_BATCH_PROCESS: 'consumer.start_batch_process';
@@ -140,12 +143,28 @@ export interface KafkaConsumerLike {
 /** The events that are listened to. @public */
 export type KafkaConsumerEvent = KafkaConsumerLike['events'][keyof KafkaConsumerLike['events']];
 
-/** The part of kafkajs' cluster that an assigner asks for partitions. @public */
+/** The part of kafkajs' cluster that is used: it comes with the making of an assigner. @public */
 export interface KafkaClusterLike {
+  /** The broker that coordinates a group by now. */
+  findGroupCoordinator(group: { groupId: string }): Promise<KafkaCoordinatorLike>;
   /** Learns of a topic. */
   addTargetTopic(topic: string): Promise<void>;
   /** The partitions of a known topic. */
   findTopicPartitionMetadata(topic: string): readonly { readonly partitionId: number }[];
+}
+
+/** The part of kafkajs' broker that is used. @public */
+export interface KafkaCoordinatorLike {
+  /** Commits as a member of a generation. */
+  offsetCommit(commit: KafkaMembership & { groupId: string; topics: KafkaOffsetsByTopic['topics'] }): Promise<unknown>;
+}
+
+/** A member of a group, as the events of kafkajs name it. @public */
+export interface KafkaMembership {
+  /** Given by the coordinator. */
+  readonly memberId: string;
+  /** Counts the joins of the group. */
+  readonly groupGenerationId: number;
 }
 
 /** What decides who reads what. @public */

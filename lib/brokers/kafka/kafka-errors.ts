@@ -83,6 +83,18 @@ export function isFenced(error: unknown): boolean {
   return chainOf(error).some(({ type }) => FENCED.has(type ?? ''));
 }
 
+/** The group's coordinator was not reached, or is another broker by now. @internal */
+export function missesCoordinator(error: unknown): boolean {
+  return chainOf(error).some(({ name, type }) => UNREACHED.has(name ?? '') || type === 'NOT_COORDINATOR_FOR_GROUP');
+}
+
+const UNREACHED = new Set([
+  'KafkaJSBrokerNotFound',
+  'KafkaJSConnectionError',
+  'KafkaJSConnectionClosedError',
+  'KafkaJSRequestTimeoutError',
+]);
+
 const FENCED = new Set(['UNKNOWN_MEMBER_ID', 'ILLEGAL_GENERATION', 'FENCED_INSTANCE_ID']);
 
 /** The broker's own word for the failure, such as `MESSAGE_TOO_LARGE`. @internal */

@@ -35,15 +35,22 @@ export async function withAdmin<T>(client: KafkaClientLike, ask: (admin: KafkaAd
   }
 }
 
-/** Fails with `unknown-topic` for the first topic that the broker does not have. @internal */
-export async function checkTopics(owner: string, admin: KafkaAdminLike, topics: readonly string[]): Promise<void> {
+/** How many partitions each topic has; fails with `unknown-topic` for the first that the broker does not have. @internal */
+export async function countPartitions(
+  owner: string,
+  admin: KafkaAdminLike,
+  topics: readonly string[],
+): Promise<Map<string, number>> {
+  const counts = new Map<string, number>();
   for (const topic of topics) {
     try {
-      await admin.fetchTopicMetadata({ topics: [topic] });
+      const found = await admin.fetchTopicMetadata({ topics: [topic] });
+      counts.set(topic, found.topics[0]?.partitions.length ?? 0);
     } catch (error) {
       throw kafkaError(owner, error, { topic });
     }
   }
+  return counts;
 }
 
 /** The bounds of every partition of some topics, by name. @internal */
@@ -57,11 +64,16 @@ export async function fetchBounds(admin: KafkaAdminLike, topics: readonly string
   return bounds;
 }
 
-/** Where each partition of some topics begins: at what the group has committed, else where `start` says. @internal */
+/**
+ * Where each partition of some topics begins: at what the group has committed, else where `start` says; for one that was
+ * not there before, `'latest'` would skip what was published to it meanwhile.
+ * @internal
+ */
 export async function fetchStarts(
   admin: KafkaAdminLike,
   { groupId, start }: ResolvedKafkaOptions,
   topics: readonly string[],
+  counts: ReadonlyMap<string, number>,
 ): Promise<Map<string, StartPosition>> {
   const bounds = await fetchBounds(admin, topics);
   const starts = new Map<string, StartPosition>();
@@ -71,7 +83,9 @@ export async function fetchStarts(
     for (const { partition, offset, metadata } of partitions) {
       const name = nameOf({ topic, partition });
       const { low, high } = bounds.get(name) ?? { low: '0', high: '0' };
-      const fallback = start === 'latest' ? high : (times?.get(partition) ?? givenFor(start, topic, partition) ?? low);
+      const isNew = partition >= (counts.get(topic) ?? 0);
+      const latest = start === 'latest' && !isNew ? high : undefined;
+      const fallback = latest ?? times?.get(partition) ?? givenFor(start, topic, partition) ?? low;
       starts.set(name, { low, high, offset: isNone(offset) ? fallback : offset, stored: !isNone(offset), metadata });
     }
   }

@@ -21,7 +21,8 @@ export interface KafkaSourceOptions extends SourceOptions {
   /**
    * Where a partition starts that the group has no committed position of: the oldest message, the end, the first message
    * of a time or later, or given positions (a partition that is not among them starts at the oldest message). It is
-   * made durable before anything is emitted (I10). Default: `'earliest'`.
+   * made durable before anything is emitted (I10). A partition that is added while the source runs starts at the oldest
+   * message by `'latest'` too. Default: `'earliest'`.
    */
   readonly start?: 'earliest' | 'latest' | Date | readonly KafkaStartPosition[];
   /**
@@ -66,6 +67,11 @@ export interface KafkaSourceOptions extends SourceOptions {
   readonly fetchMaxBytesPerPartition?: number;
   /** How many bytes the broker gathers before it answers a fetch, within `fetchMaxWaitMs`. Default: 1. */
   readonly fetchMinBytes?: number;
+  /**
+   * How often the topics are looked at again, in milliseconds, 1,000 to 2,147,483,647: how soon partitions that are added
+   * are found. Default: 60,000.
+   */
+  readonly metadataMaxAgeMs?: number;
   /** Reads messages of transactions that are not committed too. Default: false. */
   readonly readUncommitted?: boolean;
   /** The rack of this consumer, to read from the nearest replica. Default: none. */
@@ -87,6 +93,7 @@ const OWN_NAMES: readonly string[] = [
   'fetchMaxBytes',
   'fetchMaxBytesPerPartition',
   'fetchMinBytes',
+  'metadataMaxAgeMs',
   'readUncommitted',
   'rackId',
 ];
@@ -132,6 +139,7 @@ export function resolveKafkaOptions(client: KafkaClientLike, options: KafkaSourc
       fetchMaxBytes: bytes,
       fetchMaxBytesPerPartition: bytes,
       fetchMinBytes: bytes,
+      metadataMaxAgeMs: { integer: true, min: 1_000, max: 2 ** 31 - 1 },
       readUncommitted: { that: boolean },
       rackId: { type: 'string' },
     },
@@ -152,6 +160,7 @@ export function resolveKafkaOptions(client: KafkaClientLike, options: KafkaSourc
     fetchMaxBytes: options.fetchMaxBytes ?? 10 * 1024 * 1024,
     fetchMaxBytesPerPartition: options.fetchMaxBytesPerPartition ?? 1024 * 1024,
     fetchMinBytes: options.fetchMinBytes ?? 1,
+    metadataMaxAgeMs: options.metadataMaxAgeMs ?? 60_000,
     readUncommitted: options.readUncommitted ?? false,
     rackId: options.rackId ?? '',
     until: options.until ?? null,

@@ -256,6 +256,8 @@ function createConnection(client: KafkaClientLike, options: KafkaPublisherOption
         );
       }
       return () => {
+        // With many small calls a look through the queue at the end of each would cost their square.
+        if (call.over) return;
         call.over = true;
         queue = queue.filter((entry) => entry.call !== call);
       };

@@ -1,9 +1,9 @@
 import { defer } from 'rxjs';
 import type { AssignedPartition, LogCommit, LogEngine } from '../../core/log-engine.js';
 import { decodeAcked, encodeAcked } from './kafka-acked.js';
-import type { KafkaBatchPayloadLike, KafkaClientLike, KafkaRecord } from './kafka-client.js';
-import { isFinal, kafkaError, typeOf } from './kafka-errors.js';
-import { fetchBounds, fetchStarts, nameOf, withAdmin, type LogBounds, type StartPosition } from './kafka-offsets.js';
+import type { KafkaAdminLike, KafkaBatchPayloadLike, KafkaRecord } from './kafka-client.js';
+import { isFenced, isFinal, kafkaError, typeOf } from './kafka-errors.js';
+import { fetchBounds, fetchStarts, nameOf, type LogBounds, type StartPosition } from './kafka-offsets.js';
 import type { ResolvedKafkaOptions } from './kafka-options.js';
 import type { Run, TopicPartition } from './kafka-run.js';
 
@@ -15,10 +15,14 @@ interface Reading extends TopicPartition {
   next: string | null;
   /** What the group has stored. */
   committed: string;
+  /** What is to be committed as long as nothing that was read from here on is settled. */
+  start: string;
   /** Offsets above it that are done, by this owner's predecessor: they are not read again. */
   acked: ReadonlySet<string>;
   /** The newest record that was handed on. */
   newest: KafkaRecord | null;
+  /** What was handed on since the position was lost: the offsets of before say nothing any more. `null`: it never was. */
+  since: WeakSet<KafkaRecord> | null;
   /** A fetch came from elsewhere, and we asked for `next` again. */
   sought: boolean;
   /** Whether the position still exists is being looked up. */
@@ -31,8 +35,6 @@ interface Reading extends TopicPartition {
  * @internal
  */
 export interface Readings {
-  /** A drain is under way. */
-  readonly draining: boolean;
   /** Begins the drain before a join, once; true when it is done. */
   drain(): boolean;
   assign(run: Run, partitions: readonly TopicPartition[]): void;
@@ -49,11 +51,12 @@ export interface Readings {
 /** @internal */
 export function createReadings(
   engine: LogEngine<KafkaRecord>,
-  client: KafkaClientLike,
+  ask: <T>(question: (admin: KafkaAdminLike) => Promise<T>) => Promise<T>,
   options: ResolvedKafkaOptions,
+  counts: ReadonlyMap<string, number>,
   ends: ReadonlyMap<string, LogBounds> | null,
 ): Readings {
-  const { onPositionLost, drainOnRebalance } = options;
+  const { onPositionLost, drainOnRebalance, readUncommitted } = options;
   const readings = new Map<string, Reading>();
   // How far a commit may go beyond a record: over control records and what the predecessor had done.
   const tails = new WeakMap<KafkaRecord, string>();
@@ -62,6 +65,10 @@ export function createReadings(
   let undrained = 0;
   let draining = false;
   let leaving = false;
+
+  // kafkajs tells the end of what is committed. Who reads more may stand beyond it, as a fetch will show.
+  const isGone = (offset: string, { low, high }: LogBounds): boolean =>
+    isOutside(offset, { low, high: readUncommitted && BigInt(offset) > BigInt(high) ? offset : high });
 
   const isCurrent = (reading: Reading): boolean => readings.get(nameOf(reading)) === reading && reading.assigned.live;
 
@@ -86,8 +93,10 @@ export function createReadings(
         assigned: engine.assign({ topic, partition }, () => defer(() => lookUp().then((all) => begin(reading, all)))),
         next: null,
         committed: '0',
+        start: '0',
         acked: new Set(),
         newest: null,
+        since: null,
         sought: false,
         checking: false,
       };
@@ -104,11 +113,11 @@ export function createReadings(
     joined: readonly Reading[],
   ): Promise<Map<string, StartPosition>> => {
     const topics = [...new Set(partitions.map(({ topic }) => topic))];
-    const starts = await withAdmin(client, (admin) => fetchStarts(admin, options, topics));
+    const starts = await ask((admin) => fetchStarts(admin, options, topics, counts));
     const fresh = joined.filter(isCurrent).flatMap((reading) => {
       const { topic, partition } = reading;
       const start = starts.get(nameOf(reading));
-      if (start === undefined || start.stored || isOutside(start.offset, start)) return [];
+      if (start === undefined || start.stored || isGone(start.offset, start)) return [];
       return [{ topic, partition, offset: start.offset }];
     });
     if (fresh.length > 0) await run.commit(fresh);
@@ -119,11 +128,12 @@ export function createReadings(
     const start = starts.get(nameOf(reading));
     if (start === undefined) throw new Error(`the broker names no position of ${nameOf(reading)}`);
     if (!isCurrent(reading)) return;
-    if (isOutside(start.offset, start)) {
+    if (isGone(start.offset, start)) {
       await goOn(reading, start.offset === '-2' ? 'unknown' : start.offset, start);
       return;
     }
     reading.committed = start.offset;
+    reading.start = start.offset;
     reading.acked = decodeAcked(BigInt(start.offset), start.metadata);
     readFrom(reading, start.offset);
   };
@@ -150,6 +160,15 @@ export function createReadings(
     engine.positionLost(assigned, { expected, found, action: onPositionLost });
     if (!isCurrent(reading)) return;
     reading.committed = found;
+    reading.start = found;
+    // The same offsets may be other messages from here on.
+    reading.acked = new Set();
+    if (reading.newest !== null) {
+      reading.since = new WeakSet();
+      reading.newest = null;
+      // A commit that was under way may have gone back to an offset of before.
+      engine.commitSoon(reading.assigned);
+    }
     readFrom(reading, found);
   };
 
@@ -169,7 +188,9 @@ export function createReadings(
     engine.lag(reading.assigned, { lagMessages });
     const within = withinEnd(reading, messages);
     const fresh = withoutAcked(reading, within);
+    if (reading.since !== null) for (const record of fresh) reading.since.add(record);
     if (within.length === messages.length) passOver(reading, lastOffset);
+    if (fresh.length === 0) engine.commitSoon(reading.assigned);
     engine.push(reading.assigned, fresh);
     endIfRead();
   };
@@ -199,12 +220,21 @@ export function createReadings(
     });
   };
 
-  const passOver = ({ newest }: Reading, offset: string): void => {
-    if (newest !== null && newest.offset !== offset) tails.set(newest, offset);
+  const passOver = (reading: Reading, offset: string): void => {
+    const { newest } = reading;
+    if (newest === null) reading.start = String(BigInt(offset) + 1n);
+    else if (newest.offset !== offset) tails.set(newest, offset);
+  };
+
+  const skip = (reading: Reading, lastOffset: string): void => {
+    if (BigInt(lastOffset) < BigInt(reading.next as string)) return;
+    pass(reading, lastOffset);
+    passOver(reading, lastOffset);
+    engine.commitSoon(reading.assigned);
   };
 
   // A fetch from before a rejoin, or kafkajs has reset the position: asking again for ours tells which.
-  const astray = (reading: Reading): void => {
+  const astray = (reading: Reading, ifStillThere: () => void = () => undefined): void => {
     if (reading.checking) return;
     if (!reading.sought) {
       reading.sought = true;
@@ -213,20 +243,25 @@ export function createReadings(
     }
     reading.checking = true;
     reading.run.pause(reading);
-    void check(reading)
+    void check(reading, ifStillThere)
       .catch(() => readAgain(reading))
       .finally(() => {
         reading.checking = false;
       });
   };
 
-  const check = async (reading: Reading): Promise<void> => {
-    const bounds = await withAdmin(client, (admin) => fetchBounds(admin, [reading.topic]));
+  const check = async (reading: Reading, ifStillThere: () => void): Promise<void> => {
+    const bounds = await ask((admin) => fetchBounds(admin, [reading.topic]));
     const mine = bounds.get(nameOf(reading));
     if (!isCurrent(reading)) return;
-    if (mine !== undefined && isOutside(reading.next as string, mine))
+    if (mine !== undefined && isOutside(reading.next as string, mine)) {
       await goOn(reading, reading.next as string, mine);
-    else readAgain(reading);
+      return;
+    }
+    ifStillThere();
+    // kafkajs may have overwritten what the group has stored.
+    engine.commitSoon(reading.assigned);
+    readAgain(reading);
   };
 
   const readAgain = (reading: Reading): void => {
@@ -235,10 +270,16 @@ export function createReadings(
 
   // The watermark, past what the predecessor had done, and what is done above it.
   const offsetOf = (reading: Reading, { last, above }: LogCommit<KafkaRecord>) => {
-    let next = last === null ? BigInt(reading.committed) : BigInt(tails.get(last) ?? last.offset) + 1n;
+    const { since } = reading;
+    const counts = (record: KafkaRecord): boolean => since === null || since.has(record);
+    const settled = last !== null && counts(last) ? last : null;
+    let next = settled === null ? BigInt(reading.start) : BigInt(tails.get(settled) ?? settled.offset) + 1n;
     while (reading.acked.has(String(next))) next++;
     const left = [...reading.acked].filter((offset) => BigInt(offset) > next);
-    const acked = [...left, ...above().map(({ offset }) => offset)].map(BigInt).sort((a, b) => (a < b ? -1 : 1));
+    const done = above()
+      .filter(counts)
+      .map(({ offset }) => offset);
+    const acked = [...left, ...done].map(BigInt).sort((a, b) => (a < b ? -1 : 1));
     const { topic, partition } = reading;
     return { reading, topic, partition, offset: String(next), metadata: bare ? '' : encodeAcked(next, acked) };
   };
@@ -263,9 +304,6 @@ export function createReadings(
   };
 
   return {
-    get draining() {
-      return draining;
-    },
     drain: () => {
       if (!draining) {
         draining = true;
@@ -282,13 +320,10 @@ export function createReadings(
     take,
     skip: ({ topic, partition, firstOffset, lastOffset }) => {
       const reading = readings.get(nameOf({ topic, partition }));
-      if (reading === undefined || reading.next === null) return;
-      // kafkajs does not say from where it fetched: only what begins at our position, or was asked for anew, counts.
-      if ((firstOffset ?? lastOffset) !== reading.next && !reading.sought) return;
-      if (BigInt(lastOffset) >= BigInt(reading.next)) {
-        pass(reading, lastOffset);
-        passOver(reading, lastOffset);
-      }
+      if (reading === undefined || reading.next === null || !reading.assigned.live) return;
+      // kafkajs does not say from where it fetched: what begins beyond our position follows a gap, or a reset.
+      if ((firstOffset ?? lastOffset) === reading.next) skip(reading, lastOffset);
+      else astray(reading, () => skip(reading, lastOffset));
       endIfRead();
     },
     commit: async (run, commits) => {
@@ -297,11 +332,14 @@ export function createReadings(
         return reading === undefined || reading.next === null ? [] : [offsetOf(reading, commit)];
       });
       if (offsets.length === 0) return;
+      // An answer that comes after the next join says nothing of what is ours by then.
+      const areOurs = (): boolean => offsets.every(({ reading }) => readings.get(nameOf(reading)) === reading);
       try {
         await run.commit(offsets);
       } catch (error) {
+        if (isFenced(error) && areOurs()) loseAll();
         // A broker may allow less metadata than the usual; without it nothing is lost, more comes again.
-        if (bare || typeOf(error) !== 'OFFSET_METADATA_TOO_LARGE') throw error;
+        if (bare || typeOf(error) !== 'OFFSET_METADATA_TOO_LARGE' || !areOurs()) throw error;
         bare = true;
         await run.commit(offsets.map((offset) => ({ ...offset, metadata: '' })));
       }

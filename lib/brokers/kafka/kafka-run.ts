@@ -3,9 +3,11 @@ import type {
   KafkaClientLike,
   KafkaConsumerEvent,
   KafkaConsumerLike,
+  KafkaMembership,
   KafkaOffsetsByTopic,
 } from './kafka-client.js';
 import { kafkaAssigner } from './kafka-assigner.js';
+import { createMembership } from './kafka-membership.js';
 import type { ResolvedKafkaOptions } from './kafka-options.js';
 
 /** One partition of one topic. @internal */
@@ -45,14 +47,19 @@ export interface Run {
   seek(target: TopicPartition, offset: string): void;
   /** Commits the next offsets to read, in the generation of this moment; rejects where the broker did not take them. */
   commit(offsets: readonly Commit[]): Promise<void>;
+  /** Looks whether the group still hears of us, and has kafkajs join again where it asks the wrong broker. Never rejects. */
+  lookForCoordinator(): Promise<void>;
   /** Leaves the group and closes all connections. Never rejects. */
   end(): Promise<void>;
 }
 
 // kafkajs' own retries: short, so that a drain is soon followed by the join, and enough for minutes of an outage.
 const RETRY = { retries: 1_000, initialRetryTime: 50, maxRetryTime: 250 };
+// A join that waits for a drain is tried again after so long at least, once kafkajs has counted up to `maxRetryTime`.
+const SHORTEST_RETRY_MS = 200;
 // Handlers only enqueue, so this bounds nothing but an array of closures in kafkajs.
 const HANDLERS = 64;
+const PATIENCE_MS = 2_000;
 
 /**
  * Starts a consumer. kafkajs is kept from what it does badly: commits by itself, restarts by itself, waiting handlers.
@@ -62,18 +69,23 @@ export function startRun(client: KafkaClientLike, options: ResolvedKafkaOptions,
   let ended = false;
   let commitNow: ((offsets: KafkaOffsetsByTopic) => Promise<void>) | null = null;
   let committed = 0;
+  const membership = createMembership(options.groupId);
+  const assigner = kafkaAssigner({
+    beforeJoin: () => {
+      // Anything but a rebalance ends the join for good: so is a consumer stopped that never got in.
+      if (ended) throw new Error('the subscription has ended');
+      if (!handlers.mayJoin()) throw rebalancing('draining');
+    },
+    onMixedTopics: (topics) => handlers.mixedTopics(topics),
+  });
 
   const consumer = client.consumer({
     groupId: options.groupId,
     partitionAssigners: [
-      kafkaAssigner({
-        beforeJoin: () => {
-          // Anything but a rebalance ends the join for good: so is a consumer stopped that never got in.
-          if (ended) throw new Error('the subscription has ended');
-          if (!handlers.mayJoin()) throw Object.assign(new Error('draining'), { type: 'REBALANCE_IN_PROGRESS' });
-        },
-        onMixedTopics: (topics) => handlers.mixedTopics(topics),
-      }),
+      (config) => {
+        membership.cluster = config.cluster;
+        return assigner(config);
+      },
     ],
     sessionTimeout: options.sessionTimeoutMs,
     rebalanceTimeout: options.rebalanceTimeoutMs,
@@ -82,10 +94,15 @@ export function startRun(client: KafkaClientLike, options: ResolvedKafkaOptions,
     minBytes: options.fetchMinBytes,
     maxBytes: options.fetchMaxBytes,
     maxWaitTimeInMs: options.fetchMaxWaitMs,
+    metadataMaxAge: options.metadataMaxAgeMs,
     readUncommitted: options.readUncommitted,
     rackId: options.rackId,
     allowAutoTopicCreation: false,
-    retry: { ...RETRY, restartOnFailure: () => Promise.resolve(false) },
+    retry: {
+      ...RETRY,
+      retries: RETRY.retries + Math.ceil(options.drainTimeoutMs / SHORTEST_RETRY_MS),
+      restartOnFailure: () => Promise.resolve(false),
+    },
   });
 
   const listeners: (() => void)[] = [];
@@ -97,20 +114,31 @@ export function startRun(client: KafkaClientLike, options: ResolvedKafkaOptions,
     );
   };
   const { events } = consumer;
-  listen(events.GROUP_JOIN, ({ memberAssignment }: { memberAssignment: Record<string, number[]> }) =>
+  listen(events.GROUP_JOIN, ({ memberAssignment }: { memberAssignment: Record<string, number[]> }) => {
+    membership.joined();
     handlers.joined(
       Object.entries(memberAssignment).flatMap(([topic, partitions]) =>
         partitions.map((partition) => ({ topic, partition })),
       ),
-    ),
-  );
+    );
+  });
   listen(events.REBALANCING, () => handlers.rebalancing());
-  listen(events.FETCH, () => handlers.fetched());
+  listen(events.FETCH, () => {
+    handlers.fetched();
+    // A throw of a listener comes out of the fetch, and kafkajs takes it for the answer of a broker.
+    if (membership.takeRejoin()) throw rebalancing('the coordinator is another broker');
+  });
+  listen(events.HEARTBEAT, (member: KafkaMembership) => membership.confirmed(member));
   listen(events.CRASH, ({ error }: { error: unknown }) => handlers.crashed(error));
   listen(events.START_BATCH_PROCESS, (skip: Skip) => {
     if (skip.batchSize === 0) handlers.skipped(skip);
   });
-  listeners.push(consumer.on(events.COMMIT_OFFSETS, () => void committed++));
+  listeners.push(
+    consumer.on(events.COMMIT_OFFSETS, ({ payload }) => {
+      committed++;
+      membership.confirmed(payload as KafkaMembership);
+    }),
+  );
 
   const starting = start(consumer, options, (payload) => {
     // Bound to the generation of each call, tried once: kafkajs' own `commitOffsets` tries again in the next one.
@@ -134,15 +162,20 @@ export function startRun(client: KafkaClientLike, options: ResolvedKafkaOptions,
     pause: ({ topic, partition }) => whileRunning(() => consumer.pause([{ topic, partitions: [partition] }])),
     resume: ({ topic, partition }) => whileRunning(() => consumer.resume([{ topic, partitions: [partition] }])),
     seek: ({ topic, partition }, offset) => whileRunning(() => consumer.seek({ topic, partition, offset })),
-    commit: async (offsets) => {
+    commit: (offsets) => {
       const before = committed;
-      // Before the first batch only start positions are committed.
-      if (commitNow === null)
-        await consumer.commitOffsets(offsets.map(({ topic, partition, offset }) => ({ topic, partition, offset })));
-      else await commitNow(byTopic(offsets));
-      // It answers as if all were well where it did nothing, before the consumer runs and once it stops.
-      if (committed === before) throw new Error('kafkajs did not commit: the consumer is not running');
+      return membership.commit(byTopic(offsets), async () => {
+        // Before the first batch only start positions are committed.
+        if (commitNow === null)
+          await consumer.commitOffsets(offsets.map(({ topic, partition, offset }) => ({ topic, partition, offset })));
+        else await commitNow(byTopic(offsets));
+        // It answers as if all were well where it did nothing, before the consumer runs and once it stops.
+        if (committed === before) throw new Error('kafkajs did not commit: the consumer is not running');
+      });
     },
+    // kafkajs gives a sign of life after a fetch at the earliest.
+    lookForCoordinator: () =>
+      membership.look(3 * Math.max(options.heartbeatIntervalMs, options.fetchMaxWaitMs) + PATIENCE_MS),
     end: async () => {
       ended = true;
       // A join under way ends with its connection.
@@ -153,6 +186,11 @@ export function startRun(client: KafkaClientLike, options: ResolvedKafkaOptions,
       for (const unlisten of listeners) unlisten();
     },
   };
+}
+
+// What kafkajs answers by joining (again).
+function rebalancing(why: string): Error {
+  return Object.assign(new Error(why), { type: 'REBALANCE_IN_PROGRESS' });
 }
 
 interface Skip extends TopicPartition {

@@ -2,53 +2,67 @@ import { qualified, type ResolvedNames } from './postgres-names.js';
 import { storedKeySql } from './stored-key.js';
 
 /**
- * The statements of the idempotency store. `$1` is the consumer, `$2` the keys, `$3` the token of a claim or the tokens
- * of the keys; nothing comes twice. Each answers with the numbers `n`, from 1, of what it did *not* act on: mostly nothing.
+ * The statements of the idempotency store. `$1` is the consumer, `$2` the keys in order, `$3` the token of a claim or the
+ * tokens of the keys. Each answers with the numbers `n`, from 1, of what it did *not* act on: mostly nothing.
  * @internal
  */
 export interface IdempotencySql {
   /** `$4` the lease in ms, `$5` our own tokens of unknown fate. Says `done` of each `n` too. */
   readonly claim: string;
   /** `$4` the lease in ms. */
-  readonly renew: string;
-  readonly confirm: string;
-  readonly release: string;
+  readonly renew: OnClaims;
+  readonly confirm: OnClaims;
+  readonly release: OnClaims;
+}
+
+/** The same for keys that were claimed by one call, the first token, and for any: matching pairs takes a third longer. @internal */
+export interface OnClaims {
+  readonly oneToken: string;
+  readonly anyToken: string;
 }
 
 /**
  * Each finds its rows one by one in the primary key: an upsert by its nature, the others since no planner reads a table whole for a
- * list of keys that it does not know. They take them in the order of their keys, so two of them cannot wait for each
- * other in a circle; and a row is judged as it is once locked, by the server's clock at that moment.
+ * list of keys that it does not know. The keys come in one order, so that two statements rarely wait for each other in a
+ * circle; and a row is judged as it is once locked, by the server's clock at that moment.
  * @internal
  */
 export function idempotencySql(names: ResolvedNames): IdempotencySql {
   const table = qualified(names, 'processedEvents');
   const until = `clock_timestamp() + $4::float8 * interval '1 millisecond'`;
   const row = `${table} AS p WHERE p.consumer = $1 AND p.event_id = asked.event_id`;
+  const asked = `SELECT ${storedKeySql('key')} AS event_id, n FROM unnest($2::text[]) WITH ORDINALITY AS asked (key, n)`;
+  // Where it acted on all, nobody looks which they are.
+  const rest = (key: string): string => `FROM asked WHERE (SELECT count(*) FROM acted) < cardinality($2::text[])
+      AND NOT EXISTS (SELECT FROM acted WHERE acted.${key} = asked.${key})`;
   // What is no longer there is not made anew.
-  const onClaims = (set: string, where: string): string => `WITH asked AS MATERIALIZED (
-      SELECT ${storedKeySql('key')} AS event_id, token, n
-      FROM unnest($2::text[], $3::uuid[]) WITH ORDINALITY AS asked (key, token, n)
-    ), acted AS (
-      UPDATE ${table} AS p SET ${set} FROM asked
-      WHERE p.consumer = $1 AND p.event_id = ANY (ARRAY(SELECT event_id FROM asked))
-        AND p.event_id = asked.event_id AND p.token = asked.token AND ${where}
-      RETURNING asked.n
-    )
-    SELECT n::int AS n FROM asked WHERE NOT EXISTS (SELECT FROM acted WHERE acted.n = asked.n)`;
+  const onClaims = (set: string, where: string): OnClaims => ({
+    oneToken: `WITH asked AS MATERIALIZED (${asked}), acted AS (
+        UPDATE ${table} AS p SET ${set}
+        WHERE p.consumer = $1 AND p.event_id = ANY (ARRAY(SELECT event_id FROM asked)) AND p.token = ($3::uuid[])[1] AND ${where}
+        RETURNING p.event_id
+      ) SELECT n::int AS n ${rest('event_id')}`,
+    anyToken: `WITH asked AS MATERIALIZED (
+        SELECT ${storedKeySql('key')} AS event_id, token, n
+        FROM unnest($2::text[], $3::uuid[]) WITH ORDINALITY AS asked (key, token, n)
+      ), acted AS (
+        UPDATE ${table} AS p SET ${set} FROM asked
+        WHERE p.consumer = $1 AND p.event_id = ANY (ARRAY(SELECT event_id FROM asked))
+          AND p.event_id = asked.event_id AND p.token = asked.token AND ${where}
+        RETURNING asked.n
+      ) SELECT n::int AS n ${rest('n')}`,
+  });
 
   return {
-    claim: `WITH asked AS (
-        SELECT ${storedKeySql('key')} AS event_id, n FROM unnest($2::text[]) WITH ORDINALITY AS asked (key, n)
-      ), acted AS (
+    claim: `WITH asked AS (${asked}), acted AS (
         INSERT INTO ${table} AS p (consumer, event_id, token, leased_until, processed_at)
-        SELECT $1, asked.event_id, $3::uuid, ${until}, NULL FROM asked ORDER BY asked.event_id
+        SELECT $1, asked.event_id, $3::uuid, ${until}, NULL FROM asked ORDER BY n
         ON CONFLICT (consumer, event_id) DO UPDATE SET token = excluded.token, leased_until = ${until}
         WHERE p.processed_at IS NULL AND (p.leased_until <= clock_timestamp() OR p.token = ANY ($5::uuid[]))
         RETURNING event_id
       )
       SELECT n::int AS n, coalesce((SELECT p.processed_at IS NOT NULL FROM ${row}), false) AS done
-      FROM asked WHERE NOT EXISTS (SELECT FROM acted WHERE acted.event_id = asked.event_id)`,
+      ${rest('event_id')}`,
 
     renew: onClaims(`leased_until = ${until}`, 'p.processed_at IS NULL'),
 

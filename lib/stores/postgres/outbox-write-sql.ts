@@ -1,5 +1,7 @@
 import { qualified, quoted, type ResolvedNames } from './postgres-names.js';
 import { laneSql } from './postgres-schema.js';
+import type { PreparedSql } from './postgres-prepared.js';
+import { hashOf } from '../../core/hash.js';
 import type { OutboxMessage } from '../../core/outbox-message.js';
 import { storedHeaders } from './outbox-headers.js';
 import { bytesLiteral, literal, storedKeySql, storedLiteral } from './stored-key.js';
@@ -8,15 +10,27 @@ import { bytesLiteral, literal, storedKeySql, storedLiteral } from './stored-key
 export interface OutboxWriteSql {
   /** `$1` the consumer, `$2` the keys, `$3` the mark → `pid`, `began`, and in `known` the numbers, from 1, of keys that were there. */
   readonly record: string;
-  /** The same for one key, without parameters: a row with `pid` and `began` where it was not there. */
-  recordOne(consumer: string, key: string, mark: string): string;
+  /** The same for one key: acts on a row where it was not there. */
+  recordOne(consumer: string, key: string, mark: string): OneStatement;
   /** `$1` the consumer, `$2` the keys: they count as not recorded. */
   readonly forget: string;
   /** `$1` the mark, then a list a column → `here`: whether it is the transaction of the mark; else nothing is stored. */
   readonly append: string;
-  /** The same for one message, without parameters: a row where it is the transaction of the mark. */
-  appendOne(mark: string, message: OutboxMessage): string;
+  /** The same for one message: acts on a row where it is the transaction of the mark. */
+  appendOne(mark: string, message: OutboxMessage): OneStatement;
   /** → the mark of the transaction that is open, as the one column of one row. */
+  readonly mark: OneStatement;
+  /** What `execute` needs. */
+  readonly prepared: readonly PreparedSql[];
+}
+
+/** A statement without parameters, which may go with BEGIN or COMMIT in one round trip. @internal */
+export interface OneStatement {
+  /** As it is anywhere; one that begins tells `pid` and `began` in its row, and sets the mark. */
+  readonly text: string;
+  /** The same where `prepared` is; it tells nothing. */
+  readonly execute: string;
+  /** Sets the mark, in front of one that begins. */
   readonly mark: string;
 }
 
@@ -28,6 +42,32 @@ export function outboxWriteSql(names: ResolvedNames, channel: string | null): Ou
   const events = qualified(names, 'processedEvents');
   const outbox = qualified(names, 'outbox');
   const consumer = storedKeySql('$1::text');
+  // An upsert, for a claim of dedupe is taken over.
+  const recordOne = (
+    owner: string,
+    key: string,
+  ): string => `INSERT INTO ${events} AS p (consumer, event_id, processed_at)
+    VALUES (${owner}, ${key}, clock_timestamp())
+    ON CONFLICT (consumer, event_id) DO UPDATE SET leased_until = NULL, processed_at = excluded.processed_at
+    WHERE p.processed_at IS NULL`;
+  const appendOne = (
+    mark: string,
+    topic: string,
+    key: string,
+    value: string,
+    headers: string,
+    partition: string,
+    timestamp: string,
+  ): string => `INSERT INTO ${outbox} (topic, key, lane, payload, headers, ${quoted('partition')}, timestamp_ms)
+    SELECT ${topic}, ${key}, ${laneSql(topic, key)}, ${value}, ${headers}, ${partition}, ${timestamp}
+    WHERE current_setting('${MARK}', true) = ${mark}
+    RETURNING true AS here${channel === null ? '' : `, pg_notify('${channel}', '')::text AS notified`}`;
+  const record = prepared('record', 'text, text', recordOne('$1', '$2'));
+  const append = prepared(
+    'append',
+    'text, text, bytea, bytea, json, int, bigint',
+    appendOne('$1', '$2', '$3', '$4', '$5', '$6', '$7'),
+  );
   const notified = channel === null ? '' : `, (SELECT pg_notify('${channel}', '')::text FROM here) AS notified`;
   return {
     // An upsert in the order of the keys, for the reasons of the idempotency store; a claim of dedupe is taken over. The
@@ -47,11 +87,12 @@ export function outboxWriteSql(names: ResolvedNames, channel: string | null): Ou
       ) AS known`,
 
     // Without parameters it goes with BEGIN, in one round trip.
-    recordOne: (consumerText, key, mark) => `INSERT INTO ${events} AS p (consumer, event_id, processed_at)
-      VALUES (${storedLiteral(consumerText)}, ${storedLiteral(key)}, clock_timestamp())
-      ON CONFLICT (consumer, event_id) DO UPDATE SET leased_until = NULL, processed_at = excluded.processed_at
-      WHERE p.processed_at IS NULL
-      RETURNING ${WHO}, set_config('${MARK}', ${literal(mark)}, true)`,
+    recordOne: (consumerText, key, mark) => ({
+      text: `${recordOne(storedLiteral(consumerText), storedLiteral(key))}
+        RETURNING ${WHO}, set_config('${MARK}', ${literal(mark)}, true)`,
+      execute: `EXECUTE ${record.name} (${storedLiteral(consumerText)}, ${storedLiteral(key)})`,
+      mark: `SET LOCAL ${MARK} = ${literal(mark)}`,
+    }),
 
     // The row stays, as it does when a claim is released: most often it is recorded in a moment.
     forget: `UPDATE ${events} SET token = NULL, processed_at = NULL, leased_until = '-infinity'
@@ -70,16 +111,28 @@ export function outboxWriteSql(names: ResolvedNames, channel: string | null): Ou
       )
       SELECT EXISTS (SELECT FROM here) AS here${notified}`,
 
-    appendOne: (mark, { topic, key, value, headers, partition, timestamp }) => `INSERT INTO ${outbox}
-        (topic, key, lane, payload, headers, ${quoted('partition')}, timestamp_ms)
-      SELECT ${literal(topic)}, ${bytesLiteral(key)}, ${laneSql(literal(topic), bytesLiteral(key))}, ${bytesLiteral(value)}, ${literal(storedHeaders(headers))}::json,
-        ${whole(partition)}::int, ${whole(timestamp)}::bigint
-      WHERE current_setting('${MARK}', true) = ${literal(mark)}
-      RETURNING true AS here${channel === null ? '' : `, pg_notify('${channel}', '')::text AS notified`}`,
+    appendOne: (mark, { topic, key, value, headers, partition, timestamp }) => {
+      const values = [
+        literal(mark),
+        `${literal(topic)}::text`,
+        bytesLiteral(key),
+        bytesLiteral(value),
+        `${literal(storedHeaders(headers))}::json`,
+        `${whole(partition)}::int`,
+        `${whole(timestamp)}::bigint`,
+      ] as const;
+      return { text: appendOne(...values), execute: `EXECUTE ${append.name} (${values.join(', ')})`, mark: '' };
+    },
 
     // No plan, no snapshot.
-    mark: `SHOW ${MARK}`,
+    mark: { text: `SHOW ${MARK}`, execute: `SHOW ${MARK}`, mark: '' },
+    prepared: [record, append],
   };
+}
+
+function prepared(what: string, types: string, statement: string): PreparedSql {
+  const sql = `(${types}) AS ${statement}`;
+  return { name: `rxsluice_${what}_${(hashOf(sql) >>> 0).toString(16)}`, sql };
 }
 
 function whole(value: number | undefined): string {

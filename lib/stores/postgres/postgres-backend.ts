@@ -2,21 +2,28 @@ import { Subscription } from 'rxjs';
 import type { Connections } from './postgres-connection.js';
 import { isBroken } from './postgres-errors.js';
 
-/** The process of the server that has a transaction, and when it began: numbers are used again. @internal */
+/** The process of the server that has a transaction, and when that or itself began: numbers are used again. @internal */
 export interface Backend {
   readonly pid: number;
   readonly began: string;
+  readonly since: 'xact_start' | 'backend_start';
 }
 
 const END_MS = 5_000;
+
+/** What a first statement tells of the process that runs it, where it tells anything. @internal */
+export function backendOf({ rows: [row] }: { readonly rows: readonly unknown[] }): Backend | null {
+  const { pid, began } = (row ?? {}) as { readonly pid?: unknown; readonly began?: unknown };
+  return pid === undefined || pid === null ? null : { pid: Number(pid), began: String(began), since: 'xact_start' };
+}
 
 /** Ends what runs in a transaction, over another connection. @internal */
 export function endBackend(
   connections: Connections,
   how: 'pg_cancel_backend' | 'pg_terminate_backend',
-  { pid, began }: Backend,
+  { pid, began, since }: Backend,
 ): Promise<unknown> {
-  const sql = `SELECT ${how}(pid) FROM pg_stat_activity WHERE pid = $1 AND extract(epoch FROM xact_start)::text = $2`;
+  const sql = `SELECT ${how}(pid) FROM pg_stat_activity WHERE pid = $1 AND extract(epoch FROM ${since})::text = $2`;
   return elsewhere(connections, sql, [pid, began]);
 }
 

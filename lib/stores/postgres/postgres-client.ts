@@ -44,7 +44,9 @@ export interface PostgresPoolLike {
 /** The part of a pg `PoolClient` that is used. @public */
 export interface PostgresPoolClientLike {
   /** Runs a statement; none is named, so each is planned for the table as it is. */
-  query(query: { text: string; values?: unknown[] }): Promise<{ readonly rows: unknown[] }>;
+  query(text: string, values?: unknown[]): Promise<{ readonly rows: unknown[]; readonly rowCount?: number | null }>;
+  /** The number of the server's process, as the server has told it. */
+  readonly processID?: number | null;
   /** Gives the connection back; `true` closes it instead. */
   release(destroy?: boolean): void;
   /** A connection that breaks while it is ours says so here; nobody listening, it would end the process. */

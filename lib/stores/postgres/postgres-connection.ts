@@ -81,7 +81,7 @@ async function fromPool(pool: PostgresPoolLike): Promise<PostgresConnection> {
   return {
     // An empty list would make it a prepared statement of pg-native.
     query: async (text, values) =>
-      (await client.query(values.length === 0 ? { text } : { text, values: [...values] })).rows,
+      (await (values.length === 0 ? client.query(text) : client.query(text, [...values]))).rows,
     release: (broken) => {
       client.removeListener('error', ignore);
       client.release(broken);

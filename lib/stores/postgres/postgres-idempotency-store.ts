@@ -1,7 +1,7 @@
 import { defer, map, of, tap, type Observable } from 'rxjs';
 import type { Claim, HeldClaim, IdempotencyStore } from '../../core/idempotency-store.js';
 import { checkNames, checkOptions } from '../../core/options.js';
-import { idempotencySql } from './idempotency-sql.js';
+import { idempotencySql, type OnClaims } from './idempotency-sql.js';
 import { CALL_RULES } from './postgres-call-options.js';
 import type { PostgresLike } from './postgres-client.js';
 import { connectionsOf } from './postgres-connection.js';
@@ -67,20 +67,23 @@ export function postgresIdempotencyStore(db: PostgresLike, options: PostgresIdem
     runStatement(connections, call, timeoutMs, statement, [consumer, ...parameters]) as Observable<readonly R[]>;
 
   const onOwned = (
-    statement: string,
+    { oneToken, anyToken }: OnClaims,
     claims: readonly HeldClaim[],
     parameters: readonly unknown[] = [],
   ): Observable<readonly boolean[]> => {
     if (claims.length === 0) return of([]);
     // In one order: a renewal goes on beside the confirms of the same keys, and would wait for them in a circle.
-    const distinct = [...new Map(claims.map((claim) => [idOf(claim), claim])).values()].sort(byKey);
-    const numbers = new Map(distinct.map((claim, index) => [idOf(claim), index + 1]));
-    const keys = distinct.map(({ key }) => storedKey(key));
-    const tokens = distinct.map(({ token }) => (UUID.test(token) ? token : NO_TOKEN));
+    const sorted = [...claims].sort(byKey);
+    const keys = sorted.map(({ key }) => storedKey(key));
+    const tokens = sorted.map(({ token }) => (UUID.test(token) ? token : NO_TOKEN));
+    const statement = tokens.every((token) => token === tokens[0]) ? oneToken : anyToken;
     return run<{ readonly n: number }>(statement, [keys, tokens, ...parameters]).pipe(
       map((rows) => {
-        const lost = new Set(rows.map(({ n }) => Number(n)));
-        return claims.map((claim) => !lost.has(numbers.get(idOf(claim)) as number));
+        if (rows.length === 0) return claims.map(() => true);
+        // Of one that is asked twice, only the first is acted on.
+        const untouched = new Set(rows.map(({ n }) => sorted[Number(n) - 1]));
+        const acted = new Set(sorted.filter((claim) => !untouched.has(claim)).map(idOf));
+        return claims.map((claim) => acted.has(idOf(claim)));
       }),
     );
   };
@@ -89,7 +92,7 @@ export function postgresIdempotencyStore(db: PostgresLike, options: PostgresIdem
     claim: (keys, leaseMs) =>
       defer(() => {
         if (keys.length === 0) return of([]);
-        const distinct = [...new Set(keys)];
+        const distinct = [...new Set(keys)].sort();
         const token = crypto.randomUUID();
         // It may have taken effect all the same: the connection may be lost between the commit and the answer.
         let answered = false;
@@ -119,6 +122,8 @@ function answersOf(
   token: string,
   unclaimed: readonly Unclaimed[],
 ): Claim[] {
+  const claimed: Claim = { status: 'claimed', token };
+  if (unclaimed.length === 0 && distinct.length === keys.length) return keys.map(() => claimed);
   const others = new Map(unclaimed.map(({ n, done }) => [distinct[Number(n) - 1], isTrue(done)]));
   const given = new Set<string>();
   return keys.map((key) => {
@@ -126,7 +131,7 @@ function answersOf(
     if (done !== undefined) return { status: done ? 'done' : 'held' };
     if (given.has(key)) return { status: 'held' };
     given.add(key);
-    return { status: 'claimed', token };
+    return claimed;
   });
 }
 

@@ -105,7 +105,7 @@ export function postgresOutboxStore<Tx>(
   const channel = `rxsluice_outbox_${(hashOf(qualified(names, 'outbox')) >>> 0).toString(16)}`;
   const writeSql = outboxWriteSql(names, notify ? channel : null);
   const connections = connectionsOf(db as PostgresLike);
-  const transactions = openTransactions(db, isolation, connections);
+  const transactions = openTransactions(db, isolation, connections, writeSql.prepared);
   const run: RunStatement = <R>(sql: string, parameters: readonly unknown[]) =>
     runStatement(connections, call, timeoutMs, sql, parameters) as Observable<readonly R[]>;
   const stored = new Subject<void>();

@@ -1,4 +1,4 @@
-import { defer, EMPTY } from 'rxjs';
+import { EMPTY, type ObservableInput } from 'rxjs';
 import { SluiceError } from '../../core/errors.js';
 import { permanent } from '../../core/failures.js';
 import type { OutboxMessage } from '../../core/outbox-message.js';
@@ -7,7 +7,7 @@ import { storedHeaders } from './outbox-headers.js';
 import type { OutboxWriteSql } from './outbox-write-sql.js';
 import { sqlStateOf, tooLate, type PostgresCall } from './postgres-errors.js';
 import type { PostgresFaults } from './postgres-faults.js';
-import type { OpenTransaction } from './postgres-open-transaction.js';
+import type { OpenTransaction, StatementResult } from './postgres-open-transaction.js';
 import { isTrue } from './postgres-values.js';
 import { storedKey } from './stored-key.js';
 
@@ -30,23 +30,128 @@ const MAX_SMALL = 4_096;
 export function outboxTransaction<Tx>(
   open: OpenTransaction<Tx>,
   consumer: string,
-  { call, sql, faults, timeoutMs, forget, stored }: OutboxTransactionOptions,
+  options: OutboxTransactionOptions,
 ): OutboxTransaction<Tx> {
-  const mark = crypto.randomUUID();
-  const recorded: string[] = [];
-  // There is a savepoint with nothing behind it.
-  let fresh = false;
-  let stuck = false;
-  let lent = false;
-  let ended = false;
+  return new PostgresOutboxTransaction(open, storedKey(consumer), consumer, options);
+}
 
-  const inTime = <R>(work: Promise<R>, late: () => unknown = () => faults.told(tooLate(call, timeoutMs))): Promise<R> =>
-    new Promise((resolve, fail) => {
+// Made once a message, as its parts are: see docs/decisions/0004.
+class PostgresOutboxTransaction<Tx> implements OutboxTransaction<Tx> {
+  /** There is a savepoint with nothing behind it. */
+  fresh = false;
+  /** Handlers cannot use it any more. */
+  ended = false;
+  /** A handler has had it, and may have ended it. */
+  lent = false;
+  private readonly mark = crypto.randomUUID();
+  private recorded: readonly string[] = [];
+  private stuck = false;
+
+  constructor(
+    readonly open: OpenTransaction<Tx>,
+    private readonly storedConsumer: string,
+    private readonly consumer: string,
+    private readonly options: OutboxTransactionOptions,
+  ) {}
+
+  async record(keys: readonly string[]): Promise<readonly boolean[]> {
+    const { open, mark, storedConsumer } = this;
+    const { sql } = this.options;
+    this.recorded = keys;
+    const [first] = keys;
+    if (first !== undefined && keys.length === 1) {
+      const statement = sql.recordOne(storedConsumer, storedKey(first), mark);
+      const { count } = await this.inTime(open.beginWith(statement), true);
+      return [count === 1];
+    }
+    const given = [storedConsumer, keys.map(storedKey), mark];
+    const { rows } = await this.inTime(open.begin(sql.record, given), true);
+    const { known } = rows[0] as { readonly known: string };
+    if (known === '') return keys.map(() => true);
+    const numbers = new Set(known.split(',').map(Number));
+    return keys.map((_, index) => !numbers.has(index + 1));
+  }
+
+  begin(alone: boolean): OutboxPart<Tx> {
+    return alone ? new Whole(this) : new Part(this);
+  }
+
+  async commit({ messages, forget }: OutboxEnd): Promise<void> {
+    const { open, mark, lent } = this;
+    const { sql, stored } = this.options;
+    this.ended = true;
+    const [message] = messages;
+    const inOneTrip = message !== undefined && messages.length === 1 && isSmall(message);
+    // Who has never had the transaction has not ended it.
+    let isHere = !lent;
+    try {
+      if (forget.length > 0) await this.query(sql.forget, [this.storedConsumer, forget.map(storedKey)]);
+      if (messages.length > 0 && !inOneTrip) {
+        isHere = hereOf(await this.query(sql.append, [mark, ...columnsOf(messages)]));
+      }
+    } catch (error) {
+      await open.rollBack(this.stuck);
+      throw error;
+    }
+    const asks = lent && messages.length === 0;
+    try {
+      const last = inOneTrip ? sql.appendOne(mark, message) : asks ? sql.mark : null;
+      const { rows, count } = await this.inTime(open.commit(last));
+      if (inOneTrip) isHere = count === 1;
+      else if (asks) isHere = markOf(rows) === mark;
+    } catch (error) {
+      // What is stuck in its COMMIT is given up; nobody knows what becomes of it.
+      if (this.stuck) await open.rollBack(true);
+      throw error;
+    }
+    if (!isHere) {
+      // The handler has committed them, and not what it emitted.
+      await this.forgetElsewhere();
+      throw permanent(transactionEnded());
+    }
+    if (messages.length > 0) stored();
+  }
+
+  rollBack(broken: boolean): Promise<unknown> {
+    this.ended = true;
+    return this.open.rollBack(broken || this.stuck);
+  }
+
+  /** A statement of a part: whoever ended the transaction may have committed keys, and nothing that was emitted. */
+  async ofPart(work: Promise<unknown>): Promise<void> {
+    try {
+      await this.inTime(work);
+    } catch (error) {
+      if (!hasNoTransaction(error)) throw error;
+      await this.forgetHere().catch(() => this.forgetElsewhere());
+      throw permanent(transactionEnded());
+    }
+  }
+
+  /** By its own connection, which may be the only one of the pool. What the handler has begun since goes with the rest. */
+  private async forgetHere(): Promise<void> {
+    await this.query('ROLLBACK', []);
+    await this.query(this.options.sql.forget, [this.storedConsumer, this.recorded.map(storedKey)]);
+  }
+
+  private forgetElsewhere(): Promise<unknown> {
+    return this.options.forget(this.consumer, this.recorded).catch(() => undefined);
+  }
+
+  private query(sql: string, parameters: readonly unknown[]): Promise<StatementResult> {
+    return this.inTime(this.open.query(sql, parameters));
+  }
+
+  /** `waits`: for a key, for as long as another transaction has it. The server is there: it has opened the connection. */
+  private inTime<R>(work: Promise<R>, waits = false): Promise<R> {
+    const { call, faults, timeoutMs } = this.options;
+    return new Promise((resolve, fail) => {
       // pg has errors that are no Error.
       const reject = fail as (error: unknown) => void;
       const timer = setTimeout(() => {
-        stuck = true;
-        reject(late());
+        this.stuck = true;
+        const late = tooLate(call, timeoutMs);
+        reject(waits ? faults.busy(late) : faults.told(late));
       }, timeoutMs);
       work.then(
         (result) => {
@@ -59,133 +164,64 @@ export function outboxTransaction<Tx>(
         },
       );
     });
-
-  // The server is there: it has opened the connection. A key waits for as long as another transaction has it.
-  const keyTaken = (): unknown => faults.busy(tooLate(call, timeoutMs));
-
-  const part = (): OutboxPart<Tx> => {
-    let entered = false;
-    let over = false;
-    const tx = once(() => open.lend(() => over || ended));
-    return {
-      get tx() {
-        if (!entered) {
-          entered = true;
-          lent = true;
-          // Not awaited: the handler's first statement waits behind it, and fails if it does.
-          if (!fresh) open.savepoint(SAVEPOINT, false).catch(() => undefined);
-          fresh = false;
-        }
-        return tx();
-      },
-      undo: () =>
-        defer(async () => {
-          over = true;
-          if (!entered) return;
-          await inTime(open.query(`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`, [])).catch(spoiled);
-          fresh = true;
-        }),
-      keep: () =>
-        entered
-          ? defer(async () => {
-              over = true;
-              await inTime(open.savepoint(SAVEPOINT, true)).catch(spoiled);
-              fresh = true;
-            })
-          : EMPTY,
-    };
-  };
-
-  /** Whoever ended the transaction may have committed it: keys that were recorded, and nothing that was emitted. */
-  const spoiled = async (error: unknown): Promise<never> => {
-    if (!hasNoTransaction(error)) throw error;
-    await forgetHere().catch(() => forget(consumer, recorded).catch(() => undefined));
-    throw permanent(transactionEnded());
-  };
-
-  /** By its own connection, which may be the only one of the pool. What the handler has begun since goes with the rest. */
-  const forgetHere = async (): Promise<void> => {
-    await inTime(open.query('ROLLBACK', []));
-    await inTime(open.query(sql.forget, [storedKey(consumer), recorded.map(storedKey)]));
-  };
-
-  const whole = (): OutboxPart<Tx> => {
-    const tx = once(() => open.lend(() => ended));
-    return {
-      get tx() {
-        lent = true;
-        return tx();
-      },
-      undo: () => EMPTY,
-      keep: () => EMPTY,
-    };
-  };
-
-  const end = async ({ messages, forget: inVain }: OutboxEnd): Promise<void> => {
-    const [message] = messages;
-    const inOneTrip = message !== undefined && messages.length === 1 && isSmall(message);
-    // Who has never had the transaction has not ended it.
-    let isHere = !lent;
-    try {
-      if (inVain.length > 0) await inTime(open.query(sql.forget, [storedKey(consumer), inVain.map(storedKey)]));
-      if (messages.length > 0 && !inOneTrip) {
-        isHere = hereOf(await inTime(open.query(sql.append, [mark, ...columnsOf(messages)])));
-      }
-    } catch (error) {
-      await open.rollBack(stuck);
-      throw error;
-    }
-    const asks = lent && messages.length === 0;
-    const committed = open.commit(inOneTrip ? sql.appendOne(mark, message) : asks ? sql.mark : null);
-    try {
-      const rows = await inTime(committed);
-      if (inOneTrip) isHere = rows.length === 1;
-      else if (asks) isHere = markOf(rows) === mark;
-    } catch (error) {
-      // What is stuck in its COMMIT is given up; nobody knows what becomes of it.
-      if (stuck) await open.rollBack(true);
-      throw error;
-    }
-    if (!isHere) {
-      // The handler has committed them, and not what it emitted.
-      await forget(consumer, recorded).catch(() => undefined);
-      throw permanent(transactionEnded());
-    }
-    if (messages.length > 0) stored();
-  };
-
-  return {
-    record: (keys) =>
-      defer(async () => {
-        recorded.push(...keys);
-        const [first] = keys;
-        if (first !== undefined && keys.length === 1) {
-          const begin = sql.recordOne(storedKey(consumer), storedKey(first), mark);
-          return [(await inTime(open.begin(begin, []), keyTaken)).length === 1];
-        }
-        const given = [storedKey(consumer), keys.map(storedKey), mark];
-        const [row] = await inTime(open.begin(sql.record, given), keyTaken);
-        const { known } = row as { readonly known: string };
-        const numbers = new Set(known === '' ? [] : known.split(',').map(Number));
-        return keys.map((_, index) => !numbers.has(index + 1));
-      }),
-    begin: (alone) => (alone ? whole() : part()),
-    commit: (ending) =>
-      defer(() => {
-        ended = true;
-        return end(ending);
-      }),
-    rollBack: (broken) =>
-      defer(() => {
-        ended = true;
-        return open.rollBack(broken || stuck);
-      }),
-  };
+  }
 }
 
-function once<R>(make: () => R): () => R {
-  let made: { readonly value: R } | null = null;
-  return () => (made ??= { value: make() }).value;
+/** The part of a message that shares its transaction. */
+class Part<Tx> implements OutboxPart<Tx> {
+  private over = false;
+  private handed: { readonly tx: Tx } | null = null;
+
+  constructor(private readonly whole: PostgresOutboxTransaction<Tx>) {}
+
+  get tx(): Tx {
+    const { whole } = this;
+    if (this.handed === null) {
+      // Not awaited: the handler's first statement waits behind it, and fails if it does.
+      if (!whole.fresh) whole.open.savepoint(SAVEPOINT, false).catch(() => undefined);
+      whole.fresh = false;
+      whole.lent = true;
+      this.handed = { tx: whole.open.lend(() => this.over || whole.ended) };
+    }
+    return this.handed.tx;
+  }
+
+  undo(): Promise<void> {
+    return this.end(() => this.whole.open.query(`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`, []));
+  }
+
+  keep(): ObservableInput<unknown> {
+    return this.handed === null ? EMPTY : this.end(() => this.whole.open.savepoint(SAVEPOINT, true));
+  }
+
+  private async end(statement: () => Promise<unknown>): Promise<void> {
+    const { whole } = this;
+    this.over = true;
+    if (this.handed === null) return;
+    await whole.ofPart(statement());
+    whole.fresh = true;
+  }
+}
+
+/** The part of a message that is alone in its transaction. */
+class Whole<Tx> implements OutboxPart<Tx> {
+  private handed: { readonly tx: Tx } | null = null;
+
+  constructor(private readonly whole: PostgresOutboxTransaction<Tx>) {}
+
+  get tx(): Tx {
+    const { whole } = this;
+    whole.lent = true;
+    return (this.handed ??= { tx: whole.open.lend(() => whole.ended) }).tx;
+  }
+
+  undo(): ObservableInput<unknown> {
+    return EMPTY;
+  }
+
+  keep(): ObservableInput<unknown> {
+    return EMPTY;
+  }
 }
 
 /** Written out in the statement it is twice as long. */
@@ -199,7 +235,7 @@ function hasNoTransaction(error: unknown): boolean {
   return sqlStateOf(cause) === '25P01' || sqlStateOf(cause) === '3B001';
 }
 
-function hereOf([row]: readonly unknown[]): boolean {
+function hereOf({ rows: [row] }: StatementResult): boolean {
   return isTrue((row as { readonly here?: boolean } | undefined)?.here);
 }
 

@@ -28,8 +28,12 @@ export function storedLiteral(key: string): string {
   return Buffer.byteLength(key) <= MAX_KEY_BYTES ? literal(key) : storedKeySql(literal(key));
 }
 
-/** Text as SQL: of hexadecimal digits alone, so that nothing in it can end it. @internal */
+// Nothing that could end it, nothing that is an escape anywhere.
+const PLAIN = /^[\w .:/@+-]{0,256}$/;
+
+/** Text as SQL, most often of hexadecimal digits alone, so that nothing in it can end it. @internal */
 export function literal(text: string): string {
+  if (PLAIN.test(text)) return `'${text}'`;
   return `convert_from(${hexLiteral(Buffer.from(text))}, 'UTF8')`;
 }
 

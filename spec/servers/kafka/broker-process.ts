@@ -6,11 +6,21 @@ import { untilReady } from './until-ready.js';
 
 const LOG = 'kafka.log';
 
+/** What the brokers of one cluster share. */
+export function newClusterId(): string {
+  return randomBytes(16).toString('base64url');
+}
+
 /** Prepares the folder of the data as KRaft wants it. */
-export async function formatStorage(supervisor: Supervisor, classpath: string, properties: string): Promise<void> {
+export async function formatStorage(
+  supervisor: Supervisor,
+  classpath: string,
+  properties: string,
+  clusterId = newClusterId(),
+): Promise<void> {
   const tool = [...BRIEF_JVM, '-cp', classpath, 'kafka.tools.StorageTool'];
   // Joined by `=`, for an id may begin with a hyphen.
-  const cluster = `--cluster-id=${randomBytes(16).toString('base64url')}`;
+  const cluster = `--cluster-id=${clusterId}`;
   await supervisor.run(javaTool('java'), [...tool, 'format', '--config', properties, cluster], 'format.log');
 }
 

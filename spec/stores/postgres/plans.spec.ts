@@ -76,12 +76,15 @@ async function expectIndexes(postgres: PostgresTestClient, schema: string): Prom
     ),
     lag: await plan(relay.lag, 10_001),
     record: await plan(write.record, 'me', texts, TOKEN),
-    recordOne: await plan(write.recordOne('me', 'key 7', TOKEN)),
+    recordOne: await plan(write.recordOne('me', 'key 7', TOKEN).text),
     forget: await plan(write.forget, 'me', texts),
     claim: await plan(keys.claim, 'me', texts, TOKEN, 30_000, []),
-    renewKeys: await plan(keys.renew, 'me', texts, tokens, 30_000),
-    confirm: await plan(keys.confirm, 'me', texts, tokens),
-    releaseKeys: await plan(keys.release, 'me', texts, tokens),
+    renewKeys: await plan(keys.renew.oneToken, 'me', texts, tokens, 30_000),
+    confirm: await plan(keys.confirm.oneToken, 'me', texts, tokens),
+    releaseKeys: await plan(keys.release.oneToken, 'me', texts, tokens),
+    renewAny: await plan(keys.renew.anyToken, 'me', texts, tokens, 30_000),
+    confirmAny: await plan(keys.confirm.anyToken, 'me', texts, tokens),
+    releaseAny: await plan(keys.release.anyToken, 'me', texts, tokens),
   };
   expect(Object.entries(plans).filter(([, { whole }]) => whole.length > 0)).toEqual([]);
 }
