@@ -1,9 +1,9 @@
 import { environment } from './environment.js';
-import { checkOptions } from './options.js';
+import { checkOptions, LONGEST_TIMER_MS } from './options.js';
 
 /**
  * How long to wait before the next try: `failures` is how often it has failed so far, from 1; the answer is in
- * milliseconds. Any function of that shape will do.
+ * milliseconds, of which 2,147,483,647 (24.8 days) are the most. Any function of that shape will do.
  * @public
  */
 export type Backoff = (failures: number) => number;
@@ -12,7 +12,7 @@ export type Backoff = (failures: number) => number;
 export interface ExponentialOptions {
   /** The longest wait after the first failure, in milliseconds, above 0. */
   readonly initialMs: number;
-  /** The longest wait ever, in milliseconds, at least `initialMs`. Default: 30,000. */
+  /** The longest wait ever, in milliseconds, from `initialMs` to 2,147,483,647 (24.8 days). Default: 30,000. */
   readonly maxMs?: number;
   /** By how much each wait grows, at least 1. Default: 2. */
   readonly factor?: number;
@@ -23,9 +23,9 @@ export interface ExponentialOptions {
   readonly jitter?: 'full' | 'none';
 }
 
-/** The same wait each time, in milliseconds, at least 0. @public */
+/** The same wait each time, in milliseconds, 0 to 2,147,483,647 (24.8 days). @public */
 export function constant(ms: number): Backoff {
-  checkOptions('constant', { ms }, { ms: { min: 0 } });
+  checkOptions('constant', { ms }, { ms: { min: 0, max: LONGEST_TIMER_MS } });
   return () => ms;
 }
 
@@ -41,7 +41,7 @@ export function exponential(options: ExponentialOptions): Backoff {
     { initialMs, maxMs, factor, jitter },
     {
       initialMs: { above: 0 },
-      maxMs: { min: initialMs },
+      maxMs: { min: initialMs, max: LONGEST_TIMER_MS },
       factor: { min: 1 },
       jitter: { oneOf: ['full', 'none'] },
     },
@@ -63,5 +63,10 @@ export function waitOf(backoff: Backoff, failures: number): number {
   } catch {
     ms = undefined;
   }
-  return typeof ms === 'number' && ms >= 0 && ms < Infinity ? ms : exponential(DEFAULT_NACK)(failures);
+  return typeof ms === 'number' && ms >= 0 && ms < Infinity ? timerMs(ms) : exponential(DEFAULT_NACK)(failures);
+}
+
+/** As long as a timer can wait. @internal */
+export function timerMs(ms: number): number {
+  return Math.min(ms, LONGEST_TIMER_MS);
 }

@@ -36,6 +36,7 @@ export function createCommitter(
   let busy = false;
   let timer: Subscription | null = null;
   let waiters: Waiter[] = [];
+  let starts = 0;
   let failures = 0;
   let hurried = false;
   let closed = false;
@@ -78,7 +79,8 @@ export function createCommitter(
       return;
     }
     busy = true;
-    current = defer(() => commit(carried)).subscribe({
+    const begun = ++starts;
+    const commitment = defer(() => commit(carried)).subscribe({
       error: (error: unknown) => {
         failures++;
         const [first] = carried as [Partition, ...Partition[]];
@@ -91,6 +93,8 @@ export function createCommitter(
         end(intervalMs);
       },
     });
+    // One that ends at once may have begun the next.
+    if (begun === starts) current = commitment;
   };
 
   const end = (nextMs: number): void => {

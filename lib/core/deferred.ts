@@ -1,4 +1,4 @@
-import { from, isObservable, type InteropObservable, type Observable } from 'rxjs';
+import { from, isObservable, noop, type InteropObservable, type Observable } from 'rxjs';
 
 /**
  * What a callback may return for work that is not done at once. A string, an array, bytes, a Map or a Set is a value,
@@ -13,6 +13,27 @@ export function deferredOf(result: unknown): Observable<unknown> | PromiseLike<u
   if (isPromiseLike(result)) return result;
   if (isObservable(result)) return result;
   return isInterop(result) ? from(result) : null;
+}
+
+/**
+ * `then`, which may throw: that of a query builder which must not be awaited does.
+ * @internal
+ */
+export function whenSettled(
+  promise: PromiseLike<unknown>,
+  onValue: (value: unknown) => void,
+  onError: (error: unknown) => void,
+): void {
+  try {
+    promise.then(onValue, onError);
+  } catch (error) {
+    onError(error);
+  }
+}
+
+/** For a result that nobody waits for: a promise that rejects must not be unhandled. @internal */
+export function ignore(deferred: Observable<unknown> | PromiseLike<unknown> | null): void {
+  if (deferred !== null && isPromiseLike(deferred)) whenSettled(deferred, noop, noop);
 }
 
 /** @internal */

@@ -1,3 +1,4 @@
+import { timerMs } from './backoff.js';
 import type { NackOptions } from './delivery.js';
 import type { MessageBytes, MessageHeaders } from './message.js';
 import type { Outcome } from './outcome.js';
@@ -56,7 +57,7 @@ export class DeliveryNode<out T = unknown> {
 
   nack(reason?: unknown, options?: NackOptions): void {
     const delayMs = options?.delayMs;
-    this.fail(reason, typeof delayMs === 'number' && delayMs >= 0 ? delayMs : -1);
+    this.fail(reason, typeof delayMs === 'number' && delayMs >= 0 ? timerMs(delayMs) : -1);
   }
 
   settle(outcome: Outcome): void {

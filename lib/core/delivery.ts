@@ -4,7 +4,10 @@ import type { Position } from './position.js';
 
 /** How a nack asks for the next attempt. @public */
 export interface NackOptions {
-  /** Milliseconds until the message is tried again, at least 0. Default: the backoff of whoever handles the nack. */
+  /**
+   * Milliseconds until the message is tried again, at least 0; more than 2,147,483,647 (24.8 days) are as many. Default: the
+   * backoff of whoever handles the nack.
+   */
   readonly delayMs?: number;
 }
 

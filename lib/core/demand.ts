@@ -19,6 +19,7 @@ function isLow({ pending, pendingBytes }: Partition): boolean {
 
 /** Asks the adapter to read on where a queue fell to half of its bound. @internal */
 export function resumeIfLow(session: Session): void {
+  if (session.stopping || session.unsubscribed) return;
   if (session.paused === 0 || session.pendingBytes > session.options.maxBufferedBytes / 2) return;
   // By index: reading on may assign, revoke or push at once.
   for (let i = 0; i < session.partitions.length; i++) {

@@ -1,7 +1,6 @@
 import { asyncScheduler, defer as deferred, type ObservableInput, type Subscription } from 'rxjs';
 import { exponential } from './backoff.js';
 import type { DeliveryNode } from './delivery-node.js';
-import { onEpochClose } from './partition.js';
 import { cork, defer, uncork } from './pump.js';
 import type { PumpTask, Session } from './session.js';
 import { notify } from './telemetry.js';
@@ -46,7 +45,7 @@ export interface GroupedCalls<I> {
   kick(): void;
   /** Takes out what waits in no call. */
   extract(matches: (item: I) => boolean): I[];
-  /** Starts nothing any more; what comes back is in no call. A call under way goes on until its epochs are closed. */
+  /** Starts nothing any more; what comes back is in no call. A call under way goes on until its sources are closed. */
   close(): I[];
 }
 
@@ -89,7 +88,8 @@ export function groupCalls<I extends Grouped, A>(options: GroupedCallsOptions<I,
     if (works) for (const { delivery } of call.items) unhold(delivery.epoch);
     let answers: readonly A[] = [];
     const subscription = deferred(() => options.call(call.items)).subscribe({
-      next: (value) => (answers = value),
+      // A port that was written in JavaScript may answer anything.
+      next: (value) => (answers = isList(value) ? value : []),
       error: (error: unknown) => fail(call, error),
       complete: () => succeed(call, answers),
     });
@@ -116,7 +116,7 @@ export function groupCalls<I extends Grouped, A>(options: GroupedCallsOptions<I,
     calls.delete(call);
     if (failures > 0 && session !== null) notify(session, { type: 'recovered', what: options.what });
     failures = 0;
-    answerAll(call.items, !works, (item, index) => options.answer(item, answers[index]));
+    answerAll(call.items, !works, (item, index) => options.answer(item, answers[index] ?? undefined));
     kick();
   };
 
@@ -130,13 +130,13 @@ export function groupCalls<I extends Grouped, A>(options: GroupedCallsOptions<I,
     for (const each of sessions) uncork(each);
   };
 
-  // Nobody owns the calls any more but the epochs of their items (I8).
-  const endWithEpochs = ({ items, subscription }: Call<I>): void => {
-    for (const epoch of new Set(items.map(({ delivery }) => delivery.epoch))) {
-      onEpochClose(epoch, () => {
-        if (items.every(({ delivery }) => delivery.epoch.closed)) subscription?.unsubscribe();
-      });
-    }
+  // Nobody owns the calls any more but the sources of their items (I8).
+  const endWithSources = ({ items, subscription }: Call<I>): void => {
+    const sessions = new Set(items.map(({ delivery }) => delivery.epoch.session));
+    const endIfClosed = (): void => {
+      if ([...sessions].every((each) => each.closed)) subscription?.unsubscribe();
+    };
+    for (const each of sessions) each.background.add(endIfClosed);
   };
 
   const kick = (): void => {
@@ -145,6 +145,10 @@ export function groupCalls<I extends Grouped, A>(options: GroupedCallsOptions<I,
 
   return {
     add: (item) => {
+      if (closed) {
+        options.giveUp(item);
+        return;
+      }
       const { epoch } = item.delivery;
       session = epoch.session;
       waiting.push(item);
@@ -165,11 +169,15 @@ export function groupCalls<I extends Grouped, A>(options: GroupedCallsOptions<I,
     close: () => {
       closed = true;
       timer?.unsubscribe();
-      calls.forEach(endWithEpochs);
+      calls.forEach(endWithSources);
       const left = waiting;
       waiting = [];
       for (const { delivery } of left) unhold(delivery.epoch);
       return left;
     },
   };
+}
+
+function isList(value: unknown): boolean {
+  return Array.isArray(value);
 }

@@ -1,5 +1,12 @@
 import { asyncScheduler } from 'rxjs';
-import { closePartition, dropPending, giveBackCredit, takeParked, type Partition } from './partition.js';
+import {
+  closePartition,
+  dropPending,
+  giveBackCredit,
+  takeParked,
+  tellSlotListeners,
+  type Partition,
+} from './partition.js';
 import { corked, pump } from './pump.js';
 import type { Session } from './session.js';
 import { notify } from './telemetry.js';
@@ -62,6 +69,7 @@ export function releaseParked(partition: Partition): void {
   for (const delivery of takeParked(partition)) {
     partition.window?.release(delivery.slot);
     giveBackCredit(partition);
+    tellSlotListeners(partition, delivery.slot, false);
     if (partition.window === null) partition.session.engine.discard(partition, [delivery.ref]);
   }
 }

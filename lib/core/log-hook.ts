@@ -5,7 +5,7 @@ import { detach } from './detach.js';
 import { classifyFailure } from './failures.js';
 import type { Outcome } from './outcome.js';
 import type { Committer } from './committer.js';
-import { giveBackCredit, type Partition } from './partition.js';
+import { giveBackCredit, tellSlotListeners, type Partition } from './partition.js';
 import { pump } from './pump.js';
 import { messageInfo, notify, reportStale } from './telemetry.js';
 import { hold } from './units.js';
@@ -42,7 +42,7 @@ export class LogHook implements SettlementHook {
       if (window.head - epoch.committed >= this.commitEvery) this.committer.hurry(epoch);
     }
     if (session.telemetry !== null) notify(session, { type: 'settled', message: messageInfo(delivery), outcome });
-    if (epoch.slotListeners !== null) tellSlotListeners(epoch, slot);
+    if (epoch.slotListeners !== null) tellSlotListeners(epoch, slot, true);
     pump(session);
   }
 
@@ -71,8 +71,7 @@ export class LogHook implements SettlementHook {
   onAbandon(delivery: DeliveryNode): void {
     const { epoch, attempt } = delivery;
     if (epoch.closed) return;
-    if (comesAgain(epoch)) park(delivery, attempt, waitOf(this.redelivery, 1));
-    else release(delivery);
+    park(delivery, attempt, waitOf(this.redelivery, 1));
   }
 }
 
@@ -81,15 +80,20 @@ function comesAgain({ session, live }: Partition): boolean {
 }
 
 function release(delivery: DeliveryNode): void {
-  const { epoch } = delivery;
-  (epoch.window as Window).release(delivery.slot);
+  const { epoch, slot } = delivery;
+  (epoch.window as Window).release(slot);
   giveBackCredit(epoch);
+  if (epoch.slotListeners !== null) tellSlotListeners(epoch, slot, false);
   pump(epoch.session);
 }
 
 function park(delivery: DeliveryNode, attempt: number, delayMs: number): void {
   detach(delivery);
   const { epoch, slot, value, ref, op } = delivery;
+  if (!comesAgain(epoch)) {
+    release(delivery);
+    return;
+  }
   const due = asyncScheduler.schedule(() => {
     epoch.parked.delete(due);
     epoch.ready.push(new DeliveryNode(value, attempt, null, op, slot, epoch, ref));
@@ -97,11 +101,4 @@ function park(delivery: DeliveryNode, attempt: number, delayMs: number): void {
   }, delayMs);
   epoch.parked.set(due, delivery);
   hold(epoch, 1, 1);
-}
-
-function tellSlotListeners({ slotListeners }: Partition, slot: number): void {
-  const listeners = slotListeners?.get(slot);
-  if (listeners === undefined) return;
-  slotListeners?.delete(slot);
-  for (const listener of listeners) listener();
 }

@@ -40,6 +40,15 @@ export function operate<Operator>(setUp: (destination: Subscriber<unknown>) => O
 }
 
 /**
+ * Emits a delivery, or lets go of it where the user's code, called just before, has ended the subscription.
+ * @internal
+ */
+export function pass(destination: Subscriber<unknown>, delivery: DeliveryNode): void {
+  if (destination.closed) delivery.abandon();
+  else destination.next(delivery);
+}
+
+/**
  * Where deliveries enter an operator: it joins each session with the first delivery that it sees of it. RxJS takes it
  * for a subscriber by its shape, as it takes those of another copy of RxJS: one call from operator to operator, where an
  * observer inside of a `Subscriber` costs three (docs/decisions/0004).

@@ -14,6 +14,9 @@ export interface OptionRule {
   readonly that?: { readonly be: string; readonly holds: (value: unknown) => boolean };
 }
 
+/** The longest wait that a timer of any platform knows: beyond it they fire at once. Some 24.8 days. @internal */
+export const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 /** Throws `invalid-options` for the first option that is not allowed: which, what was given, what is allowed. @internal */
 export function checkOptions(
   owner: string,

@@ -67,8 +67,8 @@ export interface Partition extends PartitionRef {
   signals: Map<DeliveryNode, AbortController> | null;
   /** Told when the epoch closes; made on first use. */
   closeListeners: Set<() => void> | null;
-  /** Told when a slot is settled for good; made on first use. */
-  slotListeners: Map<number, Set<() => void>> | null;
+  /** Told when a slot does not come again; made on first use. */
+  slotListeners: Map<number, Set<SlotListener>> | null;
   /** Set by a revoke: runs in the pump once nothing is out any more. */
   finishDrain: (() => void) | null;
   /** Only of the epoch of a batch, which stands for those of its members: what they are. */
@@ -121,15 +121,26 @@ export function idOf({ topic, partition, session }: Partition, record: unknown):
   return `${topic}/${partition}/${session.shape.positionText(record)}`;
 }
 
-/** Calls back once when the slot is settled for good; the answer takes the listener away again. @internal */
-export function onSlotSettled(partition: Partition, slot: number, listener: () => void): () => void {
-  const slots = (partition.slotListeners ??= new Map<number, Set<() => void>>());
-  const listeners = slots.get(slot) ?? new Set<() => void>();
+/** Whether the slot is settled for good, or was let go: then its message comes again, elsewhere. @internal */
+export type SlotListener = (settled: boolean) => void;
+
+/** Calls back once when the slot does not come again here; the answer takes the listener away again. @internal */
+export function onSlotEnd(partition: Partition, slot: number, listener: SlotListener): () => void {
+  const slots = (partition.slotListeners ??= new Map<number, Set<SlotListener>>());
+  const listeners = slots.get(slot) ?? new Set<SlotListener>();
   slots.set(slot, listeners.add(listener));
   return () => {
     listeners.delete(listener);
     if (listeners.size === 0) slots.delete(slot);
   };
+}
+
+/** @internal */
+export function tellSlotListeners({ slotListeners }: Partition, slot: number, settled: boolean): void {
+  const listeners = slotListeners?.get(slot);
+  if (listeners === undefined) return;
+  slotListeners?.delete(slot);
+  for (const listener of listeners) listener(settled);
 }
 
 /** Calls back when the epoch closes; the answer takes the listener away again. @internal */

@@ -121,7 +121,10 @@ function giveBurst(session: Session, partition: Partition, blockedLimit: number)
   let given = 0;
   while (given < most && partition.pending > 0 && partition.blocked < blockedLimit && !subscriber.closed) {
     given++;
-    subscriber.next(take(session, partition));
+    const delivery = take(session, partition);
+    // Telemetry was just told of it, and may have unsubscribed.
+    if (subscriber.closed) delivery.abandon();
+    else subscriber.next(delivery);
   }
   if (given > 0) session.emitted = true;
   return given;
@@ -155,7 +158,8 @@ function take(session: Session, partition: Partition): DeliveryNode {
 
 function canGiveNothing(session: Session): boolean {
   if (session.full > 0) return true;
-  if (session.stopping || session.inputEnded || session.inFlight >= session.options.maxInFlight) return true;
+  if (session.stopping || session.unsubscribed || session.inputEnded) return true;
+  if (session.inFlight >= session.options.maxInFlight) return true;
   return session.partitions.some((partition) => partition.pending > 0 && !partition.gated);
 }
 

@@ -76,6 +76,10 @@ export function queueSource<R extends object, P extends Position>(
   return createSource(definition, options, () => setUp(definition));
 }
 
+function answersOf(value: unknown): readonly unknown[] | undefined {
+  return Array.isArray(value) ? value : undefined;
+}
+
 interface Ack {
   readonly delivery: DeliveryNode;
   readonly outcome: Outcome;
@@ -136,7 +140,7 @@ function setUp<R extends object, P extends Position>(definition: QueueSourceDefi
       acking++;
       let answers: readonly unknown[] | undefined;
       defer(() => (adapter as QueueAdapter<R>).ack(batch.map(({ delivery }) => delivery.ref as R))).subscribe({
-        next: (value) => (answers = value),
+        next: (value) => (answers = answersOf(value)),
         error: (error: unknown) => answer(batch, undefined, error),
         complete: () => answer(batch, answers, 'the ack was not answered'),
       });
@@ -219,7 +223,8 @@ function setUp<R extends object, P extends Position>(definition: QueueSourceDefi
     engine: {
       root,
       demand: (_, wanted) => guarded(() => adapter?.demand(wanted)),
-      leaving: () => undefined,
+      // What it would still receive would be given back at once, and come again.
+      leaving: () => guarded(() => adapter?.demand(false)),
       oldest: () => (queue !== null && queue.out > 0 ? (out.values().next().value ?? null) : null),
       discard: (_, records) => {
         for (const record of records) out.delete(record);

@@ -1,5 +1,5 @@
 import type { ObservableInput } from 'rxjs';
-import { checkOptions } from './options.js';
+import { checkOptions, LONGEST_TIMER_MS } from './options.js';
 import type { Telemetry } from './telemetry.js';
 
 /**
@@ -59,7 +59,6 @@ export const SOURCE_OPTION_NAMES: readonly string[] = [
 ];
 
 const MOST = 1_000_000;
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** Checks the options that every source has and fills in the defaults; `owner` is named in the error. @internal */
 export function resolveSourceOptions(owner: string, options: SourceOptions): ResolvedOptions {

@@ -32,6 +32,8 @@ export function createSource<R, P extends Position>(
 ): Observable<Delivery<Uint8Array | null, P>> {
   const { name: owner, shape } = identity;
   const source = new Observable<DeliveryNode>((subscriber) => {
+    // `combineLatest` subscribes the others after one has failed: nobody would ever close what is opened now.
+    if (subscriber.closed) return;
     const { engine, start } = setUp();
     const session = createSession({
       subscriber,

@@ -1,4 +1,4 @@
-import { from, type ObservableInput, type Subscription } from 'rxjs';
+import { defer, type ObservableInput, type Subscription } from 'rxjs';
 
 /** Calls `stop` once when an abort signal or the first value or completion of an input says so. @internal */
 export function listenForStop(
@@ -11,7 +11,7 @@ export function listenForStop(
     else signal.addEventListener('abort', stop, { once: true });
     return () => signal.removeEventListener('abort', stop);
   }
-  const subscription: Subscription = from(signal).subscribe({ next: stop, error: fail, complete: stop });
+  const subscription: Subscription = defer(() => signal).subscribe({ next: stop, error: fail, complete: stop });
   return () => subscription.unsubscribe();
 }
 

@@ -2,6 +2,7 @@ import type { Observable, Subscriber } from 'rxjs';
 import type { Delivery } from '../core/delivery.js';
 import type { DeliveryNode } from '../core/delivery-node.js';
 import { operate, type OperatorParts } from '../core/operate.js';
+import { cork, uncork } from '../core/pump.js';
 
 /**
  * Acks each delivery and emits its plain value: the end of a pipeline, and the type shows that it settles.
@@ -23,8 +24,11 @@ class AckEach implements OperatorParts {
   constructor(private readonly destination: Subscriber<unknown>) {}
 
   next(delivery: DeliveryNode): void {
-    const { value } = delivery;
+    const { value, epoch } = delivery;
+    // What the ack lets out comes after its value.
+    cork(epoch.session);
     delivery.ack();
     this.destination.next(value);
+    uncork(epoch.session);
   }
 }

@@ -4,7 +4,7 @@ import type { BatchDelivery } from '../core/batch-delivery.js';
 import type { Delivery } from '../core/delivery.js';
 import { DeliveryNode, isSettled, type SettlementHook } from '../core/delivery-node.js';
 import { operate, type OperatorParts } from '../core/operate.js';
-import { checkNames, checkOptions } from '../core/options.js';
+import { checkNames, checkOptions, LONGEST_TIMER_MS } from '../core/options.js';
 import type { Outcome } from '../core/outcome.js';
 import type { Partition } from '../core/partition.js';
 import type { Position } from '../core/position.js';
@@ -51,7 +51,7 @@ export function batch<T, P extends Position>(
     { ...options },
     {
       maxSize: { required: true, integer: true, min: 1 },
-      maxWaitMs: { required: true, above: 0, max: 2 ** 31 - 1 },
+      maxWaitMs: { required: true, above: 0, max: LONGEST_TIMER_MS },
     },
   );
   return operate((destination) => new Batch(destination, options.maxSize, options.maxWaitMs));
@@ -158,6 +158,11 @@ class Batch implements OperatorParts, SettlementHook {
   private emit(members: readonly DeliveryNode[]): void {
     const [first] = members;
     if (first === undefined) return;
+    // An unsubscribe is heard of by the source first: it may be quiet before this is torn down.
+    if (this.destination.closed) {
+      for (const member of members) member.abandon();
+      return;
+    }
     const values = members.map(({ value }) => value);
     const { attempt } = first;
     this.destination.next(

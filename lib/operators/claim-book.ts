@@ -63,10 +63,10 @@ export function createClaimBook(store: IdempotencyStore, leaseMs: number): Claim
   const renew = (): void => {
     const children = [...open];
     call = deferred(() => store.renew(children.map(claimOf), leaseMs)).subscribe({
-      next: (answers) => {
+      next: (answers: readonly boolean[] | undefined) => {
         children.forEach((child, index) => {
           // One that is settled may be confirmed already; its confirm says what became of it.
-          if (answers[index] === false && child.settled === 0 && open.delete(child)) lost(child);
+          if (answers?.[index] === false && child.settled === 0 && open.delete(child)) lost(child);
         });
       },
       // Out: the next round tries again, and a lapsed claim is found at the confirm.

@@ -67,7 +67,7 @@ export function createDeadLetterQueue(options: DeadLetterQueueOptions): DeadLett
 
   const tryLater = (letter: DeadLetter): void => {
     const { epoch } = letter.delivery;
-    if (!epoch.live) {
+    if (closed || !epoch.live) {
       letter.delivery.abandon();
       return;
     }

@@ -1,14 +1,14 @@
 import { from, type Observable, type Subscriber, type Subscription } from 'rxjs';
-import { deferredOf, type Deferred } from '../core/deferred.js';
+import { deferredOf, ignore, type Deferred } from '../core/deferred.js';
 import type { Delivery } from '../core/delivery.js';
 import { isSettled, type DeliveryNode } from '../core/delivery-node.js';
 import { SluiceError } from '../core/errors.js';
 import { failureMark, permanent } from '../core/failures.js';
-import { operate, type OperatorParts } from '../core/operate.js';
+import { operate, pass, type OperatorParts } from '../core/operate.js';
 import { checkOptions } from '../core/options.js';
 import type { Partition } from '../core/partition.js';
 import type { Position } from '../core/position.js';
-import { defer } from '../core/pump.js';
+import { corked, defer } from '../core/pump.js';
 import { RingQueue } from '../core/ring-queue.js';
 import type { PumpTask } from '../core/session.js';
 import { validate } from './json.js';
@@ -85,7 +85,10 @@ class Decode implements OperatorParts {
       delivery.fail(decodeError(delivery, error), -1);
       return;
     }
-    if (deferred !== null) this.waitFor(delivery, from(deferred));
+    if (this.destination.closed) {
+      ignore(deferred);
+      delivery.abandon();
+    } else if (deferred !== null) this.waitFor(delivery, from(deferred));
     else if (this.queue.length === 0) this.emit(delivery, value);
     else this.queue.push({ delivery, state: 'decoded', value, subscription: null });
   }
@@ -122,7 +125,7 @@ class Decode implements OperatorParts {
   }
 
   private emit(delivery: DeliveryNode, value: unknown): void {
-    if (!isSettled(delivery)) this.destination.next(delivery.withValue(value));
+    if (!isSettled(delivery)) pass(this.destination, delivery.withValue(value));
   }
 
   private waitFor(delivery: DeliveryNode, deferred: Observable<unknown>): void {
@@ -139,7 +142,8 @@ class Decode implements OperatorParts {
       complete: () => {
         if (decoding.state !== 'waiting') return;
         decoding.state = 'decoded';
-        this.emitReady();
+        // An ack below starts nothing inside these emissions.
+        corked(delivery.epoch.session, () => this.emitReady());
       },
     });
   }

@@ -7,8 +7,9 @@ import { permanent } from '../core/failures.js';
 import { groupCalls, type Grouped } from '../core/grouped-calls.js';
 import type { Claim, HeldClaim, IdempotencyStore } from '../core/idempotency-store.js';
 import { operate } from '../core/operate.js';
-import { checkNames, checkOptions } from '../core/options.js';
+import { checkNames, checkOptions, LONGEST_TIMER_MS } from '../core/options.js';
 import type { Partition } from '../core/partition.js';
+import { Pending } from '../core/pending.js';
 import type { Position } from '../core/position.js';
 import { messageInfo, notify } from '../core/telemetry.js';
 import { hold, unhold } from '../core/units.js';
@@ -61,7 +62,7 @@ export function dedupe<T, P extends Position>(options: DedupeOptions<T, P>): Mon
     {
       key: { required: true, type: 'function' },
       store: { required: true, that: { be: 'an idempotency store', holds: isStore } },
-      leaseMs: { min: 100, max: 2 ** 31 - 1 },
+      leaseMs: { min: 100, max: LONGEST_TIMER_MS },
     },
   );
   const keyOf = options.key as unknown as (value: unknown, delivery: DeliveryNode) => unknown;
@@ -70,6 +71,7 @@ export function dedupe<T, P extends Position>(options: DedupeOptions<T, P>): Mon
   return operate((destination) => {
     const book = createClaimBook(store, leaseMs);
     let closed = false;
+    const pending = new Pending(destination);
     // Requests whose key another holds, by the timer that asks again.
     const parked = new Map<Subscription, Request>();
 
@@ -95,10 +97,17 @@ export function dedupe<T, P extends Position>(options: DedupeOptions<T, P>): Mon
           delivery.settle('skipped');
         } else {
           park(request);
+          return;
         }
+        pending.remove(delivery.epoch);
       },
-      giveUp: ({ delivery }) => delivery.abandon(),
+      giveUp: ({ delivery }) => letGo(delivery),
     });
+
+    const letGo = (delivery: DeliveryNode): void => {
+      delivery.abandon();
+      pending.remove(delivery.epoch);
+    };
 
     const pass = (delivery: DeliveryNode, claim: HeldClaim): void => {
       const { value, attempt, epoch } = delivery;
@@ -111,6 +120,10 @@ export function dedupe<T, P extends Position>(options: DedupeOptions<T, P>): Mon
       const { epoch } = delivery;
       if (epoch.session.telemetry !== null) {
         notify(epoch.session, { type: 'parked', message: messageInfo(delivery), because: 'claimed' });
+      }
+      if (closed) {
+        letGo(delivery);
+        return;
       }
       const again = asyncScheduler.schedule(
         () => {
@@ -146,8 +159,10 @@ export function dedupe<T, P extends Position>(options: DedupeOptions<T, P>): Mon
 
     const drop = (partition: Partition): void => {
       const isIts = ({ delivery }: Request): boolean => delivery.epoch === partition;
-      for (const { delivery } of [...claims.extract(isIts), ...takeParked(isIts)]) delivery.abandon();
-      if (partition.closed) book.drop(partition);
+      for (const { delivery } of [...claims.extract(isIts), ...takeParked(isIts)]) letGo(delivery);
+      if (!partition.closed) return;
+      book.drop(partition);
+      pending.drop(partition);
     };
 
     return {
@@ -166,10 +181,13 @@ export function dedupe<T, P extends Position>(options: DedupeOptions<T, P>): Mon
           delivery.fail(error, -1);
           return;
         }
+        pending.add(delivery.epoch);
         claims.add({ delivery, key, waits: 0 });
       },
+      complete: () => pending.complete(),
       teardown: () => {
         closed = true;
+        pending.close();
         // A claim that is being made is not cut off: its answer says what to give back.
         for (const { delivery } of [...claims.close(), ...takeParked(() => true)]) delivery.abandon();
         book.close();

@@ -1,7 +1,7 @@
 import type { MonoTypeOperatorFunction, OperatorFunction, Subscriber } from 'rxjs';
 import type { Delivery } from '../core/delivery.js';
 import type { DeliveryNode } from '../core/delivery-node.js';
-import { operate, type OperatorParts } from '../core/operate.js';
+import { operate, pass, type OperatorParts } from '../core/operate.js';
 import { checkOptions } from '../core/options.js';
 import type { Position } from '../core/position.js';
 
@@ -45,7 +45,7 @@ class FilterValue implements OperatorParts {
       delivery.fail(error, -1);
       return;
     }
-    if (wanted) this.destination.next(delivery);
+    if (wanted) pass(this.destination, delivery);
     else delivery.settle('skipped');
   }
 }

@@ -1,14 +1,14 @@
 import { asyncScheduler, type Observable, type OperatorFunction, type Subscriber, type Subscription } from 'rxjs';
-import { deferredOf, isPromiseLike, type Deferred } from '../core/deferred.js';
+import { deferredOf, ignore, isPromiseLike, whenSettled, type Deferred } from '../core/deferred.js';
 import type { Delivery } from '../core/delivery.js';
 import { abortSignal, isSettled, type DeliveryNode } from '../core/delivery-node.js';
 import { environment } from '../core/environment.js';
 import { SluiceError } from '../core/errors.js';
 import { operate, type OperatorParts } from '../core/operate.js';
-import { checkNames, checkOptions } from '../core/options.js';
+import { checkNames, checkOptions, LONGEST_TIMER_MS } from '../core/options.js';
 import type { Partition } from '../core/partition.js';
 import type { Position } from '../core/position.js';
-import { defer } from '../core/pump.js';
+import { cork, defer, uncork } from '../core/pump.js';
 import { RingQueue } from '../core/ring-queue.js';
 import type { PumpTask } from '../core/session.js';
 import { messageInfo, notify } from '../core/telemetry.js';
@@ -29,6 +29,7 @@ interface Work {
   readonly deadline: number;
   over: boolean;
   /** A Promise cannot be cancelled: a timed-out one runs on without a slot. */
+  zombie: boolean;
   subscription: Subscription | null;
   /** Its neighbours by time of start. */
   before: Work | null;
@@ -64,7 +65,7 @@ export function handle<T, R, P extends Position, D extends Delivery<T, P> = Deli
     {
       fn: { required: true, type: 'function' },
       concurrency: { integer: true, min: 1 },
-      timeoutMs: { above: 0, max: 2 ** 31 - 1 },
+      timeoutMs: { above: 0, max: LONGEST_TIMER_MS },
     },
   );
   const work = fn as unknown as (value: unknown, delivery: DeliveryNode) => unknown;
@@ -158,6 +159,12 @@ class Handle implements OperatorParts, PumpTask {
       delivery.fail(error, -1);
       return;
     }
+    // The function itself has ended the subscription, or its epoch: nobody would cancel what it began.
+    if (this.destination.closed || delivery.epoch.closed) {
+      ignore(deferred);
+      delivery.abandon();
+      return;
+    }
     if (deferred === null) this.emit(delivery, result);
     else this.waitFor(delivery, deferred);
   }
@@ -169,13 +176,22 @@ class Handle implements OperatorParts, PumpTask {
   private waitFor(delivery: DeliveryNode, deferred: Observable<unknown> | PromiseLike<unknown>): void {
     const { timeoutMs } = this;
     const deadline = timeoutMs > 0 ? environment.now() + timeoutMs : 0;
-    const work: Work = { delivery, deadline, over: false, subscription: null, before: this.last, after: null };
+    const work: Work = {
+      delivery,
+      deadline,
+      over: false,
+      zombie: false,
+      subscription: null,
+      before: this.last,
+      after: null,
+    };
     this.link(work);
     if (timeoutMs > 0 && this.timer === null) this.armTimer(timeoutMs);
     if (isPromiseLike(deferred)) {
-      deferred.then(
+      whenSettled(
+        deferred,
         (result) => this.succeed(work, result),
-        (error: unknown) => this.fail(work, error),
+        (error) => this.fail(work, error),
       );
       return;
     }
@@ -185,14 +201,20 @@ class Handle implements OperatorParts, PumpTask {
       error: (error: unknown) => this.fail(work, error),
       complete: () => this.succeed(work, last),
     });
-    if (work.over) subscription.unsubscribe();
-    else work.subscription = subscription;
+    work.subscription = subscription;
+    if (!work.over) return;
+    this.bury(work);
+    subscription.unsubscribe();
   }
 
   private succeed(work: Work, result: unknown): void {
     if (!this.finish(work)) return;
+    const { session } = work.delivery.epoch;
+    // An ack below starts nothing inside this emission.
+    cork(session);
     this.emit(work.delivery, result);
     this.run();
+    uncork(session);
   }
 
   private fail(work: Work, error: unknown): void {
@@ -203,12 +225,17 @@ class Handle implements OperatorParts, PumpTask {
 
   private finish(work: Work): boolean {
     if (work.over) {
-      this.zombies--;
+      this.bury(work);
       return false;
     }
     work.over = true;
     this.unlink(work);
     return true;
+  }
+
+  private bury(work: Work): void {
+    if (work.zombie) this.zombies--;
+    work.zombie = false;
   }
 
   private completeIfDone(): void {
@@ -244,6 +271,7 @@ class Handle implements OperatorParts, PumpTask {
   private cancel(work: Work): void {
     work.over = true;
     this.unlink(work);
+    work.zombie = work.subscription === null;
     if (work.subscription === null) this.zombies++;
     else work.subscription.unsubscribe();
   }

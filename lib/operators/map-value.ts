@@ -1,7 +1,7 @@
 import type { Observable, Subscriber } from 'rxjs';
 import type { Delivery } from '../core/delivery.js';
 import type { DeliveryNode } from '../core/delivery-node.js';
-import { operate, type OperatorParts } from '../core/operate.js';
+import { operate, pass, type OperatorParts } from '../core/operate.js';
 import { checkOptions } from '../core/options.js';
 import type { Position } from '../core/position.js';
 
@@ -35,6 +35,6 @@ class MapValue implements OperatorParts {
       delivery.fail(error, -1);
       return;
     }
-    this.destination.next(delivery.withValue(value));
+    pass(this.destination, delivery.withValue(value));
   }
 }

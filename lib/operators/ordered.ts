@@ -3,10 +3,11 @@ import type { Delivery } from '../core/delivery.js';
 import { DeliveryNode, partOf, type SettlementHook } from '../core/delivery-node.js';
 import { createLanes, laneOf, type Lanes } from '../core/lanes.js';
 import type { MessageBytes } from '../core/message.js';
-import { operate, type OperatorParts } from '../core/operate.js';
+import { operate, pass, type OperatorParts } from '../core/operate.js';
 import type { Outcome } from '../core/outcome.js';
 import { checkNames, checkOptions } from '../core/options.js';
-import { onSlotSettled, type Partition } from '../core/partition.js';
+import { onSlotEnd, type Partition } from '../core/partition.js';
+import { Pending } from '../core/pending.js';
 import type { Position } from '../core/position.js';
 import { defer } from '../core/pump.js';
 import { RingQueue } from '../core/ring-queue.js';
@@ -72,13 +73,17 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
   private lanes: Lanes | null = null;
   /** What a settlement let go, to be emitted outside of it. */
   private readonly due = new RingQueue<DeliveryNode>();
+  /** What waits, or is due. */
+  private readonly pending: Pending;
   private checked = false;
   queued = false;
 
   constructor(
     private readonly destination: Subscriber<unknown>,
     private readonly keyOf: KeyOf,
-  ) {}
+  ) {
+    this.pending = new Pending(destination);
+  }
 
   next(delivery: DeliveryNode): void {
     const { epoch } = delivery;
@@ -103,8 +108,8 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
       delivery.fail(error, -1);
       return;
     }
-    if (lane === -1) {
-      this.destination.next(delivery);
+    if (lane === -1 || this.destination.closed) {
+      pass(this.destination, delivery);
     } else if (lanes.busy[lane] === 0) {
       lanes.busy[lane] = 1;
       this.destination.next(this.pass(delivery, lane));
@@ -113,11 +118,17 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
       lanes.kept.delete(lane);
       this.destination.next(this.pass(delivery, lane));
     } else {
+      this.pending.add(epoch);
       wait(lanes, lane, delivery);
     }
   }
 
+  complete(): void {
+    this.pending.complete();
+  }
+
   teardown(): void {
+    this.pending.close();
     for (const partition of [...this.lanesOf.keys()]) this.forget(partition);
     for (const child of this.due.drain()) child.up?.abandon();
   }
@@ -139,21 +150,22 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
     const kept = this.comesBack(child);
     if (kept) this.keep(child);
     (child.up as DeliveryNode).fail(reason, delayMs);
-    if (!kept) this.release(child.epoch, child.slot);
+    if (!kept) this.moveOn(child.epoch, child.slot);
   }
 
   onAbandon(child: DeliveryNode): void {
     const kept = this.comesBack(child);
     if (kept) this.keep(child);
     (child.up as DeliveryNode).abandon();
-    if (!kept && isOurs(child.epoch)) this.release(child.epoch, child.slot);
+    if (!kept) this.moveOn(child.epoch, child.slot);
   }
 
   /** Emits what settlements let go. */
   run(): void {
     for (let child = this.due.shift(); child !== undefined; child = this.due.shift()) {
-      if (child.epoch.live) this.destination.next(child);
+      if (child.epoch.live && !this.destination.closed) this.destination.next(child);
       else child.up?.abandon();
+      this.pending.remove(child.epoch);
     }
   }
 
@@ -173,11 +185,27 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
     if (lanes === undefined) return;
     this.lanesOf.delete(partition);
     if (partition === this.partition) this.partition = this.lanes = null;
-    for (const waiting of lanes.waiting.values()) {
-      for (const delivery of waiting.drain()) {
-        unhold(partition, 1, 1);
-        delivery.abandon();
-      }
+    for (const waiting of lanes.waiting.values()) this.letGo(partition, waiting);
+  }
+
+  // What comes again to another subscription must not be passed by what waits behind it.
+  private moveOn(epoch: Partition, lane: number): void {
+    if (isOurs(epoch)) {
+      this.release(epoch, lane);
+      return;
+    }
+    const lanes = this.lanesOf.get(epoch);
+    const waiting = lanes?.waiting.get(lane);
+    if (waiting === undefined) return;
+    lanes?.waiting.delete(lane);
+    this.letGo(epoch, waiting);
+  }
+
+  private letGo(partition: Partition, waiting: RingQueue<DeliveryNode>): void {
+    for (const delivery of waiting.drain()) {
+      unhold(partition, 1, 1);
+      delivery.abandon();
+      this.pending.remove(partition);
     }
   }
 
@@ -205,9 +233,10 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
     const { epoch, slot: lane } = child;
     const lanes = this.lanesOf.get(epoch) as Lanes;
     const { slot } = child.root;
-    const unlisten = onSlotSettled(epoch, slot, () => {
+    const unlisten = onSlotEnd(epoch, slot, (settled) => {
       lanes.kept.delete(lane);
-      this.release(epoch, lane);
+      if (settled) this.release(epoch, lane);
+      else this.moveOn(epoch, lane);
     });
     lanes.kept.set(lane, { slot, unlisten });
   }

@@ -39,6 +39,7 @@ const WHAT = 'what a handler depends on';
 export function createOutageGate(
   make: (attempt: Attempt) => DeliveryNode,
   emit: (child: DeliveryNode) => void,
+  letGo: (delivery: DeliveryNode) => void,
 ): OutageGate {
   const backoff = exponential({ initialMs: 100, maxMs: 10_000, jitter: 'none' });
   const queue = new RingQueue<Attempt>();
@@ -51,7 +52,7 @@ export function createOutageGate(
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
       unhold(next.delivery.epoch);
       if (next.delivery.epoch.live) return next;
-      next.delivery.abandon();
+      letGo(next.delivery);
     }
     return undefined;
   };
@@ -61,6 +62,10 @@ export function createOutageGate(
     const { session } = delivery.epoch;
     if (session.telemetry !== null) {
       notify(session, { type: 'parked', message: messageInfo(delivery), because: 'unavailable' });
+    }
+    if (closed) {
+      letGo(delivery);
+      return;
     }
     queue.push(attempt);
     hold(delivery.epoch);
@@ -89,6 +94,7 @@ export function createOutageGate(
   const open = (): void => {
     probe = null;
     probes = 0;
+    if (closed) return;
     timer ??= asyncScheduler.schedule(() => {
       timer = null;
       gate.isShut = false;
@@ -123,7 +129,7 @@ export function createOutageGate(
     drop: (partition) => {
       for (const { delivery } of queue.extract((attempt) => attempt.delivery.epoch === partition)) {
         unhold(partition);
-        delivery.abandon();
+        letGo(delivery);
       }
       if (probe?.epoch === partition && partition.closed) sendAnother();
     },
@@ -132,7 +138,7 @@ export function createOutageGate(
       timer?.unsubscribe();
       for (const { delivery } of queue.drain()) {
         unhold(delivery.epoch);
-        delivery.abandon();
+        letGo(delivery);
       }
     },
   };

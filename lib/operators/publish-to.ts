@@ -1,4 +1,4 @@
-import { asyncScheduler, map, of, type Observable, type OperatorFunction, type Subscription } from 'rxjs';
+import { map, of, type Observable, type OperatorFunction } from 'rxjs';
 import { isPromiseLike } from '../core/deferred.js';
 import type { Delivery } from '../core/delivery.js';
 import { isSettled, type DeliveryNode } from '../core/delivery-node.js';
@@ -6,9 +6,10 @@ import { SluiceError } from '../core/errors.js';
 import { classifyFailure, permanent, transient } from '../core/failures.js';
 import { groupCalls, type Grouped } from '../core/grouped-calls.js';
 import type { Message } from '../core/message.js';
-import { operate } from '../core/operate.js';
+import { operate, pass } from '../core/operate.js';
 import { checkNames, checkOptions } from '../core/options.js';
 import type { Partition } from '../core/partition.js';
+import { Pending } from '../core/pending.js';
 import type { Position } from '../core/position.js';
 import type { Publisher, PublishOutcome } from '../core/publisher.js';
 import { isPublisher, linkPublisher } from './publisher-link.js';
@@ -85,10 +86,7 @@ export function publishTo<T, M>(
 
   return operate((destination) => {
     let closed = false;
-    let upstreamCompleted = false;
-    // Deliveries in here.
-    let pending = 0;
-    let completing: Subscription | null = null;
+    const pending = new Pending(destination);
 
     const calls = groupCalls<Item<M>, readonly (PublishOutcome | undefined)[]>({
       what: 'the publisher of publishTo',
@@ -103,12 +101,9 @@ export function publishTo<T, M>(
       },
       answer: (item, outcomes) => {
         settle(item, outcomes ?? item.messages.map(() => undefined));
-        leave(1);
+        pending.remove(item.delivery.epoch);
       },
-      giveUp: ({ delivery }) => {
-        delivery.abandon();
-        leave(1);
-      },
+      giveUp: ({ delivery }) => letGo(delivery),
     });
     const link = linkPublisher(publisher, () => calls.kick());
 
@@ -119,17 +114,14 @@ export function publishTo<T, M>(
       else if (!isSettled(delivery)) destination.next(delivery);
     };
 
-    const leave = (count: number): void => {
-      pending -= count;
-      if (pending > 0 || !upstreamCompleted || closed) return;
-      // The answer may have come inside a settlement, where nothing may complete.
-      completing ??= asyncScheduler.schedule(() => destination.complete());
+    const letGo = (delivery: DeliveryNode): void => {
+      delivery.abandon();
+      pending.remove(delivery.epoch);
     };
 
     const drop = (partition: Partition): void => {
-      const dropped = calls.extract(({ delivery }) => delivery.epoch === partition);
-      for (const { delivery } of dropped) delivery.abandon();
-      leave(dropped.length);
+      for (const { delivery } of calls.extract(({ delivery }) => delivery.epoch === partition)) letGo(delivery);
+      if (partition.closed) pending.drop(partition);
     };
 
     return {
@@ -148,20 +140,17 @@ export function publishTo<T, M>(
           return;
         }
         if (isSettled(delivery)) return;
-        if (messages.length === 0 && pending === 0) {
-          destination.next(delivery);
+        if (messages.length === 0 && pending.isEmpty) {
+          pass(destination, delivery);
           return;
         }
-        pending++;
+        pending.add(delivery.epoch);
         calls.add({ delivery, messages });
       },
-      complete: () => {
-        upstreamCompleted = true;
-        if (pending === 0) destination.complete();
-      },
+      complete: () => pending.complete(),
       teardown: () => {
         closed = true;
-        completing?.unsubscribe();
+        pending.close();
         // What is being published goes on; its answer settles nothing any more.
         for (const { delivery } of calls.close()) delivery.abandon();
         link.close();

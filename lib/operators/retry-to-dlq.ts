@@ -12,6 +12,7 @@ import { operate, type OperatorParts } from '../core/operate.js';
 import type { Outcome } from '../core/outcome.js';
 import { checkNames, checkOptions } from '../core/options.js';
 import type { Partition } from '../core/partition.js';
+import { Pending } from '../core/pending.js';
 import type { Publisher } from '../core/publisher.js';
 import { corked } from '../core/pump.js';
 import { messageInfo, notify } from '../core/telemetry.js';
@@ -99,8 +100,18 @@ class RetryToDlq implements OperatorParts, SettlementHook {
   readonly retries = true;
   private readonly gate = createOutageGate(
     (attempt) => this.make(attempt),
-    (child) => this.destination.next(child),
+    (child) => this.emit(child),
+    (delivery) => this.abandon(delivery),
   );
+  /** What may still be tried again. */
+  private readonly pending: Pending;
+  /** Of what is given up: one for each delivery, so that its end is known. */
+  private readonly givenUp: SettlementHook = {
+    onAck: (last, outcome) => this.settle(last.up as DeliveryNode, outcome),
+    // Nobody nacks a dead letter.
+    onNack: (last) => this.abandon(last.up as DeliveryNode),
+    onAbandon: (last) => this.abandon(last.up as DeliveryNode),
+  };
   private readonly parked = new Map<Subscription, DeliveryNode>();
   /** Torn down: what is still out below may settle, but nothing is started any more. */
   private closed = false;
@@ -109,17 +120,28 @@ class RetryToDlq implements OperatorParts, SettlementHook {
     private readonly destination: Subscriber<unknown>,
     private readonly policy: RetryPolicy,
     private readonly deadLetters: DeadLetterQueue,
-  ) {}
+  ) {
+    this.pending = new Pending(destination);
+  }
 
   next(delivery: DeliveryNode): void {
     const { value, attempt, epoch } = delivery;
-    if (!epoch.live) delivery.abandon();
-    else if (this.gate.isShut) this.gate.hold({ delivery, attempt, failures: 0, firstFailureAt: null });
+    if (!epoch.live) {
+      delivery.abandon();
+      return;
+    }
+    this.pending.add(epoch);
+    if (this.gate.isShut) this.gate.hold({ delivery, attempt, failures: 0, firstFailureAt: null });
     else this.destination.next(new DeliveryNode(value, attempt, delivery, this, 0, epoch, null));
+  }
+
+  complete(): void {
+    this.pending.complete();
   }
 
   teardown(): void {
     this.closed = true;
+    this.pending.close();
     this.letGo(() => true);
     this.gate.close();
     this.deadLetters.close();
@@ -133,11 +155,12 @@ class RetryToDlq implements OperatorParts, SettlementHook {
 
   onClose(partition: Partition): void {
     this.onRevoke(partition);
+    this.pending.drop(partition);
   }
 
   onAck(child: DeliveryNode, outcome: Outcome): void {
     if (this.gate.isShut) this.gate.foundBack(child);
-    (child.up as DeliveryNode).settle(outcome);
+    this.settle(child.up as DeliveryNode, outcome);
   }
 
   onNack(child: DeliveryNode, reason: unknown, askedMs: number): void {
@@ -145,7 +168,7 @@ class RetryToDlq implements OperatorParts, SettlementHook {
     const firstFailureAt = child.ref as number | null;
     if (this.closed || !child.epoch.live) {
       this.gate.letGo(child);
-      delivery.abandon();
+      this.abandon(delivery);
       return;
     }
     if (isNothingLeft(child)) {
@@ -166,7 +189,9 @@ class RetryToDlq implements OperatorParts, SettlementHook {
       const times = { firstFailureAt: firstFailureAt ?? now, lastFailureAt: now };
       // Corked, so that those of a batch go in one call.
       corked(delivery.epoch.session, () => {
-        for (const message of eachMessage(delivery)) {
+        const { value, epoch } = delivery;
+        const last = new DeliveryNode(value, attempts, delivery, this.givenUp, 0, epoch, null);
+        for (const message of eachMessage(last)) {
           this.deadLetters.add({ delivery: message, reason, attempts, ...times, trim: 0, refusals: 0 });
         }
       });
@@ -178,7 +203,22 @@ class RetryToDlq implements OperatorParts, SettlementHook {
 
   onAbandon(child: DeliveryNode): void {
     this.gate.letGo(child);
-    (child.up as DeliveryNode).abandon();
+    this.abandon(child.up as DeliveryNode);
+  }
+
+  private settle(delivery: DeliveryNode, outcome: Outcome): void {
+    delivery.settle(outcome);
+    this.pending.remove(delivery.epoch);
+  }
+
+  private abandon(delivery: DeliveryNode): void {
+    delivery.abandon();
+    this.pending.remove(delivery.epoch);
+  }
+
+  /** From a timer: an ack below starts nothing inside this emission. */
+  private emit(child: DeliveryNode): void {
+    corked(child.epoch.session, () => this.destination.next(child));
   }
 
   private make({ delivery, attempt, failures, firstFailureAt }: Attempt): DeliveryNode {
@@ -194,11 +234,16 @@ class RetryToDlq implements OperatorParts, SettlementHook {
       const message = messageInfo(delivery);
       notify(epoch.session, { type: 'retried', message, by: 'operator', failure: 'transient', reason, delayMs });
     }
+    // By what it has just been told of, the user's code may have ended the subscription.
+    if (this.closed) {
+      this.abandon(delivery);
+      return;
+    }
     const due = asyncScheduler.schedule(() => {
       this.parked.delete(due);
       unhold(epoch, 1, 1);
       if (this.gate.isShut) this.gate.hold(next);
-      else this.destination.next(this.make(next));
+      else this.emit(this.make(next));
     }, delayMs);
     this.parked.set(due, delivery);
     hold(epoch, 1, 1);
@@ -210,7 +255,7 @@ class RetryToDlq implements OperatorParts, SettlementHook {
       due.unsubscribe();
       this.parked.delete(due);
       unhold(delivery.epoch, 1, 1);
-      delivery.abandon();
+      this.abandon(delivery);
     }
   }
 

@@ -1,10 +1,11 @@
 import { Observable } from 'rxjs';
-import { deferredOf, isPromiseLike } from '../core/deferred.js';
+import { deferredOf, isPromiseLike, whenSettled } from '../core/deferred.js';
 import type { Delivery } from '../core/delivery.js';
 import { abortSignal, isSettled, type DeliveryNode } from '../core/delivery-node.js';
 import { checkNames, checkOptions } from '../core/options.js';
 import { onEpochClose } from '../core/partition.js';
 import type { Position } from '../core/position.js';
+import { corked } from '../core/pump.js';
 import type { HandlerResult } from './handle.js';
 
 /** What becomes of cancelled work. @public */
@@ -69,7 +70,10 @@ export function settling<T, R, P extends Position>(
     };
     const succeed = (result: unknown): void =>
       end(() => {
-        if (!isSettled(node)) subscriber.next(node.withValue(result));
+        // An ack below starts nothing inside this emission.
+        corked(node.epoch.session, () => {
+          if (!isSettled(node)) subscriber.next(node.withValue(result));
+        });
       });
     const fail = (error: unknown): void => end(() => node.fail(error, -1));
     const unlisten = onEpochClose(node.epoch, () => end(() => undefined));
@@ -87,7 +91,7 @@ export function settling<T, R, P extends Position>(
     if (deferred === null) {
       succeed(result);
     } else if (isPromiseLike(deferred)) {
-      deferred.then(succeed, fail);
+      whenSettled(deferred, succeed, fail);
     } else {
       let last: unknown;
       const subscription = deferred.subscribe({

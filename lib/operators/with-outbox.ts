@@ -1,4 +1,4 @@
-import { asyncScheduler, type OperatorFunction, type Subscription } from 'rxjs';
+import type { OperatorFunction } from 'rxjs';
 import type { Delivery } from '../core/delivery.js';
 import { batchOf, type DeliveryNode } from '../core/delivery-node.js';
 import { SluiceError } from '../core/errors.js';
@@ -8,6 +8,7 @@ import { operate } from '../core/operate.js';
 import { checkNames, checkOptions } from '../core/options.js';
 import type { OutboxStore } from '../core/outbox-store.js';
 import type { Partition } from '../core/partition.js';
+import { Pending } from '../core/pending.js';
 import type { Position } from '../core/position.js';
 import type { OutboxAnswer } from './outbox-group.js';
 import type { OutboxDelivery, OutboxHandler } from './outbox-handler.js';
@@ -101,24 +102,16 @@ export function withOutbox<T, R, Tx, P extends Position>(
       call: (works) => runGroup(groupOptions, works),
       answer: (work, answer) => {
         settle(work, answer);
-        leave(1);
+        pending.remove(work.delivery.epoch);
       },
-      giveUp: ({ delivery }) => {
-        delivery.abandon();
-        leave(1);
-      },
+      giveUp: ({ delivery }) => letGo(delivery),
     });
     let closed = false;
-    let upstreamCompleted = false;
-    // Deliveries in here.
-    let pending = 0;
-    let completing: Subscription | null = null;
+    const pending = new Pending(destination);
 
-    const leave = (count: number): void => {
-      pending -= count;
-      if (pending > 0 || !upstreamCompleted || closed) return;
-      // The answer may have come inside a settlement, where nothing may complete.
-      completing ??= asyncScheduler.schedule(() => destination.complete());
+    const letGo = (delivery: DeliveryNode): void => {
+      delivery.abandon();
+      pending.remove(delivery.epoch);
     };
 
     const settle = (work: OutboxWork, answer: OutboxAnswer | undefined): void => {
@@ -144,14 +137,13 @@ export function withOutbox<T, R, Tx, P extends Position>(
     };
 
     const add = (work: OutboxWork): void => {
-      pending++;
+      pending.add(work.delivery.epoch);
       transactions.add(work);
     };
 
     const drop = (partition: Partition): void => {
-      const dropped = transactions.extract(({ delivery }) => delivery.epoch === partition);
-      for (const { delivery } of dropped) delivery.abandon();
-      leave(dropped.length);
+      for (const { delivery } of transactions.extract(({ delivery }) => delivery.epoch === partition)) letGo(delivery);
+      if (partition.closed) pending.drop(partition);
     };
 
     return {
@@ -173,13 +165,10 @@ export function withOutbox<T, R, Tx, P extends Position>(
           delivery.fail(error, -1);
         }
       },
-      complete: () => {
-        upstreamCompleted = true;
-        if (pending === 0) destination.complete();
-      },
+      complete: () => pending.complete(),
       teardown: () => {
         closed = true;
-        completing?.unsubscribe();
+        pending.close();
         for (const { delivery } of transactions.close()) delivery.abandon();
       },
     };

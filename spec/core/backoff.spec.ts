@@ -34,7 +34,10 @@ describe('exponential', () => {
 
   it.each([
     [{ initialMs: 0 }, 'exponential: initialMs must be a number, above 0, not 0.'],
-    [{ initialMs: 100, maxMs: 50 }, 'exponential: maxMs must be a number, at least 100, not 50.'],
+    [
+      { initialMs: 100, maxMs: 50 },
+      'exponential: maxMs must be a number, at least 100 and at most 2147483647, not 50.',
+    ],
     [{ initialMs: 100, factor: 0.5 }, 'exponential: factor must be a number, at least 1, not 0.5.'],
   ])('refuses %j', (options, message) => {
     let thrown: unknown;
@@ -48,9 +51,10 @@ describe('exponential', () => {
 });
 
 describe('constant', () => {
-  it('gives the same wait each time and refuses a negative one', () => {
+  it('gives the same wait each time and refuses one that no timer can wait', () => {
     expect([1, 2, 9].map(constant(50))).toEqual([50, 50, 50]);
-    expect(() => constant(-1)).toThrow('constant: ms must be a number, at least 0, not -1.');
+    expect(() => constant(-1)).toThrow('constant: ms must be a number, at least 0 and at most 2147483647, not -1.');
+    expect(() => constant(2 ** 31)).toThrow('not 2147483648.');
   });
 });
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { throwError, timer } from 'rxjs';
+import { Observable, throwError, timer } from 'rxjs';
 import type { TelemetryEvent } from 'rxsluice';
 import { environment } from '../../lib/core/environment.js';
 import { collect, testLog, virtually } from './harness.js';
@@ -253,6 +253,29 @@ describe('the high water of one partition', () => {
       expect(log.demands).toEqual(['0-']);
       all.at(-1)?.ack();
       expect(log.demands).toEqual(['0-', '0+']);
+    }));
+});
+
+describe('a commit that ends at once', () => {
+  it('does not hide the one after it from the close', () =>
+    virtually(({ advance }) => {
+      const log = testLog({ drainTimeoutMs: 20 });
+      const { all, subscription } = collect(log.deliveries);
+      const partition = log.partition(0);
+      log.push(partition, 0, 1, 2);
+      let ended = 0;
+      log.onCommit = () => {
+        if (log.commits.length > 1) return new Observable<never>(() => () => void ended++);
+        all[1]?.ack();
+        return [];
+      };
+      all[0]?.ack();
+      // Waits for the last of it, so that the second begins inside the first.
+      log.engine.revoke(partition, () => undefined);
+      all[2]?.ack();
+      subscription.unsubscribe();
+      advance(100);
+      expect([log.commits.length, log.closes, ended]).toEqual([2, 1, 1]);
     }));
 });
 

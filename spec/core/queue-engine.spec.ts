@@ -123,11 +123,11 @@ describe('queueSource', () => {
       queue.onAck = (records) => timer(30).pipe(map(() => records.map(() => null)));
       queue.push('a', 'b', 'c');
       stop.abort();
-      expect(queue.asked).toEqual(['nack c']);
+      expect(queue.asked).toEqual(['demand false', 'nack c']);
       all[0]?.ack();
       all[1]?.nack('x');
       advance(29);
-      expect([ends, queue.asked]).toEqual([[], ['nack c', 'ack a', 'nack b']]);
+      expect([ends, queue.asked]).toEqual([[], ['demand false', 'nack c', 'ack a', 'nack b']]);
       advance(2);
       expect([ends, queue.asked.at(-1), timers()]).toEqual([['complete'], 'close', 0]);
     }));
@@ -143,7 +143,7 @@ describe('queueSource', () => {
         .subscribe();
       queue.push('a', 'b');
       subscription.unsubscribe();
-      expect([queue.asked.sort(), timers()]).toEqual([['close', 'nack a', 'nack b'], 0]);
+      expect([queue.asked.sort(), timers()]).toEqual([['close', 'demand false', 'nack a', 'nack b'], 0]);
     }));
 
   it('gives back at the end what foreign hands never settled', () =>
@@ -154,18 +154,18 @@ describe('queueSource', () => {
       subscription.unsubscribe();
       all[0]?.ack();
       advance(100);
-      expect(queue.asked).toEqual(['ack a', 'nack b', 'close']);
+      expect(queue.asked).toEqual(['demand false', 'ack a', 'nack b', 'close']);
       all[1]?.ack();
-      expect(queue.asked).toHaveLength(3);
+      expect(queue.asked).toHaveLength(4);
     }));
 
-  it('gives back what comes after the end', () =>
+  it('asks for no more at the end, and gives back what still comes', () =>
     virtually(() => {
       const queue = testQueue();
       const { subscription } = collect(queue.deliveries);
       subscription.unsubscribe();
       queue.push('late');
-      expect(queue.asked).toEqual(['close', 'nack late']);
+      expect(queue.asked).toEqual(['demand false', 'close', 'nack late']);
     }));
 
   it('ends with a typed error where its adapter fails (I7)', () =>

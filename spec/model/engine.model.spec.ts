@@ -26,6 +26,8 @@ const REACHED = [
   'revoked',
   'unsettled-too-long',
   'promises that outlive their time-out',
+  'takes',
+  'unsubscribes inside a handler',
   'step lose',
   'step stop',
 ];

@@ -21,6 +21,24 @@ export const mutants: readonly Mutant[] = [
     replace: '',
   },
   {
+    name: 'I2 split settles a delivery while parts of it are out',
+    file: 'operators/split.ts',
+    find: 'if (!ended || tally.live > 0) return;',
+    replace: 'if (!ended) return;',
+  },
+  {
+    name: 'I2 fanOut settles a delivery with the first of its branches',
+    file: 'operators/fan-out.ts',
+    find: 'if (tally.live === 0) tally.conclude();',
+    replace: 'if (tally.live > 0) tally.conclude();',
+  },
+  {
+    name: 'I2 batch drops its last member',
+    file: 'operators/batch.ts',
+    find: 'for (const member of ref as readonly DeliveryNode[]) if',
+    replace: 'for (const member of (ref as readonly DeliveryNode[]).slice(1)) if',
+  },
+  {
     name: 'I3 credits are not counted',
     file: 'core/pump.ts',
     find: 'maxInFlight - session.inFlight',

@@ -1,17 +1,32 @@
-import { mergeMap, Observable, of, tap, throwError, timer, map, type ObservableInput, type Subscription } from 'rxjs';
+import {
+  mergeMap,
+  Observable,
+  of,
+  take,
+  tap,
+  throwError,
+  timer,
+  map,
+  type ObservableInput,
+  type Subscription,
+} from 'rxjs';
 import { TestScheduler } from 'rxjs/testing';
 import {
+  ackEach,
+  batch,
   decode,
   dedupe,
+  fanOut,
   handle,
   ordered,
   permanent,
   retryToDlq,
   settling,
+  split,
   unavailable,
-  ackEach,
 } from '../../lib/index.js';
 import type {
+  Delivery,
   HandlerResult,
   IdempotencyStore,
   Message,
@@ -19,7 +34,7 @@ import type {
   PublishOutcome,
   TelemetryEvent,
 } from '../../lib/index.js';
-import { isSettled, type DeliveryNode } from '../../lib/core/delivery-node.js';
+import { isSettled, partOf, type DeliveryNode } from '../../lib/core/delivery-node.js';
 import { environment } from '../../lib/core/environment.js';
 import { logSource } from '../../lib/core/log-engine.js';
 import type { Partition } from '../../lib/core/partition.js';
@@ -29,6 +44,7 @@ import { memoryIdempotencyStore } from '../../lib/memory.js';
 import { gather, type GatherProbe } from './gather.js';
 import { modelBroker, modelShape, type ModelLog } from './model-broker.js';
 import { choices } from './random.js';
+import { createWitness } from './witness.js';
 
 // Longer than the last unsubscribe takes, so that a claim left behind is seen; shorter than the calm before it.
 const LEASE_MS = 5_000;
@@ -49,6 +65,10 @@ interface Item {
   readonly p: number;
   readonly i: number;
 }
+
+type Work = Item | readonly Item[];
+
+const SHAPES = ['plain', 'plain', 'split', 'fanOut', 'batch'] as const;
 
 /**
  * One random run of the log engine under a random pipeline, in virtual time: pushes, acks, nacks, time-outs, retries,
@@ -89,6 +109,10 @@ function simulate(
   const config = {
     ordered: chance(0.6),
     dedupe: chance(0.5),
+    shape: SHAPES[below(SHAPES.length)] as (typeof SHAPES)[number],
+    parts: 1 + below(4),
+    take: chance(0.2) ? 10 + below(30) : 0,
+    takeBelow: chance(0.3),
     gather: chance(0.4) ? 2 + below(12) : 0,
     asyncDecode: chance(0.2),
     plainMergeMap: chance(0.2),
@@ -116,6 +140,8 @@ function simulate(
   const probe: GatherProbe = { gathered: 0 };
   let stopper: AbortController | null = null;
 
+  // A stream that `take` has completed.
+  let ended = false;
   const account = ({ p, i }: Item): void => void (broker.logs[p] as ModelLog).accounted.add(i);
 
   // ---- ports whose answers come late, fail, or throw
@@ -190,11 +216,10 @@ function simulate(
 
   const lastStarted = new Map<Partition, Map<string, number>>();
   const running = new Map<Partition, Set<string>>();
-  let arrivals: DeliveryNode[] = [];
 
   // A handler may be started from a corked loop.
   let working = false;
-  const started = ({ i }: Item, delivery: DeliveryNode): (() => void) => {
+  const started = (work: Work, delivery: DeliveryNode, arrivals: DeliveryNode[]): (() => void) => {
     count('handled');
     const { epoch } = delivery;
     if (!epoch.live) fail(`I4 ${delivery.id} is started on a revoked partition`);
@@ -212,22 +237,36 @@ function simulate(
       }
       arrivals.shift();
     }
+    const ends = itemsOf(work).map((item, n) => startedOne(item, membersOf(delivery)[n] as DeliveryNode));
+    return () => ends.forEach((end) => end());
+  };
+
+  const startedOne = ({ i }: Item, delivery: DeliveryNode): (() => void) => {
+    const { epoch } = delivery;
     const key = delivery.key as string | null;
     if (!config.ordered || key === null) return () => undefined;
     const keys = lastStarted.get(epoch) ?? new Map<string, number>();
     lastStarted.set(epoch, keys);
     const busy = running.get(epoch) ?? new Set<string>();
     running.set(epoch, busy);
-    if (busy.has(key) && config.timeoutMs === 0) fail(`ORDER two at once for ${key}: ${delivery.id}`);
+    const alone = config.timeoutMs === 0 && config.shape !== 'split' && config.shape !== 'fanOut';
+    if (busy.has(key) && alone) fail(`ORDER two at once for ${key}: ${delivery.id}`);
     if (i < (keys.get(key) ?? -1)) fail(`ORDER ${delivery.id} after ${keys.get(key)}`);
     keys.set(key, i);
     busy.add(key);
     return () => void busy.delete(key);
   };
 
-  const work = (item: Item, delivery: DeliveryNode): HandlerResult<Item> => {
-    const end = started(item, delivery);
-    const later = (ms: number, then: () => Item): Observable<Item> =>
+  /** A leaf is done, before it is acked. */
+  const reached = (work: Work, delivery: DeliveryNode, branch: number): void => {
+    if (config.shape === 'plain') itemsOf(work).forEach(account);
+    else for (const member of membersOf(delivery)) witness.reached(member, `${branch}${partOf(member)}`);
+  };
+  const witness = createWitness<Item>(account, fail);
+
+  const work = (item: Work, delivery: DeliveryNode, arrivals: DeliveryNode[], branch: number): HandlerResult<Work> => {
+    const end = started(item, delivery, arrivals);
+    const later = (ms: number, then: () => Work): Observable<Work> =>
       new Observable((subscriber) => {
         const inner = timer(ms).subscribe(() => {
           end();
@@ -243,7 +282,14 @@ function simulate(
           end();
         };
       });
-    if (config.poison && config.retry && item.i % 7 === 3) {
+    if (!calm && chance(0.004)) {
+      count('unsubscribes inside a handler');
+      end();
+      subscription?.unsubscribe();
+      subscription = null;
+      return item;
+    }
+    if (config.poison && config.retry && itemsOf(item).some(({ i }) => i % 7 === 3)) {
       end();
       throw permanent(new Error('poison'));
     }
@@ -269,7 +315,7 @@ function simulate(
     }
     if (what < 0.62) {
       return later(below(5), () => {
-        if (!isSettled(delivery)) account(item);
+        if (!isSettled(delivery)) reached(item, delivery, branch);
         delivery.ack();
         return item;
       });
@@ -297,7 +343,10 @@ function simulate(
     count('subscriptions');
     closed = false;
     stopped = false;
-    arrivals = [];
+    ended = false;
+    const taking = config.take > 0 && !calm;
+    const taken = (here: boolean) =>
+      here && taking ? take<Delivery<Uint8Array | null>>(config.take) : tap<Delivery<Uint8Array | null>>();
     stopper = new AbortController();
     const source = logSource({
       name: 'model',
@@ -316,8 +365,10 @@ function simulate(
       connect: (engine) => broker.connect(engine),
     });
     const decoded = source.pipe(
+      taken(!config.takeBelow),
       config.ordered ? ordered({ by: 'key' }) : tap(),
       config.retry ? retryToDlq({ deadLetters: letters, maxRetries: config.retries, backoff: () => below(30) }) : tap(),
+      taken(config.takeBelow),
       decode((bytes) => {
         const [p = 0, low = 0, high = 0] = bytes as Uint8Array;
         const item = { p, i: low + 256 * high };
@@ -325,33 +376,57 @@ function simulate(
       }),
       config.dedupe ? dedupe({ key: ({ p, i }) => `${p}:${i}`, store, leaseMs: LEASE_MS }) : tap(),
       config.gather > 0 ? gather<Item>(config.gather, 40, probe) : tap(),
-      tap((delivery) => arrivals.push(delivery as unknown as DeliveryNode)),
     );
-    const handled = config.plainMergeMap
-      ? decoded.pipe(
-          mergeMap((d) => settling(d, (item) => work(item, d as unknown as DeliveryNode)), config.concurrency),
-        )
-      : decoded.pipe(
-          handle((item, d) => work(item, d as unknown as DeliveryNode), {
-            concurrency: config.concurrency,
-            ...(config.timeoutMs > 0 ? { timeoutMs: config.timeoutMs } : {}),
+    const bottom =
+      (branch: number) =>
+      (deliveries: Observable<Delivery<Work>>): Observable<Work> => {
+        const arrivals: DeliveryNode[] = [];
+        const arriving = deliveries.pipe(tap((delivery) => arrivals.push(delivery as unknown as DeliveryNode)));
+        const run = (value: Work, delivery: unknown) => work(value, delivery as DeliveryNode, arrivals, branch);
+        const { concurrency, timeoutMs } = config;
+        const handled = config.plainMergeMap
+          ? arriving.pipe(mergeMap((delivery) => settling(delivery, (value) => run(value, delivery)), concurrency))
+          : arriving.pipe(handle(run, { concurrency, ...(timeoutMs > 0 ? { timeoutMs } : {}) }));
+        return handled.pipe(
+          tap((delivery) => {
+            const node = delivery as unknown as DeliveryNode;
+            if (isSettled(node)) fail(`SETTLED ${delivery.id} is emitted though it is settled`);
+            else reached(delivery.value, node, branch);
           }),
+          ackEach(),
         );
-    subscription = handled
-      .pipe(
-        tap((delivery) => {
-          if (isSettled(delivery as unknown as DeliveryNode))
-            fail(`SETTLED ${delivery.id} is emitted though it is settled`);
-          else account(delivery.value);
-        }),
-        ackEach(),
-      )
-      .subscribe({
-        error: (error: unknown) => fail(`I7 the stream ended: ${String(error)}`),
-        complete: () => {
-          if (!stopped) fail('I7 the stream completed by itself');
-        },
-      });
+      };
+    const shaped = {
+      plain: () => decoded.pipe(bottom(0)),
+      split: () => {
+        const parts = ({ i }: Item): number => (i + config.parts) % 4;
+        const options = { maxPartsInFlight: 1 + below(6) };
+        return decoded.pipe(
+          witness.stand(parts),
+          split((item) => Array(parts(item)).fill(item) as Item[], options),
+          bottom(0),
+        );
+      },
+      fanOut: () =>
+        decoded.pipe(
+          witness.stand(() => 2),
+          fanOut(bottom(0), bottom(1)),
+        ),
+      batch: () =>
+        decoded.pipe(
+          witness.stand(() => 1),
+          batch({ maxSize: config.parts, maxWaitMs: 40 }),
+          bottom(0),
+        ),
+    };
+    const subscribed = shaped[config.shape]().subscribe({
+      error: (error: unknown) => fail(`I7 the stream ended: ${String(error)}`),
+      complete: () => {
+        ended = true;
+        if (!stopped && !taking) fail('I7 the stream completed by itself');
+      },
+    });
+    subscription = ended ? null : subscribed;
     session = broker.logs.find(({ assigned }) => assigned !== null)?.assigned?.session ?? session;
   };
 
@@ -420,6 +495,12 @@ function simulate(
     if (!closed) fail('I8 a stopped source is not closed after its drain time-out');
     subscription = null;
   };
+  const endOfTake = (): void => {
+    count('takes');
+    subscription = null;
+    advance(700);
+    if (!closed) fail('I8 the source is not closed after a take');
+  };
   const retention = (p: number): void => {
     const each = broker.logs[p] as ModelLog;
     const first = Math.min(each.records.length, each.first + below(5));
@@ -437,6 +518,7 @@ function simulate(
     count(`step ${chosen[1]}`);
     chosen[2]();
     check();
+    if (ended && subscription !== null) endOfTake();
     if (closed && subscription === null && chance(0.6)) subscribe();
   };
 
@@ -451,6 +533,7 @@ function simulate(
   calm = true;
   down.api = down.letters = down.store = broker.commitDown = false;
   for (let n = 0; n < 60; n++) {
+    if (ended) subscription = null;
     if (subscription === null) {
       advance(700);
       subscribe();
@@ -484,6 +567,15 @@ function describe(session: Session | null): string {
   return JSON.stringify({ inFlight, held, parts, pendingBytes, waiting, corks, pumping, tasks: session.tasks.length });
 }
 
+function itemsOf(work: Work): readonly Item[] {
+  return Array.isArray(work) ? (work as readonly Item[]) : [work as Item];
+}
+
+function membersOf(delivery: DeliveryNode): readonly DeliveryNode[] {
+  const { members } = delivery;
+  return members.length > 0 ? members : [delivery];
+}
+
 function raise(error: Error): never {
   throw error;
 }
@@ -492,14 +584,14 @@ function storeDown(): never {
   throw new Error('the store is down');
 }
 
-function lateThenable(ms: number, item: Item, end: () => void): PromiseLike<Item> {
+function lateThenable(ms: number, item: Work, end: () => void): PromiseLike<Work> {
   return {
-    then: (resolve: ((value: Item) => unknown) | null | undefined) => {
+    then: (resolve: ((value: Work) => unknown) | null | undefined) => {
       timer(ms).subscribe(() => {
         end();
         resolve?.(item);
       });
       return undefined as never;
     },
-  } as PromiseLike<Item>;
+  } as PromiseLike<Work>;
 }

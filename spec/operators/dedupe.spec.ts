@@ -1,7 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
-import { map, NEVER, timer, type Observable } from 'rxjs';
+import { map, NEVER, of, timer, type Observable } from 'rxjs';
 import { constant } from '../../lib/core/backoff.js';
 import { permanent } from '../../lib/core/failures.js';
+import type { IdempotencyStore } from '../../lib/core/idempotency-store.js';
 import { ackEach } from '../../lib/operators/ack-each.js';
 import { dedupe } from '../../lib/operators/dedupe.js';
 import { handle } from '../../lib/operators/handle.js';
@@ -541,6 +542,28 @@ describe('dedupe', () => {
       expect(out.values).toEqual(['a']);
       expect(source.settled('skipped')).toEqual(['b']);
     }));
+
+  it.each<[string, Partial<Record<keyof IdempotencyStore, unknown>>, readonly string[]]>([
+    ['claim, by nothing', { claim: undefined }, []],
+    ['claim, by a list of nothing', { claim: [null, null] }, []],
+    ['renew, by nothing', { renew: undefined }, ['a', 'b']],
+    ['confirm, by nothing', { confirm: undefined }, ['a', 'b']],
+    ['confirm, by null', { confirm: null }, ['a', 'b']],
+  ])('survives a store that answers %s', (_, answers, settled) =>
+    marbles(({ log, drive, advanceTo }) => {
+      const source = log('ab', { redelivery: constant(100_000) });
+      const nonsense = Object.entries(answers).map(([call, answer]) => [call, () => of(answer)]);
+      const store = { ...fakeStore(), ...Object.fromEntries(nonsense) } as IdempotencyStore;
+      const byName = dedupe({ key: (value: string) => value, store, leaseMs: 100 });
+      const out = drive(source.texts.pipe(byName, handle(takes(50), { concurrency: 2 }), ackEach()));
+      advanceTo(200);
+      expect(out.error).toBe(undefined);
+      expect(source.settled()).toEqual(settled);
+      // What has no answer is a failed claim, and nothing is stuck.
+      expect(source.eventsOf('retried')).toHaveLength(2 - settled.length);
+      expect(source.session.corks).toBe(0);
+    }),
+  );
 
   it('refuses options that are not allowed, and says which, what was given and what is allowed', () => {
     const store = fakeStore();

@@ -28,7 +28,7 @@ import { marbles } from '../support/marbles.js';
 import { keepsTheContract } from '../support/operator-contract.js';
 import { refusal, untyped } from '../support/options.js';
 import { fakePublisher } from '../support/publishers.js';
-import { thenable } from '../support/thenable.js';
+import { thenable, throwingThenable } from '../support/thenable.js';
 
 keepsTheContract('handle, synchronous', { make: () => handle((value) => value), nackGoesUp: true });
 keepsTheContract('handle, by an Observable', {
@@ -192,6 +192,18 @@ describe('handle', () => {
         [4, 'rejected'],
       ]);
       expect(out.values).toEqual(['c']);
+    }));
+
+  it('nacks where `then` itself throws, as that of a query builder which must not be awaited, and goes on', () =>
+    marbles(({ log, drive, advanceTo }) => {
+      const source = log('ab');
+      const builder = throwingThenable(new Error('execute it'));
+      const fn = (value: string, { attempt }: { readonly attempt: number }): PromiseLike<string> | string =>
+        value === 'a' && attempt === 1 ? builder : upper(value);
+      const out = drive(source.texts.pipe(handle(fn), ackEach()));
+      advanceTo(20);
+      expect(out.values).toEqual(['B', 'A']);
+      expect(source.eventsOf('retried').map(({ event }) => event.reason)).toEqual([new Error('execute it')]);
     }));
 
   it('takes real promises: what resolves is emitted, what rejects is nacked, nothing is unhandled', async () => {
@@ -380,6 +392,16 @@ describe('handle', () => {
           [10, 2],
           [15, 2],
         ]);
+      }));
+
+    it('counts none that settled twice', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('ab', { redelivery: constant(100_000) });
+        const twice = thenable({ atMs: 1, value: 'A' }, { atMs: 2, value: 'A' });
+        const fn = (value: string): PromiseLike<string> => (value === 'a' ? twice : thenable());
+        drive(source.texts.pipe(handle(fn, { timeoutMs: 5 }), ackEach()));
+        advanceTo(10);
+        expect(source.eventsOf('timed-out').map(({ event }) => event.zombies)).toEqual([1]);
       }));
 
     it('unsubscribes an Observable that timed out', () =>

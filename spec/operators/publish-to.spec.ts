@@ -573,16 +573,27 @@ describe('publishTo', () => {
         expect([out.values, out.completed]).toEqual([[], true]);
       }));
 
-    it('completes also where what waits in it is lost', () =>
+    it('completes as soon as what is in it is lost', () =>
       marbles(({ log, drive, advanceTo }) => {
         const source = log('abc', { drainTimeoutMs: 50 });
         const out = drive(source.texts.pipe(take(3), publishTo(fakePublisher(after(10)), asMessage), ackEach()));
         advanceTo(5);
-        source.lose();
-        advanceTo(9);
         expect(out.completed).toBe(false);
-        advanceTo(10);
+        source.lose();
+        advanceTo(6);
         expect([out.values, out.completed]).toEqual([[], true]);
+      }));
+
+    it('completes with its source, once it is stopped, where the publisher never answers', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('ab', { drainTimeoutMs: 50 });
+        const publisher = fakePublisher(neverAnswers);
+        const out = drive(source.texts.pipe(publishTo(publisher, asMessage), ackEach()));
+        advanceTo(5);
+        source.stop();
+        advanceTo(56);
+        expect([out.values, out.completed, source.isOpen]).toEqual([[], true, false]);
+        expect([publisher.pending, publisher.open]).toEqual([0, 0]);
       }));
 
     it('ends its wait for a publisher that is out, after two calls that failed', () =>

@@ -19,8 +19,9 @@ import { ackEach } from '../../lib/operators/ack-each.js';
 import { settling } from '../../lib/operators/settling.js';
 import { marbles } from '../support/marbles.js';
 import { keepsTheContract } from '../support/operator-contract.js';
+import type { ScriptedPosition } from '../support/scripted-log.js';
 import { refusal, untyped } from '../support/options.js';
-import { thenable } from '../support/thenable.js';
+import { thenable, throwingThenable } from '../support/thenable.js';
 
 // It stands inside a foreign operator: where a value is no delivery, that is who meets it.
 keepsTheContract('mergeMap over settling', {
@@ -249,6 +250,18 @@ describe('settling', () => {
       out.values[0]?.subscribe((delivery) => delivery.ack());
       expect(runs).toBe(1);
       expect(source.settled('done')).toEqual(['a']);
+    }));
+
+  it('nacks where `then` itself throws, and does not error', () =>
+    marbles(({ log, drive, advanceTo }) => {
+      const source = log('ab');
+      const builder = throwingThenable(new Error('execute it'));
+      const works = mergeMap((delivery: Delivery<string, ScriptedPosition>) =>
+        settling(delivery, (value) => (value === 'a' && delivery.attempt === 1 ? builder : value)),
+      );
+      const out = drive(source.texts.pipe(works, ackEach()));
+      advanceTo(20);
+      expect([out.values, out.error]).toEqual([['b', 'a'], undefined]);
     }));
 
   it('refuses options that are not allowed, and says which, what was given and what is allowed', () =>

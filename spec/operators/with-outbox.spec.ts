@@ -511,6 +511,16 @@ describe('withOutbox', () => {
         expect(store.open).toBe(0);
       }));
 
+    it('completes with its source, once it is stopped, where a handler never ends', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('ab', { drainTimeoutMs: 50 });
+        const out = drive(source.texts.pipe(outbox(fakeOutbox(), () => NEVER)));
+        advanceTo(5);
+        source.stop();
+        advanceTo(56);
+        expect([out.values, out.completed, source.isOpen]).toEqual([[], true, false]);
+      }));
+
     it('rolls back what does not end within the drain', () =>
       marbles(({ log, drive, advanceTo }) => {
         const source = log('a', { drainTimeoutMs: 100 });

@@ -6,6 +6,13 @@ export interface Settling {
   readonly error?: unknown;
 }
 
+/** As a query builder that must not be awaited: `then` itself throws. */
+export const throwingThenable = (error: unknown): PromiseLike<never> => ({
+  then: () => {
+    throw error;
+  },
+});
+
 /** A promise-like in virtual time, which may also do what a Promise never does: settle twice. */
 export function thenable(...settlings: readonly Settling[]): PromiseLike<never> {
   const promise: PromiseLike<unknown> = {

@@ -1,0 +1,78 @@
+import { describe, expect, it } from '@jest/globals';
+import { combineLatest, EMPTY, throwError, type ObservableInput } from 'rxjs';
+import { fanOut, isSluiceError, publish } from 'rxsluice';
+import { fromMemory, memoryBroker, memoryPublisher } from 'rxsluice/memory';
+import { collect, testLog, virtually } from './harness.js';
+
+const BROKEN = new Error('broken');
+
+describe('a source', () => {
+  it('opens nothing for a subscriber that is closed already', () =>
+    virtually(() => {
+      const log = testLog();
+      const errors: unknown[] = [];
+      combineLatest([throwError(() => BROKEN), log.deliveries]).subscribe({ error: (error) => errors.push(error) });
+      expect(errors).toEqual([BROKEN]);
+      expect(() => log.engine.end()).toThrow();
+    }));
+
+  it('opens nothing below which a branch has ended at once', () =>
+    virtually(() => {
+      const log = testLog();
+      const { ends } = collect(log.deliveries.pipe(fanOut(() => EMPTY)) as never);
+      expect(ends).toEqual(['complete']);
+      expect(() => log.engine.end()).toThrow();
+    }));
+
+  it('fails with a typed error where `stop` is nothing that could be listened to', () =>
+    virtually(() => {
+      const log = testLog({ stop: {} as ObservableInput<unknown> });
+      const errors: unknown[] = [];
+      log.deliveries.subscribe({ error: (error) => errors.push(error) });
+      expect(errors.map((error) => isSluiceError(error) && error.code)).toEqual(['source-failed']);
+      expect(log.closes).toBe(1);
+    }));
+
+  it.each(['stop', 'unsubscribe'])('is not asked to read on after %s, whose queue is empty then', (end) =>
+    virtually(() => {
+      const stop = new AbortController();
+      const log = testLog({ maxBufferedBytes: 3, maxInFlight: 1, stop: stop.signal });
+      const { subscription } = collect(log.deliveries);
+      log.push(log.partition(0), 0, 1, 2, 3);
+      expect(log.demands).toEqual(['0-']);
+      if (end === 'stop') stop.abort();
+      else subscription.unsubscribe();
+      expect(log.demands).toEqual(['0-']);
+    }),
+  );
+
+  it('stops in good order also where retention has passed what it has not read', () =>
+    virtually(({ advance }) => {
+      const broker = memoryBroker({ topics: { orders: {} } });
+      const messages = Array.from({ length: 1_000 }, () => ({ value: 'x' }));
+      publish(memoryPublisher(broker, { topic: 'orders' }), messages).subscribe();
+      const stop = new AbortController();
+      const options = { groupId: 'g', topics: ['orders'], maxInFlight: 1, maxBufferedBytes: 10, stop: stop.signal };
+      const { all, ends } = collect(fromMemory(broker, options));
+      broker.deleteRecords('orders', 0, 900);
+      stop.abort();
+      all[0]?.ack();
+      advance(1);
+      expect(ends).toEqual(['complete']);
+      expect(broker.committed('g', 'orders')).toEqual([1]);
+    }));
+
+  it('waits no shorter than a timer can, however long a nack asks for', () =>
+    virtually(({ advance }) => {
+      const log = testLog();
+      const { all, ids } = collect(log.deliveries);
+      log.push(log.partition(0), 0, 1);
+      // Some 34 years, of which a timer would make a millisecond.
+      all[0]?.nack('much later', { delayMs: 2 ** 40 });
+      all[1]?.nack('much later', { delayMs: Infinity });
+      advance(1_000);
+      expect(ids).toHaveLength(2);
+      const delays = log.events.flatMap((event) => (event.type === 'retried' ? [event.delayMs] : []));
+      expect(delays).toEqual([2 ** 31 - 1, 2 ** 31 - 1]);
+    }));
+});
