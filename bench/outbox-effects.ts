@@ -1,11 +1,22 @@
 import type { Pool } from 'pg';
-import { lastValueFrom, tap } from 'rxjs';
-import { ackEach, dedupe, publish, withOutbox, type IdempotencyStore, type OutboxHandler } from '../lib/index.js';
+import { lastValueFrom, mergeMap, tap } from 'rxjs';
+import {
+  ackEach,
+  dedupe,
+  publish,
+  settling,
+  withOutbox,
+  type Delivery,
+  type IdempotencyStore,
+  type OutboxHandler,
+} from '../lib/index.js';
 import { fromMemory, memoryBroker, memoryPublisher, type MemoryBroker } from '../lib/memory.js';
 import { postgresIdempotencyStore, postgresOutboxStore } from '../lib/postgres.js';
 import type { PoolClient } from 'pg';
 
 export const POOL = 10;
+// The default of a source.
+const MAX_IN_FLIGHT = 1_000;
 
 let rounds = 0;
 
@@ -42,24 +53,26 @@ export async function throughOutbox(
     );
 }
 
-/** What people write: one transaction a message, ten at once. */
-export function byHand(pool: Pool, schema: string, count: number, work: Work): () => Promise<unknown> {
+/** What people write: one transaction a message, ten at once, over the same source. */
+export async function byHand(pool: Pool, schema: string, count: number, work: Work): Promise<() => Promise<unknown>> {
+  const broker = await brokerWith(count);
   const consumer = `by hand ${++rounds}`;
-  const one = async (n: number): Promise<void> => {
+  const one = async ({ id, value }: Delivery<Uint8Array | null>): Promise<void> => {
     const client = await pool.connect();
     try {
       await client.query('BEGIN');
       const recorded = await client.query(
         `INSERT INTO ${schema}.processed_events (consumer, event_id, processed_at) VALUES ($1, $2, now()) ON CONFLICT DO NOTHING`,
-        [consumer, `in/${n % 4}/${n}`],
+        [consumer, id],
       );
       if (recorded.rowCount === 1) {
-        if (work === 'one statement') await client.query(`INSERT INTO ${schema}.effects (value) VALUES ($1)`, ['9']);
+        if (work === 'one statement')
+          await client.query(`INSERT INTO ${schema}.effects (value) VALUES ($1)`, [String(value?.length)]);
         else {
           await client.query(`INSERT INTO ${schema}.outbox (topic, key, lane, payload) VALUES ($1, $2, 1, $3)`, [
             'out',
             Buffer.from('k'),
-            Buffer.from(`value ${n}`),
+            value,
           ]);
         }
       }
@@ -68,13 +81,14 @@ export function byHand(pool: Pool, schema: string, count: number, work: Work): (
       client.release();
     }
   };
-  return async () => {
-    let next = 0;
-    const worker = async (): Promise<void> => {
-      while (next < count) await one(next++);
-    };
-    await Promise.all(Array.from({ length: POOL }, worker));
-  };
+  return () =>
+    lastValueFrom(
+      fromMemory(broker, { topics: ['in'], groupId: 'bench', until: 'end' }).pipe(
+        mergeMap((delivery) => settling(delivery, () => one(delivery)), POOL),
+        ackEach(),
+      ),
+      { defaultValue: null },
+    );
 }
 
 /** `dedupe` over a memory broker; `sizes` hears of each call. */
@@ -128,7 +142,10 @@ export function dedupeByHand(
     const run = async (call: 'claim' | 'confirm'): Promise<void> => {
       for (const { size } of sizes.filter((each) => each.call === call)) {
         const from = call === 'claim' ? claimed : confirmed;
-        while (call === 'confirm' && claimed < from + size) await new Promise<void>((resolve) => wake.push(resolve));
+        // Within the same bound: what is claimed and not confirmed is in flight.
+        const waits = (): boolean =>
+          call === 'confirm' ? claimed < from + size : claimed + size - confirmed > MAX_IN_FLIGHT;
+        while (waits()) await new Promise<void>((resolve) => wake.push(resolve));
         const keys = Array.from({ length: size }, (_, n) => `in/${(from + n) % 4}/${from + n}`);
         await (call === 'claim' ? claims : confirms).query(call === 'claim' ? claimSql : confirmSql, [
           consumer,

@@ -38,7 +38,7 @@ await onPostgres(async (postgres) => {
     const result = await paired(
       ROUNDS,
       async () => rate(many, await throughOutbox(pool, schema, many, work, group)),
-      () => rate(MESSAGES, byHand(pool, schema, MESSAGES, work)),
+      async () => rate(MESSAGES, await byHand(pool, schema, MESSAGES, work)),
     );
     row(what, result, bar);
   };

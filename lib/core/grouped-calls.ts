@@ -66,6 +66,9 @@ export function groupCalls<I extends Grouped, A>(options: GroupedCallsOptions<I,
   let timer: Subscription | null = null;
   let failures = 0;
   let closed = false;
+  // Calls whose answers are still to be given.
+  const succeeded: { readonly call: Call<I>; readonly answers: readonly A[] }[] = [];
+  let answering = false;
   // The last session seen: its pump runs the calls, its telemetry hears of outages.
   let session: Session | null = null;
 
@@ -116,7 +119,20 @@ export function groupCalls<I extends Grouped, A>(options: GroupedCallsOptions<I,
     calls.delete(call);
     if (failures > 0 && session !== null) notify(session, { type: 'recovered', what: options.what });
     failures = 0;
-    answerAll(call.items, !works, (item, index) => options.answer(item, answers[index] ?? undefined));
+    succeeded.push({ call, answers });
+    // One that was answered at once, while the answers before it wait for their turn.
+    if (answering) return;
+    answering = true;
+    try {
+      // The next call is under way while these are answered, where about as many wait for it.
+      if (alternates && 2 * waiting.length >= call.items.length) send.run();
+      for (let next = succeeded.shift(); next !== undefined; next = succeeded.shift()) {
+        const { call: its, answers: given } = next;
+        answerAll(its.items, !works, (item, index) => options.answer(item, given[index] ?? undefined));
+      }
+    } finally {
+      answering = false;
+    }
     kick();
   };
 

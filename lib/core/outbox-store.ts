@@ -20,6 +20,8 @@ export interface OutboxClaim {
   readonly maxBytes: number;
   /** In milliseconds. */
   readonly leaseMs: number;
+  /** The relay asks again in a moment: what is not among the oldest rows need not be looked for. Default: false. */
+  readonly near?: boolean;
 }
 
 /** A row that will not be published. @public */

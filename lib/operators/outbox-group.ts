@@ -1,5 +1,5 @@
 import { from, Observable, type ObservableInput, type Subscriber, type Subscription } from 'rxjs';
-import { isPromiseLike } from '../core/deferred.js';
+import { isPromiseLike, whenSettled } from '../core/deferred.js';
 import { isSettled } from '../core/delivery-node.js';
 import { SluiceError } from '../core/errors.js';
 import type { OutboxMessage } from '../core/outbox-message.js';
@@ -261,9 +261,10 @@ class GroupRun {
     this.begin(() => {
       // Most often a Promise, which needs no subscription.
       if (isPromiseLike(input)) {
-        input.then(
-          (value) => void (this.subscriber.closed || done(value)),
-          (error: unknown) => void (this.subscriber.closed || failed(error)),
+        whenSettled(
+          input,
+          (value) => void (this.subscriber.closed || done(value as R)),
+          (error) => void (this.subscriber.closed || failed(error)),
         );
         return null;
       }

@@ -1,4 +1,15 @@
-import { defaultIfEmpty, defer, last, Observable, retry, takeUntil, timer, type Subscriber } from 'rxjs';
+import {
+  asapScheduler,
+  defaultIfEmpty,
+  defer,
+  last,
+  Observable,
+  retry,
+  takeUntil,
+  timer,
+  type Subscriber,
+  type Subscription,
+} from 'rxjs';
 import { exponential } from '../core/backoff.js';
 import type { OutboxLease } from '../core/outbox-row.js';
 import type { OutboxStore } from '../core/outbox-store.js';
@@ -23,8 +34,10 @@ export function outboxMarks(
   const backoff = exponential({ initialMs: 100, maxMs: 5_000 });
   let waiting: { readonly leases: readonly OutboxLease[]; readonly asker: Subscriber<readonly boolean[]> }[] = [];
   let busy = false;
+  let flushing: Subscription | null = null;
 
   const flush = (): void => {
+    flushing = null;
     if (busy || waiting.length === 0) return;
     busy = true;
     const batch = waiting;
@@ -65,6 +78,7 @@ export function outboxMarks(
         return;
       }
       waiting.push({ leases, asker });
-      flush();
+      // What is published in one turn is marked together.
+      flushing ??= asapScheduler.schedule(flush);
     });
 }

@@ -25,6 +25,7 @@ const STORE = 'the outbox store';
 const MAX_ROWS = 1_000;
 // Bounds what one hot key takes of a claim, and how long its lane stays with one relay.
 const MAX_RUN = 100;
+const CLAIMS_AFTER_VAIN = 16;
 // A delivery that was let go comes again after this, never at once.
 const AGAIN_MS = 10;
 
@@ -40,6 +41,7 @@ export function outboxRelay(
   buried: WeakSet<RelayRecord>,
 ): QueueAdapter<RelayRecord> {
   const lanes = outboxLanes();
+  const few = capacity / 16;
   const backoff = exponential({ initialMs: 100, maxMs: 5_000 });
   // All rows that we hold a lease of, by their id: at most `capacity`.
   const rows = new Map<string, RelayRecord>();
@@ -52,6 +54,8 @@ export function outboxRelay(
   let renewing = false;
   // What is published and cannot be marked would be claimed and published again.
   let unmarked = false;
+  // How many claims wait until the rows before are marked, after one beside them that found little.
+  let vain = 0;
   // Asked for while a claim was under way.
   let again = Infinity;
   let wanted = true;
@@ -121,22 +125,28 @@ export function outboxRelay(
     poll = null;
     claiming = true;
     again = Infinity;
+    const beside = rows.size > few;
     const validUntil = environment.now() + leaseMs;
     // Not cut off by the close: what it gives is given back.
-    defer(() => store.claim({ limit, perLane: MAX_RUN, maxBytes: bytes, leaseMs }))
+    defer(() => store.claim({ limit, perLane: MAX_RUN, maxBytes: bytes, leaseMs, near: beside }))
       .pipe(last(undefined, []))
       .subscribe({
-        next: (claimed) => took(claimed, { limit, bytes, validUntil }),
+        next: (claimed) => took(claimed, { limit, bytes, validUntil, beside }),
         error: claimFailed,
       });
   };
 
-  // A claim of a few rows costs as much as one of many.
-  const claimEagerly = (): void => claim(Math.min(capacity / 2, MAX_ROWS));
+  // A claim of a few rows costs as much as one of many. Beside rows of the same lanes it finds a few.
+  const claimEagerly = (): void => {
+    if (vain > 0 && rows.size > few) return;
+    if (vain > 0) vain--;
+    claim(Math.min(capacity / 2, MAX_ROWS));
+  };
 
   const took = (claimed: readonly OutboxRow[], asked: Asked): void => {
     claiming = false;
     failures = 0;
+    if (asked.beside && claimed.length < asked.limit / 2) vain = CLAIMS_AFTER_VAIN;
     const records = claimed.flatMap((row) => recordOf(row, asked.validUntil));
     for (const record of records) rows.set(record.row.id, record);
     if (closed) {
@@ -148,8 +158,8 @@ export function outboxRelay(
     const bytes = claimed.reduce((sum, { value }) => sum + (value?.length ?? 0), 0);
     claimIn(pollMs);
     engine.push(lanes.admit(records));
-    if (again < Infinity) claim(again);
-    else if (claimed.length >= asked.limit || bytes >= asked.bytes) claimEagerly();
+    if (again === 1) claim(1);
+    else if (again < Infinity || claimed.length >= asked.limit || bytes >= asked.bytes) claimEagerly();
     else if (untilEnd && rows.size === 0) endIfEmpty();
   };
 
@@ -319,6 +329,8 @@ interface Asked {
   readonly limit: number;
   readonly bytes: number;
   readonly validUntil: number;
+  /** Many rows of claims before were out. */
+  readonly beside: boolean;
 }
 
 function leaseOf({ row: { id, token } }: RelayRecord): OutboxLease {

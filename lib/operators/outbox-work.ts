@@ -1,5 +1,5 @@
 import { asyncScheduler, type Observable, type Subscription } from 'rxjs';
-import { deferredOf, isPromiseLike } from '../core/deferred.js';
+import { deferredOf, isPromiseLike, whenSettled } from '../core/deferred.js';
 import { abortSignal, type DeliveryNode } from '../core/delivery-node.js';
 import { SluiceError } from '../core/errors.js';
 import type { Grouped } from '../core/grouped-calls.js';
@@ -97,9 +97,10 @@ class HandlerRun implements OutboxContext<unknown> {
   private wait(deferred: PromiseLike<unknown> | Observable<unknown>): void {
     // Most often a Promise, which needs no subscription.
     if (isPromiseLike(deferred)) {
-      deferred.then(
+      whenSettled(
+        deferred,
         (value) => this.done(value),
-        (error: unknown) => this.fail(error),
+        (error) => this.fail(error),
       );
       return;
     }

@@ -1,14 +1,14 @@
 import { defer, map, of, tap, type Observable } from 'rxjs';
 import type { Claim, HeldClaim, IdempotencyStore } from '../../core/idempotency-store.js';
 import { checkNames, checkOptions } from '../../core/options.js';
-import { idempotencySql, type OnClaims } from './idempotency-sql.js';
+import { idempotencySql, type IdempotencySql } from './idempotency-sql.js';
 import { CALL_RULES } from './postgres-call-options.js';
 import type { PostgresLike } from './postgres-client.js';
 import { connectionsOf } from './postgres-connection.js';
 import { NAME_OPTIONS, resolveNames, type PostgresNames } from './postgres-names.js';
 import { runStatement } from './postgres-statement.js';
 import { isTrue } from './postgres-values.js';
-import { storedKey } from './stored-key.js';
+import { mayBeLong, storedKey, storedKeySql } from './stored-key.js';
 import { unsettledTokens } from './unsettled-tokens.js';
 import { UUID } from './uuid.js';
 
@@ -58,7 +58,8 @@ export function postgresIdempotencyStore(db: PostgresLike, options: PostgresIdem
     },
   );
   const names = resolveNames(OWNER, options);
-  const sql = idempotencySql(names);
+  const [plain, digesting] = [idempotencySql(names, 'key'), idempotencySql(names, storedKeySql('key'))];
+  const sqlFor = (keys: readonly string[]): IdempotencySql => (keys.some(mayBeLong) ? digesting : plain);
   const call = { owner: OWNER, names, table: 'processedEvents' } as const;
   const connections = connectionsOf(db);
   const unsettled = unsettledTokens();
@@ -67,7 +68,7 @@ export function postgresIdempotencyStore(db: PostgresLike, options: PostgresIdem
     runStatement(connections, call, timeoutMs, statement, [consumer, ...parameters]) as Observable<readonly R[]>;
 
   const onOwned = (
-    { oneToken, anyToken }: OnClaims,
+    what: 'renew' | 'confirm' | 'release',
     claims: readonly HeldClaim[],
     parameters: readonly unknown[] = [],
   ): Observable<readonly boolean[]> => {
@@ -76,6 +77,7 @@ export function postgresIdempotencyStore(db: PostgresLike, options: PostgresIdem
     const sorted = [...claims].sort(byKey);
     const keys = sorted.map(({ key }) => storedKey(key));
     const tokens = sorted.map(({ token }) => (UUID.test(token) ? token : NO_TOKEN));
+    const { oneToken, anyToken } = sqlFor(keys)[what];
     const statement = tokens.every((token) => token === tokens[0]) ? oneToken : anyToken;
     return run<{ readonly n: number }>(statement, [keys, tokens, ...parameters]).pipe(
       map((rows) => {
@@ -93,20 +95,21 @@ export function postgresIdempotencyStore(db: PostgresLike, options: PostgresIdem
       defer(() => {
         if (keys.length === 0) return of([]);
         const distinct = [...new Set(keys)].sort();
+        const stored = distinct.map(storedKey);
         const token = crypto.randomUUID();
         // It may have taken effect all the same: the connection may be lost between the commit and the answer.
         let answered = false;
         const over = (): void => {
           if (!answered) unsettled.add(token, leaseMs);
         };
-        return run<Unclaimed>(sql.claim, [distinct.map(storedKey), token, leaseMs, unsettled.list()]).pipe(
+        return run<Unclaimed>(sqlFor(stored).claim, [stored, token, leaseMs, unsettled.list()]).pipe(
           tap({ next: () => (answered = true), error: over, unsubscribe: over }),
           map((unclaimed) => answersOf(keys, distinct, token, unclaimed)),
         );
       }),
-    renew: (claims, leaseMs) => defer(() => onOwned(sql.renew, claims, [leaseMs])),
-    confirm: (claims) => defer(() => onOwned(sql.confirm, claims)),
-    release: (claims) => defer(() => onOwned(sql.release, claims)),
+    renew: (claims, leaseMs) => defer(() => onOwned('renew', claims, [leaseMs])),
+    confirm: (claims) => defer(() => onOwned('confirm', claims)),
+    release: (claims) => defer(() => onOwned('release', claims)),
   };
 }
 

@@ -40,6 +40,8 @@ const LOOK_FAR_EVERY_MS = 500;
 /** @internal */
 export function postgresOutboxRows(sql: OutboxRelaySql, run: RunStatement): PostgresOutboxRows {
   let farAfter = 0;
+  // How far it had to look, behind what other relays have.
+  let usual = 0;
   let lane = LOWEST_LANE;
 
   const claimBy = (statement: string, { limit, perLane, maxBytes, leaseMs }: OutboxClaim, from: unknown) => {
@@ -57,7 +59,10 @@ export function postgresOutboxRows(sql: OutboxRelaySql, run: RunStatement): Post
   const claimFrom = (claim: OutboxClaim, look: number): Observable<readonly OutboxRow[]> =>
     claimBy(sql.claimOldest, claim, look).pipe(
       concatMap(({ rows, seen }) => {
-        if (rows.length > 0 || seen < look) return of(rows);
+        if (rows.length > 0 || seen < look || claim.near === true) {
+          if (rows.length > 0) usual = look;
+          return of(rows);
+        }
         if (environment.now() < farAfter) return of(rows);
         return look < MOST_SEEN ? claimFrom(claim, look * 4) : claimLanes(claim);
       }),
@@ -93,7 +98,7 @@ export function postgresOutboxRows(sql: OutboxRelaySql, run: RunStatement): Post
     });
 
   return {
-    claim: (claim) => defer(() => claimFrom(claim, Math.max(LEAST_SEEN, 2 * claim.limit))),
+    claim: (claim) => defer(() => claimFrom(claim, Math.max(LEAST_SEEN + claim.limit, usual >> 1))),
     renew: (leases, leaseMs) => mark(sql.renew, leases, () => [leaseMs]),
     published: (leases) => mark(sql.published, leases),
     dead: (burials) => mark(sql.dead, burials, (sorted) => [sorted.map(({ error }) => textOf(error))]),

@@ -17,6 +17,11 @@ export function storedKey(key: string): string {
   );
 }
 
+/** Whether a stored key may have to be stored by its digest: UTF-8 has at most 3 bytes for a unit of text. @internal */
+export function mayBeLong(key: string): boolean {
+  return key.length * 3 > MAX_KEY_BYTES;
+}
+
 /** The SQL that stores a long key by its digest; `\#` is no escape of `storedKey`. @internal */
 export function storedKeySql(column: string): string {
   const digest = `chr(92) || '#' || encode(sha256(convert_to(${column}, 'UTF8')), 'hex')`;

@@ -3,6 +3,7 @@ import { idempotencySql } from '../../../lib/stores/postgres/idempotency-sql.js'
 import { outboxRelaySql } from '../../../lib/stores/postgres/outbox-relay-sql.js';
 import { outboxWriteSql } from '../../../lib/stores/postgres/outbox-write-sql.js';
 import { resolveNames } from '../../../lib/stores/postgres/postgres-names.js';
+import { storedKeySql } from '../../../lib/stores/postgres/stored-key.js';
 import { laneSql } from '../../../lib/stores/postgres/postgres-schema.js';
 import { postgresSchema } from '../../../lib/postgres.js';
 import { describePostgres } from '../../servers/describe-postgres.js';
@@ -55,7 +56,11 @@ const publishNearlyAll = (schema: string): string =>
 
 async function expectIndexes(postgres: PostgresTestClient, schema: string): Promise<void> {
   const names = resolveNames('spec', { schema });
-  const [relay, write, keys] = [outboxRelaySql(names), outboxWriteSql(names, null), idempotencySql(names)];
+  const [relay, write, keys] = [
+    outboxRelaySql(names),
+    outboxWriteSql(names, null),
+    idempotencySql(names, storedKeySql('key')),
+  ];
   const ids = Array.from({ length: 1_000 }, (_, n) => String(ROWS - n));
   const tokens = ids.map(() => TOKEN);
   const texts = ids.map((id) => `key ${id}`);
