@@ -27,14 +27,14 @@ export interface OutboxEnd {
 
 /**
  * An open transaction. Exactly one of `commit` and `rollBack` is called at its end, whatever happened; the store then
- * has its connection back.
+ * has its connection back. What a call answers is subscribed to at once, so it may be a promise of work that has begun.
  * @public
  */
 export interface OutboxTransaction<Tx> {
   /**
    * Records keys as processed, for as long as this transaction lives or, once it is committed, for good. Answers in the
    * order of the keys, as one value: `true` where it is new, `false` where it was processed before. Where another
-   * transaction is about to record one of them it waits for that to end.
+   * transaction is about to record one of them it waits for that to end. Called first, and once.
    */
   record(keys: readonly string[]): ObservableInput<readonly boolean[]>;
   /** The part of the next message; the one before has ended. `alone`: there is no other one, so it needs no savepoint. */

@@ -1,5 +1,5 @@
 import {
-  asapScheduler,
+  asyncScheduler,
   defaultIfEmpty,
   defer,
   last,
@@ -79,6 +79,6 @@ export function outboxMarks(
       }
       waiting.push({ leases, asker });
       // What is published in one turn is marked together.
-      flushing ??= asapScheduler.schedule(flush);
+      flushing ??= asyncScheduler.schedule(flush);
     });
 }

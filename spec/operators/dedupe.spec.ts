@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { map, NEVER, of, timer, type Observable } from 'rxjs';
+import { map, NEVER, of, tap, timer, type Observable } from 'rxjs';
 import { constant } from '../../lib/core/backoff.js';
 import { permanent } from '../../lib/core/failures.js';
 import type { IdempotencyStore } from '../../lib/core/idempotency-store.js';
@@ -94,6 +94,40 @@ describe('dedupe', () => {
       advanceTo(20);
       expect(Math.max(...store.callsOf('claim').map(({ keys }) => keys.length))).toBe(1_000);
       expect(out.values).toHaveLength(2_500);
+    }));
+
+  it('claims a quarter of what may be in flight at once, so that claims and confirms are always under way', () =>
+    marbles(({ log, drive, advanceTo }) => {
+      const source = log(undefined, { maxInFlight: 1_000 });
+      source.fill(5_000);
+      const store = fakeStore({ claim: storeAnswersAfter(10), confirm: storeAnswersAfter(10) });
+      const out = drive(source.texts.pipe(byName(store), ackEach()));
+      advanceTo(230);
+      // 20 claims of 250, and as many confirms beside them.
+      expect(Math.max(...store.callsOf('claim').map(({ keys }) => keys.length))).toBe(250);
+      expect(out.values).toHaveLength(5_000);
+    }));
+
+  it('has the next claim under way while the messages of the one before go on, in order of arrival', () =>
+    marbles(({ log, drive, advanceTo }) => {
+      const source = log(undefined, { maxInFlight: 1_000 });
+      source.fill(1_000);
+      const store = fakeStore({ claim: storeAnswersAfter(10), confirm: storeAnswersAfter(10) });
+      const [arrived, claimedBy]: [string[], number[]] = [[], []];
+      const out = drive(
+        source.texts.pipe(
+          tap(({ value }) => arrived.push(value)),
+          byName(store),
+          tap(() => claimedBy.push(store.callsOf('claim').length)),
+          ackEach(),
+        ),
+      );
+      advanceTo(100);
+      expect(out.values).toHaveLength(1_000);
+      expect(out.values).toEqual(arrived);
+      const [first, second] = store.callsOf('claim');
+      expect([first?.at, second?.at]).toEqual([0, 10]);
+      expect(new Set(claimedBy.slice(0, first?.keys.length))).toEqual(new Set([2]));
     }));
 
   it('parks a repeat whose first is still being worked on, and skips it then', () =>
