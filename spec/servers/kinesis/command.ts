@@ -58,7 +58,8 @@ const COMMANDS: Readonly<Record<KinesisServerName, (port: string, spare: string,
       'from ministack.app import main',
       'main()',
     ];
-    const env = { GATEWAY_PORT: port, BIND_HOST: '127.0.0.1', LOG_LEVEL: 'ERROR' };
+    // It writes the id of its process to the temporary folder, and leaves it there when it is killed.
+    const env = { GATEWAY_PORT: port, BIND_HOST: '127.0.0.1', LOG_LEVEL: 'ERROR', TMPDIR: '.' };
     return { command: PYTHON, args: ['-c', script.join('\n')], env };
   },
 };
