@@ -114,12 +114,7 @@ interface FakePage {
 }
 
 /** What a shard gives from a sequence number on. */
-function readPage(
-  { limits, endOfShard }: FakeKinesisReads,
-  shard: FakeShard,
-  from: string,
-  limit: number,
-): FakePage {
+function readPage({ limits, endOfShard }: FakeKinesisReads, shard: FakeShard, from: string, limit: number): FakePage {
   const first = indexFrom(shard.records, from);
   const asked = shard.records.slice(first, first + limit);
   let bytes = 0;
