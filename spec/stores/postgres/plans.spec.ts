@@ -1,5 +1,6 @@
 import { expect, it } from '@jest/globals';
 import { idempotencySql } from '../../../lib/stores/postgres/idempotency-sql.js';
+import { leaseSql } from '../../../lib/stores/postgres/lease-sql.js';
 import { outboxRelaySql } from '../../../lib/stores/postgres/outbox-relay-sql.js';
 import { outboxWriteSql } from '../../../lib/stores/postgres/outbox-write-sql.js';
 import { resolveNames } from '../../../lib/stores/postgres/postgres-names.js';
@@ -37,26 +38,34 @@ async function filled(postgres: PostgresTestClient): Promise<string> {
   const schema = await postgres.createSchema();
   await postgres.query(postgresSchema({ schema }));
   await postgres.query(`ALTER TABLE ${schema}.outbox SET (autovacuum_enabled = false);
-    ALTER TABLE ${schema}.processed_events SET (autovacuum_enabled = false)`);
+    ALTER TABLE ${schema}.processed_events SET (autovacuum_enabled = false);
+    ALTER TABLE ${schema}.shard_leases SET (autovacuum_enabled = false)`);
   await postgres.query(`INSERT INTO ${schema}.outbox (topic, key, payload)
     SELECT 'out', CASE n % 3 WHEN 0 THEN NULL WHEN 1 THEN '\\x00'::bytea ELSE convert_to('key ' || n % 50000, 'UTF8') END, '\\x00'
     FROM generate_series(1, ${ROWS}) AS n`);
   await postgres.query(`INSERT INTO ${schema}.processed_events (consumer, event_id, processed_at)
     SELECT 'me', 'key ' || n, now() FROM generate_series(1, ${ROWS}) AS n`);
+  await postgres.query(`INSERT INTO ${schema}.shard_leases (consumer, stream, shard, counter, checkpoint, acked, done_until_ms, parents)
+    SELECT 'consumer ' || n % 1000, 'stream', 'key ' || n, 1, '', '', 0, '{}' FROM generate_series(1, ${ROWS / 10}) AS n`);
   return schema;
 }
 
-const analyze = (schema: string): string => `ANALYZE ${schema}.outbox, ${schema}.processed_events`;
+const analyze = (schema: string): string =>
+  `ANALYZE ${schema}.outbox, ${schema}.processed_events, ${schema}.shard_leases`;
 const publishNearlyAll = (schema: string): string =>
   `UPDATE ${schema}.outbox SET published_at = now() WHERE id < ${ROWS - 20}`;
 
 async function expectIndexes(postgres: PostgresTestClient, schema: string): Promise<void> {
   const names = resolveNames('spec', { schema });
   const [relay, write, keys] = [outboxRelaySql(names), outboxWriteSql(names, null), idempotencySql(names)];
+  const leases = leaseSql(names);
   const ids = Array.from({ length: 1_000 }, (_, n) => String(ROWS - n));
   const tokens = ids.map(() => TOKEN);
   const texts = ids.map((id) => `key ${id}`);
   const plan = (sql: string, ...parameters: readonly unknown[]) => planOf(postgres, sql, parameters);
+  const group = ['consumer 7', 'stream'];
+  const counters = ids.map(() => 1);
+  const rows = [texts, counters, texts, texts, texts, texts, counters, ids.map(() => '{}')];
   const oldest = [TOKEN, 30_000, 1_000, 100, 1e8, 2_000];
   const byLane = [TOKEN, 30_000, 1_000, 100, 1e8, '-9223372036854775808'];
 
@@ -77,6 +86,10 @@ async function expectIndexes(postgres: PostgresTestClient, schema: string): Prom
     renewKeys: await plan(keys.renew, 'me', texts, tokens, 30_000),
     confirm: await plan(keys.confirm, 'me', texts, tokens),
     releaseKeys: await plan(keys.release, 'me', texts, tokens),
+    listLeases: await plan(leases.list, ...group),
+    addLeases: await plan(leases.add, ...group, ...rows),
+    writeLeases: await plan(leases.write, ...group, ...rows),
+    removeLeases: await plan(leases.remove, ...group, texts, counters),
   };
   expect(Object.entries(plans).filter(([, { whole }]) => whole.length > 0)).toEqual([]);
 }
