@@ -46,6 +46,13 @@ export function sameRows(when: string, listed: readonly ShardLease[], wanted: re
   check(rows.size === 0, () => `${when}, these are listed too: ${list([...rows.values()].map(nameOf))}.`);
 }
 
+/** Fails where a shard was given to more than one. @internal */
+export function givenOnce(taken: readonly ShardLease[]): void {
+  const given = new Set<string>();
+  const again = taken.filter(({ shard }) => given.size === given.add(shard).size);
+  check(again.length === 0, () => `These were given to several: ${list(again.map(nameOf))}.`);
+}
+
 /** @internal */
 export function nameOf({ shard }: Pick<ShardLease, 'shard'>): string {
   return show(shard);

@@ -1,6 +1,6 @@
 import type { ShardLease } from '../../core/lease-store.js';
 import { check, list } from '../check.js';
-import { nameOf, newLease, newLeases, nextOf, sameRows, shuffled } from '../lease-rows.js';
+import { givenOnce, nameOf, newLease, newLeases, nextOf, sameRows, shuffled } from '../lease-rows.js';
 import type { LeaseStoreCase, LeaseWorker } from '../lease-store-world.js';
 
 /** 6, 9, 10 and 12: several at once. @internal */
@@ -21,6 +21,7 @@ export const leaseRaceCases: readonly LeaseStoreCase[] = [
           return takes.filter((_, at) => answers[at]);
         }),
       );
+      givenOnce(taken.flat());
       sameRows('After all have added and taken', await world.worker().list(group), taken.flat());
     },
   },
@@ -55,6 +56,7 @@ export const leaseRaceCases: readonly LeaseStoreCase[] = [
           return takes.filter((_, at) => answers[at]);
         }),
       );
+      givenOnce(won.flat());
       sameRows('After the race', await world.worker().list(group), won.flat());
     },
   },

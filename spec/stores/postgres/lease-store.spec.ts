@@ -91,7 +91,7 @@ describePostgres('postgresLeaseStore', (postgres) => {
     const db = new Kysely<unknown>({
       dialect: new PostgresDialect({ pool: postgres().newPool({ max: 12 }) }),
       // What was rolled back is run again, so nobody else sees it.
-      log: (event) => event.level === 'error' && failures.push(event.error),
+      log: (event) => void (event.level === 'error' && failures.push(event.error)),
     });
     const store = postgresLeaseStore(db, { schema });
     const orders = (rows: readonly ShardLease[]) => [rows, [...rows].reverse(), shuffled(rows), shuffled(rows)];
