@@ -55,6 +55,7 @@ export type { FailureClass } from './core/failures.js';
 // Ports
 export type { Deferred } from './core/deferred.js';
 export type { Claim, HeldClaim, IdempotencyStore } from './core/idempotency-store.js';
+export type { LeaseGroup, LeaseStore, ShardLease } from './core/lease-store.js';
 export type { OutboxMessage } from './core/outbox-message.js';
 export type { OutboxLease, OutboxRow } from './core/outbox-row.js';
 export type {

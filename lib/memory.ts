@@ -12,6 +12,7 @@ export { fromMemory } from './brokers/memory/memory-source.js';
 export type { MemoryPosition } from './brokers/memory/memory-source.js';
 export { memoryIdempotencyStore } from './stores/memory/memory-idempotency-store.js';
 export type { MemoryIdempotencyStoreOptions } from './stores/memory/memory-idempotency-store.js';
+export { memoryLeaseStore } from './stores/memory/memory-lease-store.js';
 export type { MemoryOutboxMessage } from './stores/memory/memory-outbox-rows.js';
 export { memoryOutboxStore } from './stores/memory/memory-outbox-store.js';
 export type { MemoryOutboxStore, MemoryOutboxStoreOptions } from './stores/memory/memory-outbox-store.js';

@@ -14,6 +14,8 @@ export { postgresDoctor } from './stores/postgres/postgres-doctor.js';
 export type { PostgresReport } from './stores/postgres/postgres-doctor.js';
 export { postgresIdempotencyStore } from './stores/postgres/postgres-idempotency-store.js';
 export type { PostgresIdempotencyStoreOptions } from './stores/postgres/postgres-idempotency-store.js';
+export { postgresLeaseStore } from './stores/postgres/postgres-lease-store.js';
+export type { PostgresLeaseStoreOptions } from './stores/postgres/postgres-lease-store.js';
 export { postgresMigrations, postgresSchema } from './stores/postgres/postgres-migrations.js';
 export type { PostgresMigration, PostgresSchemaOptions } from './stores/postgres/postgres-migrations.js';
 export type { PostgresNames, PostgresTable } from './stores/postgres/postgres-names.js';

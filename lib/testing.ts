@@ -1,5 +1,7 @@
 export type { ConformanceCase } from './testing/conformance-case.js';
 export type { ConformanceTimings } from './testing/conformance-timings.js';
+export { leaseStoreConformance } from './testing/lease-store-conformance.js';
+export type { LeaseStoreDriver, LeaseStoreTestBed } from './testing/lease-store-driver.js';
 export type { MessageFeature } from './testing/message-feature.js';
 export { printFeaturesOff } from './testing/print-features-off.js';
 export { publisherConformance } from './testing/publisher-conformance.js';

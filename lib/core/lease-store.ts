@@ -8,7 +8,11 @@ export interface LeaseGroup {
   readonly stream: string;
 }
 
-/** A shard, as the workers of a consumer share it: one row of a lease store. @public */
+/**
+ * A shard, as the workers of a consumer share it: one row of a lease store. Names (of shards, workers, consumers, streams) are
+ * text of 1 to 200 characters; text is well-formed and holds no NUL; numbers are whole, from 0 to 2^53 - 1.
+ * @public
+ */
 export interface ShardLease {
   /** The shard's id. */
   readonly shard: string;
@@ -33,8 +37,8 @@ export interface ShardLease {
 
 /**
  * Who reads which shard, and how far. Needs no transactions, no clock and no time-outs: conditional writes of single rows
- * do, so that a table of DynamoDB can be one. An error of a call means that the store is out; nobody knows then whether a
- * write has taken effect.
+ * do, so that a table of DynamoDB can be one. No call names a shard twice. An error of a call means that the store is out;
+ * nobody knows then whether a write has taken effect, or still will.
  * @public
  */
 export interface LeaseStore {
@@ -44,7 +48,8 @@ export interface LeaseStore {
   add(group: LeaseGroup, leases: readonly ShardLease[]): ObservableInput<unknown>;
   /**
    * Replaces each row whose stored counter is one less than the given one; `false` where it is not, or where there is no
-   * such row. Each row by itself; answers in the order given, as one value.
+   * such row. Each row by itself; answers in the order given, as one value. A client that tries again by itself must not
+   * make `false` of what its first try has written: let it fail instead.
    */
   write(group: LeaseGroup, leases: readonly ShardLease[]): ObservableInput<readonly boolean[]>;
   /** Removes rows whose stored counter is the given one; others are left as they are. */

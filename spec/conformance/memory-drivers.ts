@@ -1,8 +1,8 @@
 import { firstValueFrom } from 'rxjs';
 import { publish } from '../../lib/index.js';
-import { fromMemory, memoryBroker, memoryPublisher } from '../../lib/memory.js';
+import { fromMemory, memoryBroker, memoryLeaseStore, memoryPublisher } from '../../lib/memory.js';
 import type { MessageFeature } from '../../lib/testing/message-feature.js';
-import type { PublisherDriver, SourceDriver } from '../../lib/testing.js';
+import type { LeaseStoreDriver, PublisherDriver, SourceDriver } from '../../lib/testing.js';
 import { openTimers } from '../support/open-timers.js';
 
 const KEPT: Readonly<Record<MessageFeature, boolean>> = {
@@ -90,5 +90,13 @@ export const memoryPublisherDriver: PublisherDriver = {
       maxMessageBytes: MAX_MESSAGE_BYTES,
       openHandles: openTimers,
     };
+  },
+};
+
+export const memoryLeaseStoreDriver: LeaseStoreDriver = {
+  name: 'memoryLeaseStore',
+  open: () => {
+    const store = memoryLeaseStore();
+    return { worker: () => store };
   },
 };

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
-import { publisherConformance, sourceConformance } from '../../lib/testing.js';
-import { memoryPublisherDriver, memorySourceDriver } from '../conformance/memory-drivers.js';
+import { leaseStoreConformance, publisherConformance, sourceConformance } from '../../lib/testing.js';
+import { memoryLeaseStoreDriver, memoryPublisherDriver, memorySourceDriver } from '../conformance/memory-drivers.js';
 
 const page = readFileSync(new URL('../../docs/conformance.md', import.meta.url), 'utf8');
 
@@ -19,6 +19,13 @@ describe('docs/conformance.md', () => {
       letters,
     ]);
     expect(Object.fromEntries(listed)).toEqual(Object.fromEntries(checked));
+  });
+
+  it('lists the behaviours of a lease store that are checked', () => {
+    const [, table = ''] = page.split('| | behaviour of a lease store |');
+    const listed = [...table.matchAll(/^\| (\d+) \| [^|]* \|$/gm)].map(([, number]) => Number(number));
+    const checked = leaseStoreConformance(memoryLeaseStoreDriver).flatMap(({ behaviours }) => behaviours);
+    expect(listed).toEqual([...new Set(checked)]);
   });
 
   it('names every feature', () => {

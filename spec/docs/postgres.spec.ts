@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
 import { postgresSchema } from '../../lib/postgres.js';
-import { idempotencyOptionNames, outboxOptionNames } from '../support/postgres-option-names.js';
+import { postgresOptionNames } from '../support/postgres-option-names.js';
 import { diagnose, snippetsOf } from './diagnose.js';
 
 const postgres = readFileSync('docs/postgres.md', 'utf8');
@@ -45,10 +45,12 @@ describe('docs/postgres.md', () => {
       ),
     );
 
-  it('names each option of both stores', () => {
-    // That of the other table is taken, so that one object of names does for both.
-    expect(new Set([...named('postgresIdempotencyStore'), 'outbox'])).toEqual(new Set(idempotencyOptionNames()));
-    expect(named('postgresOutboxStore')).toEqual(new Set(outboxOptionNames()));
+  it('names each option of the stores', () => {
+    const everywhere = ['processedEvents', 'outbox', 'shardLeases'];
+    // Those of the other tables are taken, so that one object of names does for all.
+    for (const [store, names] of Object.entries(postgresOptionNames())) {
+      expect(new Set([...named(store), ...everywhere])).toEqual(new Set(names));
+    }
   });
 
   it('names each column', () => {

@@ -1,9 +1,9 @@
-import { postgresIdempotencyStore, postgresOutboxStore } from '../../lib/postgres.js';
+import { postgresIdempotencyStore, postgresLeaseStore, postgresOutboxStore } from '../../lib/postgres.js';
 
 /** The options that a store takes, by what it says of one that it does not know: "…; there are a, b." */
-function namesBy(make: () => unknown): string[] {
+function namesBy(make: (db: never, options: never) => unknown): string[] {
   try {
-    make();
+    make({} as never, { unknownOption: 1 } as never);
   } catch (error) {
     const [, names = ''] = /there are (.*)\.$/.exec((error as Error).message) ?? [];
     return names.split(', ');
@@ -11,10 +11,8 @@ function namesBy(make: () => unknown): string[] {
   return [];
 }
 
-export function idempotencyOptionNames(): string[] {
-  return namesBy(() => postgresIdempotencyStore({} as never, { unknownOption: 1 } as never));
-}
-
-export function outboxOptionNames(): string[] {
-  return namesBy(() => postgresOutboxStore({} as never, { unknownOption: 1 } as never));
+/** By the name of the store. */
+export function postgresOptionNames(): Readonly<Record<string, readonly string[]>> {
+  const stores = { postgresIdempotencyStore, postgresOutboxStore, postgresLeaseStore };
+  return Object.fromEntries(Object.entries(stores).map(([name, store]) => [name, namesBy(store)]));
 }

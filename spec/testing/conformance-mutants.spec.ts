@@ -1,6 +1,12 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { publisherConformance, sourceConformance, type ConformanceCase } from '../../lib/testing.js';
-import { memoryPublisherDriver, memorySourceDriver } from '../conformance/memory-drivers.js';
+import {
+  leaseStoreConformance,
+  publisherConformance,
+  sourceConformance,
+  type ConformanceCase,
+} from '../../lib/testing.js';
+import { memoryLeaseStoreDriver, memoryPublisherDriver, memorySourceDriver } from '../conformance/memory-drivers.js';
+import { leaseStoreMutants } from './lease-store-mutants.js';
 import { endLeftTimers, type Mutant } from './mutant.js';
 import { publisherMutants } from './publisher-mutants.js';
 import { sourceMutants } from './source-mutants.js';
@@ -15,6 +21,11 @@ describe('the source suite catches a source that', () => {
 describe('the publisher suite catches a publisher that', () => {
   catchesAll(publisherMutants, publisherConformance);
   coversAll(publisherMutants, publisherConformance(memoryPublisherDriver));
+});
+
+describe('the suite of lease stores catches a store that', () => {
+  catchesAll(leaseStoreMutants, leaseStoreConformance);
+  coversAll(leaseStoreMutants, leaseStoreConformance(memoryLeaseStoreDriver));
 });
 
 function catchesAll<D>(mutants: readonly Mutant<D>[], suite: (driver: D) => readonly ConformanceCase[]): void {

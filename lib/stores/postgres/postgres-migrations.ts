@@ -5,7 +5,10 @@ import { SHAPES, statementsOf } from './postgres-schema.js';
 
 /** Which tables, and what they are called. @public */
 export interface PostgresSchemaOptions extends PostgresNames {
-  /** `processedEvents` is for `postgresIdempotencyStore`. Default: all. */
+  /**
+   * `processedEvents` is for `postgresIdempotencyStore`, with `outbox` for `postgresOutboxStore`; `shardLeases` is for
+   * `postgresLeaseStore`. Default: all.
+   */
   readonly tables?: readonly PostgresTable[];
 }
 

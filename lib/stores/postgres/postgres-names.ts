@@ -5,25 +5,27 @@ import { checkNames, checkOptions, type OptionRule } from '../../core/options.js
  * @public
  */
 export interface PostgresNames {
-  /** The schema of both tables. Default: `'public'`. */
+  /** The schema of all tables. Default: `'public'`. */
   readonly schema?: string;
   /** The table of the idempotency keys. Default: `'processed_events'`. */
   readonly processedEvents?: string;
   /** The table of the outbox. Default: `'outbox'`. */
   readonly outbox?: string;
+  /** The table of the leases of shards. Default: `'shard_leases'`. */
+  readonly shardLeases?: string;
 }
 
 /** One of the tables. @public */
-export type PostgresTable = 'processedEvents' | 'outbox';
+export type PostgresTable = 'processedEvents' | 'outbox' | 'shardLeases';
 
 /** @internal */
 export type ResolvedNames = Required<PostgresNames>;
 
 /** The options that name things, for `checkNames`. @internal */
-export const NAME_OPTIONS = ['schema', 'processedEvents', 'outbox'] as const;
+export const NAME_OPTIONS = ['schema', 'processedEvents', 'outbox', 'shardLeases'] as const;
 
 /** All of them, in the order of their migrations. */
-const TABLES: readonly PostgresTable[] = ['processedEvents', 'outbox'];
+const TABLES: readonly PostgresTable[] = ['processedEvents', 'outbox', 'shardLeases'];
 
 // Postgres cuts names at 63 bytes, and the names of indexes are made of these.
 const MAX_LENGTH = 40;
@@ -38,9 +40,14 @@ const name: OptionRule = {
 
 /** Checks the names among the options, and fills in the defaults. @internal */
 export function resolveNames(owner: string, options: PostgresNames): ResolvedNames {
-  const { schema = 'public', processedEvents = 'processed_events', outbox = 'outbox' } = options;
-  const names = { schema, processedEvents, outbox };
-  checkOptions(owner, names, { schema: name, processedEvents: name, outbox: name });
+  const {
+    schema = 'public',
+    processedEvents = 'processed_events',
+    outbox = 'outbox',
+    shardLeases = 'shard_leases',
+  } = options;
+  const names = { schema, processedEvents, outbox, shardLeases };
+  checkOptions(owner, names, { schema: name, processedEvents: name, outbox: name, shardLeases: name });
   return names;
 }
 

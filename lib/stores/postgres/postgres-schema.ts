@@ -80,6 +80,27 @@ export const SHAPES: Readonly<Record<PostgresTable, TableShape>> = {
       { suffix: 'lanes', using: `btree (lane, id) WHERE ${PENDING}` },
     ],
   },
+  shardLeases: {
+    migration: 'rxsluice_0003_shard_leases',
+    columns: [
+      { name: 'consumer', type: 'text', notNull: true, clause: 'COLLATE "C"' },
+      { name: 'stream', type: 'text', notNull: true, clause: 'COLLATE "C"' },
+      { name: 'shard', type: 'text', notNull: true, clause: 'COLLATE "C"' },
+      { name: 'counter', type: 'bigint', notNull: true },
+      { name: 'owner', type: 'text' },
+      { name: 'wanted_by', type: 'text' },
+      { name: 'checkpoint', type: 'text', notNull: true },
+      { name: 'acked', type: 'text', notNull: true },
+      { name: 'done_until_ms', type: 'bigint', notNull: true },
+      { name: 'parents', type: 'text[]', notNull: true },
+      // For people: no worker judges another by a clock.
+      { name: 'updated_at', type: TIME, notNull: true, clause: 'DEFAULT clock_timestamp()' },
+    ],
+    primaryKey: ['consumer', 'stream', 'shard'],
+    // Each row is written every few seconds, for as long as it is there: the next one finds room on the same page.
+    storage: 'fillfactor = 50',
+    indexes: [],
+  },
 };
 
 /** The statements of a table's migration; running them again changes nothing. @internal */

@@ -1,5 +1,6 @@
 import { expect, it } from '@jest/globals';
 import { idempotencySql } from '../../../lib/stores/postgres/idempotency-sql.js';
+import { leaseSql } from '../../../lib/stores/postgres/lease-sql.js';
 import { outboxRelaySql } from '../../../lib/stores/postgres/outbox-relay-sql.js';
 import { outboxWriteSql } from '../../../lib/stores/postgres/outbox-write-sql.js';
 import { resolveNames } from '../../../lib/stores/postgres/postgres-names.js';
@@ -39,7 +40,8 @@ async function filled(postgres: PostgresTestClient): Promise<string> {
   const schema = await postgres.createSchema();
   await postgres.query(postgresSchema({ schema }));
   await postgres.query(`ALTER TABLE ${schema}.outbox SET (autovacuum_enabled = false);
-    ALTER TABLE ${schema}.processed_events SET (autovacuum_enabled = false)`);
+    ALTER TABLE ${schema}.processed_events SET (autovacuum_enabled = false);
+    ALTER TABLE ${schema}.shard_leases SET (autovacuum_enabled = false)`);
   await postgres.query(`INSERT INTO ${schema}.outbox (topic, key, lane, payload)
     SELECT 'out', key, ${laneSql("'out'", 'key')}, '\\x00' FROM (
       SELECT CASE n % 3 WHEN 0 THEN NULL WHEN 1 THEN '\\x00'::bytea ELSE convert_to('key ' || n % 50000, 'UTF8') END AS key
@@ -47,10 +49,13 @@ async function filled(postgres: PostgresTestClient): Promise<string> {
     ) AS keys`);
   await postgres.query(`INSERT INTO ${schema}.processed_events (consumer, event_id, processed_at)
     SELECT 'me', 'key ' || n, now() FROM generate_series(1, ${ROWS}) AS n`);
+  await postgres.query(`INSERT INTO ${schema}.shard_leases (consumer, stream, shard, counter, checkpoint, acked, done_until_ms, parents)
+    SELECT 'consumer ' || n % 1000, 'stream', 'key ' || n, 1, '', '', 0, '{}' FROM generate_series(1, ${ROWS / 10}) AS n`);
   return schema;
 }
 
-const analyze = (schema: string): string => `ANALYZE ${schema}.outbox, ${schema}.processed_events`;
+const analyze = (schema: string): string =>
+  `ANALYZE ${schema}.outbox, ${schema}.processed_events, ${schema}.shard_leases`;
 const publishNearlyAll = (schema: string): string =>
   `UPDATE ${schema}.outbox SET published_at = now() WHERE id < ${ROWS - 20}`;
 
@@ -61,10 +66,14 @@ async function expectIndexes(postgres: PostgresTestClient, schema: string): Prom
     outboxWriteSql(names, null),
     idempotencySql(names, storedKeySql('key')),
   ];
+  const leases = leaseSql(names);
   const ids = Array.from({ length: 1_000 }, (_, n) => String(ROWS - n));
   const tokens = ids.map(() => TOKEN);
   const texts = ids.map((id) => `key ${id}`);
   const plan = (sql: string, ...parameters: readonly unknown[]) => planOf(postgres, sql, parameters);
+  const group = ['consumer 7', 'stream'];
+  const counters = ids.map(() => 1);
+  const rows = [texts, counters, texts, texts, texts, texts, counters, ids.map(() => '{}')];
   const oldest = [TOKEN, 30_000, 1_000, 100, 1e8, 2_000];
   const byLane = [TOKEN, 30_000, 1_000, 100, 1e8, '-9223372036854775808'];
 
@@ -93,6 +102,10 @@ async function expectIndexes(postgres: PostgresTestClient, schema: string): Prom
     renewAny: await plan(keys.renew.anyToken, 'me', texts, tokens, 30_000),
     confirmAny: await plan(keys.confirm.anyToken, 'me', texts, tokens),
     releaseAny: await plan(keys.release.anyToken, 'me', texts, tokens),
+    listLeases: await plan(leases.list, ...group),
+    addLeases: await plan(leases.add, ...group, ...rows),
+    writeLeases: await plan(leases.write, ...group, ...rows),
+    removeLeases: await plan(leases.remove, ...group, texts, counters),
   };
   expect(Object.entries(plans).filter(([, { whole }]) => whole.length > 0)).toEqual([]);
 }

@@ -32,3 +32,19 @@ CREATE TABLE IF NOT EXISTS "public"."outbox" (
 ) WITH (fillfactor = 50);
 CREATE INDEX IF NOT EXISTS "outbox_pending" ON "public"."outbox" USING btree (id) WHERE ((published_at IS NULL) AND (dead_at IS NULL));
 CREATE INDEX IF NOT EXISTS "outbox_lanes" ON "public"."outbox" USING btree (lane, id) WHERE ((published_at IS NULL) AND (dead_at IS NULL));
+
+-- rxsluice_0003_shard_leases
+CREATE TABLE IF NOT EXISTS "public"."shard_leases" (
+  consumer text COLLATE "C" NOT NULL,
+  stream text COLLATE "C" NOT NULL,
+  shard text COLLATE "C" NOT NULL,
+  counter bigint NOT NULL,
+  owner text,
+  wanted_by text,
+  checkpoint text NOT NULL,
+  acked text NOT NULL,
+  done_until_ms bigint NOT NULL,
+  parents text[] NOT NULL,
+  updated_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+  PRIMARY KEY (consumer, stream, shard)
+) WITH (fillfactor = 50);

@@ -66,7 +66,7 @@ describePostgres('the schema', (postgres) => {
       // one after another
     }
     const { problems } = await doctor(schema);
-    expect(problems.map(({ kind }) => kind)).toEqual(['missing-table', 'missing-table']);
+    expect(problems.map(({ kind }) => kind)).toEqual(['missing-table', 'missing-table', 'missing-table']);
   });
 });
 
@@ -112,6 +112,20 @@ describePostgres('postgresDoctor', (postgres) => {
       false,
     ],
     [
+      'a missing table of leases',
+      (s: string) => `DROP TABLE ${s}.shard_leases`,
+      ['missing-table'],
+      ['rxsluice_0003_shard_leases'],
+      true,
+    ],
+    [
+      'leases whose counter is too small',
+      (s: string) => `ALTER TABLE ${s}.shard_leases ALTER COLUMN counter TYPE integer`,
+      ['different-column'],
+      [null],
+      false,
+    ],
+    [
       'a column that nobody knows and that must not be null',
       (s: string) => `ALTER TABLE ${s}.outbox ADD COLUMN extra text NOT NULL`,
       ['unknown-column'],
@@ -151,7 +165,8 @@ describePostgres('postgresDoctor', (postgres) => {
     await postgres().query(postgresSchema({ schema }));
     const role = `${schema}_reader`;
     await postgres().query(`CREATE ROLE ${role} LOGIN PASSWORD 'x'; GRANT USAGE ON SCHEMA ${schema} TO ${role};
-      GRANT SELECT, INSERT, UPDATE, DELETE ON ${schema}.processed_events TO ${role}; GRANT SELECT, INSERT ON ${schema}.outbox TO ${role}`);
+      GRANT SELECT, INSERT, UPDATE, DELETE ON ${schema}.processed_events, ${schema}.shard_leases TO ${role};
+      GRANT SELECT, INSERT ON ${schema}.outbox TO ${role}`);
     const url = new URL(postgres().url);
     [url.username, url.password] = [role, 'x'];
     const pool = postgres().newPool({ connectionString: url.href });
