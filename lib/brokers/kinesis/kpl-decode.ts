@@ -1,4 +1,4 @@
-import { hashKeyOfDigest, isWithin, parseHashKey, type HashRange } from './hash-key.js';
+import { digestsWithin, isWithin, parseHashKey, type HashRange } from './hash-key.js';
 import type { KinesisRecordLike } from './kinesis-client.js';
 import type { KinesisRecord } from './kinesis-record.js';
 import { AGGREGATE, isMarked, MARK, RECORD } from './kpl-format.js';
@@ -135,7 +135,7 @@ function readMessages(
       continue;
     }
     if (!readPart(reader, reader.until(end), part)) return null;
-    const key = tables.keys[part.key];
+    const key = tables.keys[part.key]; // of -1 there is none
     if (key === undefined || part.hashKey >= tables.hashKeys.length) return null;
     if (index === 0 && range !== null && whole.key === KPL_KEY && key !== KPL_KEY) {
       belongs = belongingTo(range, view, tables);
@@ -179,7 +179,7 @@ function readPart(reader: ProtobufReader, until: number, part: Part): boolean {
         if ((tag < RECORD.unknown && tag !== RECORD.tag) || !reader.skip(tag, until)) return false;
     }
   }
-  return part.key !== -1 && part.from !== -1;
+  return part.from !== -1;
 }
 
 // Few keys have many messages: each is hashed once.
@@ -187,8 +187,8 @@ function belongingTo(range: HashRange, view: DataView, { keysFrom, keysTo, hashK
   const digest = new DataView(new ArrayBuffer(DIGEST_BYTES));
   const byKey: (boolean | undefined)[] = [];
   const byHashKey: (boolean | undefined)[] = [];
-  const isKeyWithin = (key: number): boolean =>
-    isWithin(range, hashKeyOfDigest(md5(view, keysFrom[key], keysTo[key], digest)));
+  const isDigestWithin = digestsWithin(range);
+  const isKeyWithin = (key: number): boolean => isDigestWithin(md5(view, keysFrom[key], keysTo[key], digest));
   // What is no hash key can be nowhere else.
   const isHashKeyWithin = (text: string | undefined): boolean => {
     const hashKey = parseHashKey(text);

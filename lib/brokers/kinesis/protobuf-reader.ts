@@ -1,5 +1,4 @@
 const LONGEST_VARINT = 10;
-const FIRST_TAG = 8;
 // Others read no more than 32 bits of a tag, and would see another field in a longer one.
 const LAST_TAG = 2 ** 32 - 1;
 
@@ -41,9 +40,9 @@ export class ProtobufReader {
     return length === -1 || length > end - this.at ? -1 : this.at + length;
   }
 
-  /** Passes over a field; groups, which the KPL has none of, are no protobuf here. */
+  /** Passes over a field of this tag; groups, which the KPL has none of, are no protobuf here. */
   skip(tag: number, end: number): boolean {
-    if (tag < FIRST_TAG || tag > LAST_TAG) return false;
+    if (tag > LAST_TAG) return false;
     switch (tag % 8) {
       case 0:
         return this.varint(end) !== -1;

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { hashKeyOf, hashRange, isWithin, parseHashKey } from '../../../lib/brokers/kinesis/hash-key.js';
+import { digestsWithin, hashKeyOf, hashRange, isWithin, parseHashKey } from '../../../lib/brokers/kinesis/hash-key.js';
 import { randomSeed } from '../../support/seed.js';
 
 const seed = randomSeed();
@@ -53,5 +53,23 @@ describe('hashRange', () => {
     { StartingHashKey: '10', EndingHashKey: 'twenty' },
   ])('is none where a shard tells %j', (told) => {
     expect(hashRange(told)).toBeNull();
+  });
+});
+
+describe(`digestsWithin (seed ${seed})`, () => {
+  it('tells of each digest what isWithin tells of its hash key, at the ends of a range too', () => {
+    const hashKey = fc.bigInt({ min: 0n, max: LAST });
+    const near = fc.oneof(fc.constantFrom(-1n, 0n, 1n, 2n ** 96n, -(2n ** 96n)), fc.bigInt({ min: -LAST, max: LAST }));
+    const clamp = (value: bigint): bigint => (value < 0n ? 0n : value > LAST ? LAST : value);
+    fc.assert(
+      fc.property(hashKey, near, near, (value, before, behind) => {
+        const range = { start: clamp(value + before), end: clamp(value + behind) };
+        const digest = new DataView(new ArrayBuffer(16));
+        digest.setBigUint64(0, value >> 64n);
+        digest.setBigUint64(8, value);
+        expect(digestsWithin(range)(digest)).toBe(isWithin(range, value));
+      }),
+      { seed, numRuns: 5_000 },
+    );
   });
 });
