@@ -85,7 +85,7 @@ function readTables(data: Uint8Array, end: number): Tables | null {
   let others = 0;
   let messages = 0;
   while (reader.at < end) {
-    const tag = reader.varint(end);
+    const tag = reader.tag(end);
     if (tag === AGGREGATE.record) {
       if (!reader.skip(tag, end)) return null;
       messages++;
@@ -129,7 +129,7 @@ function readMessages(
   let belongs: Belongs | null = null;
   let index = 0;
   while (reader.at < end) {
-    const tag = reader.varint(end);
+    const tag = reader.tag(end);
     if (tag !== AGGREGATE.record) {
       reader.skip(tag, end);
       continue;
@@ -159,7 +159,7 @@ function readMessages(
 function readPart(reader: ProtobufReader, until: number, part: Part): boolean {
   part.key = part.hashKey = part.from = part.to = -1;
   while (reader.at < until) {
-    const tag = reader.varint(until);
+    const tag = reader.tag(until);
     switch (tag) {
       case RECORD.partitionKeyIndex:
         part.key = reader.varint(until);

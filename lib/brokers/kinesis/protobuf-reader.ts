@@ -1,5 +1,6 @@
-const LONGEST_VARINT = 10;
-// Others read no more than 32 bits of a tag, and would see another field in a longer one.
+const MOST_BYTES = 10;
+// Tags and lengths have 32 bits. Readers differ in what they make of more, so there it is no message that is sound.
+const MOST_BYTES_OF_32_BITS = 5;
 const LAST_TAG = 2 ** 32 - 1;
 
 /**
@@ -19,13 +20,13 @@ export class ProtobufReader {
   }
 
   /** A number. It is exact up to 2 ** 53; what is above stays above. */
-  varint(end: number): number {
+  varint(end: number, mostBytes = MOST_BYTES): number {
     if (this.at >= end) return -1;
     const first = this.bytes[this.at++] as number;
     if (first < 0x80) return first;
     let value = first & 0x7f;
     let weight = 0x80;
-    for (let length = 2; length <= LONGEST_VARINT && this.at < end; length++) {
+    for (let length = 2; length <= mostBytes && this.at < end; length++) {
       const byte = this.bytes[this.at++] as number;
       value += (byte & 0x7f) * weight;
       if (byte < 0x80) return value;
@@ -34,15 +35,20 @@ export class ProtobufReader {
     return -1;
   }
 
+  /** Which field comes, and its wire type. */
+  tag(end: number): number {
+    const tag = this.varint(end, MOST_BYTES_OF_32_BITS);
+    return tag > LAST_TAG ? -1 : tag;
+  }
+
   /** Where the text, bytes or message that begin here end. */
   until(end: number): number {
-    const length = this.varint(end);
+    const length = this.varint(end, MOST_BYTES_OF_32_BITS);
     return length === -1 || length > end - this.at ? -1 : this.at + length;
   }
 
   /** Passes over a field of this tag; groups, which the KPL has none of, are no protobuf here. */
   skip(tag: number, end: number): boolean {
-    if (tag > LAST_TAG) return false;
     switch (tag % 8) {
       case 0:
         return this.varint(end) !== -1;
