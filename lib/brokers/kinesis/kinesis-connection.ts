@@ -1,0 +1,230 @@
+import { asapScheduler, asyncScheduler, Observable, type Subscription } from 'rxjs';
+import { waitOf, type Backoff } from '../../core/backoff.js';
+import { environment } from '../../core/environment.js';
+import type { Message } from '../../core/message.js';
+import type { PublishOutcome } from '../../core/publisher.js';
+import type { KinesisClientLike, KinesisEntryLike } from './kinesis-client.js';
+import { createLanes, isOver, type Entry, type Parcel, type PublishCall, type Run } from './kinesis-lanes.js';
+import { refused, type KinesisOutgoing } from './kinesis-outgoing.js';
+import type { KinesisPosition } from './kinesis-record.js';
+import { sendRecords, type RecordAnswer } from './kinesis-sender.js';
+import { streamName } from './kinesis-stream.js';
+
+/** How messages become records. @internal */
+export interface Packing {
+  readonly runOf: (first: Entry) => Run;
+  readonly recordOf: (entries: readonly Entry[]) => KinesisEntryLike;
+}
+
+/** @internal */
+export interface ConnectionOptions {
+  /** A name or an ARN. */
+  readonly stream: string;
+  readonly encode: (message: Message) => KinesisOutgoing;
+  readonly packing: Packing;
+  readonly preserveOrder: boolean;
+  readonly maxBatch: number;
+  readonly maxBatchBytes: number;
+  readonly maxRequests: number;
+  readonly lingerMs: number;
+  readonly backoff: Backoff;
+  readonly retryTimeoutMs: number;
+  readonly requestTimeoutMs: number;
+}
+
+type Settlement = readonly [Entry, PublishOutcome];
+
+/** @internal */
+export function createConnection(client: KinesisClientLike, options: ConnectionOptions) {
+  const { stream, encode, packing, maxRequests, backoff, retryTimeoutMs } = options;
+  const name = streamName(stream);
+  // Holds what callers wait for, so their bounds are its bound.
+  const lanes = createLanes({ ...options, runOf: packing.runOf });
+  // What failed, by the timer that gives it back.
+  const resting = new Map<Parcel, Subscription>();
+  let requests = 0;
+  let timer: Subscription | null = null;
+  // When it is due.
+  let dueAt = 0;
+  let closed = false;
+
+  const schedule = (): void => {
+    const waitMs = waitFor();
+    if (waitMs === null) {
+      timer?.unsubscribe();
+      timer = null;
+      return;
+    }
+    const at = environment.now() + waitMs;
+    if (timer !== null && dueAt <= at) return;
+    timer?.unsubscribe();
+    dueAt = at;
+    // What is published in one turn goes together, and no timer adds to the latency.
+    timer = (waitMs === 0 ? asapScheduler : asyncScheduler).schedule(sendAll, waitMs);
+  };
+
+  const waitFor = (): number | null => {
+    if (requests === maxRequests) return null;
+    const waitMs = lanes.waitMs(environment.now());
+    return closed && waitMs !== null ? 0 : waitMs;
+  };
+
+  const sendAll = (): void => {
+    timer = null;
+    while (waitFor() === 0) {
+      const parcels = lanes.next();
+      if (parcels.length > 0) send(parcels);
+    }
+    schedule();
+  };
+
+  const send = (parcels: readonly Parcel[]): void => {
+    requests++;
+    sendRecords(
+      client,
+      options,
+      parcels.map(({ entries }) => packing.recordOf(entries)),
+    ).subscribe({
+      next: (answers) => answered(parcels, answers),
+      error: (error: unknown) => failed(parcels, error),
+    });
+  };
+
+  const answered = (parcels: readonly Parcel[], answers: readonly RecordAnswer[]): void => {
+    requests--;
+    const settlements: Settlement[] = [];
+    parcels.forEach((parcel, index) => {
+      const answer = answers[index] as RecordAnswer;
+      if (answer.status === 'again') settlements.push(...restOrGiveUp(parcel, answer.word));
+      else {
+        for (const [nth, entry] of parcel.entries.entries()) settlements.push([entry, outcomeOf(parcel, answer, nth)]);
+        lanes.free(parcel);
+      }
+    });
+    // Last, since whoever is answered may publish again before this returns.
+    for (const [{ call, index }, outcome] of settlements) settle(call, index, outcome);
+    schedule();
+  };
+
+  const outcomeOf = (
+    { entries }: Parcel,
+    answer: Exclude<RecordAnswer, { readonly status: 'again' }>,
+    nth: number,
+  ): PublishOutcome => {
+    if (answer.status !== 'ok') return answer;
+    const { shard, sequenceNumber } = answer;
+    const subSequenceNumber = entries.length === 1 ? null : nth;
+    const position: KinesisPosition = { broker: 'kinesis', stream: name, shard, sequenceNumber, subSequenceNumber };
+    return { status: 'ok', position };
+  };
+
+  const restOrGiveUp = (parcel: Parcel, word: string): readonly Settlement[] => {
+    if (isOver(parcel)) {
+      lanes.free(parcel);
+      return [];
+    }
+    const now = environment.now();
+    if (parcel.failures++ === 0) parcel.failedAt = now;
+    const leftMs = parcel.failedAt + retryTimeoutMs - now;
+    if (leftMs > 0) {
+      rest(parcel, Math.min(leftMs, waitOf(backoff, parcel.failures)));
+      return [];
+    }
+    const error = refused(`${name} did not store it within ${retryTimeoutMs} ms: Kinesis says ${word}`);
+    const late = { status: 'transient', error } as const;
+    const behind = {
+      status: 'transient',
+      error: refused('not sent, since an earlier message of its key was given up', { cause: error }),
+    } as const;
+    return [
+      ...parcel.entries.map((entry) => [entry, late] as const),
+      ...lanes.drop(parcel).map((entry) => [entry, behind] as const),
+    ];
+  };
+
+  const rest = (parcel: Parcel, waitMs: number): void => {
+    const due = asyncScheduler.schedule(() => {
+      resting.delete(parcel);
+      lanes.retry(parcel);
+      schedule();
+    }, waitMs);
+    resting.set(parcel, due);
+  };
+
+  const failed = (parcels: readonly Parcel[], error: unknown): void => {
+    requests--;
+    const theirs = parcels.flatMap(({ entries }) => entries.map(({ call }) => call));
+    // Who waits behind a message that is lost must not be stored before it comes again.
+    const calls = lanes.behind(new Set(theirs.filter(({ over }) => !over)));
+    for (const call of calls) call.over = true;
+    for (const parcel of parcels) lanes.free(parcel);
+    sweep();
+    for (const call of calls) call.fail(error);
+    schedule();
+  };
+
+  // What nobody waits for any more is not tried again.
+  const sweep = (): void => {
+    for (const [parcel, due] of resting) {
+      if (!isOver(parcel)) continue;
+      due.unsubscribe();
+      resting.delete(parcel);
+      lanes.free(parcel);
+    }
+  };
+
+  const settle = (call: PublishCall, index: number, outcome: PublishOutcome): void => {
+    call.outcomes[index] = outcome;
+    if (--call.left > 0 || call.over) return;
+    call.over = true;
+    call.done(call.outcomes);
+  };
+
+  const enqueue = (messages: readonly Message[], call: PublishCall): void => {
+    const refusals: [number, PublishOutcome][] = [];
+    messages.forEach((message, index) => {
+      try {
+        lanes.add(encode(message), call, index);
+      } catch (error) {
+        refusals.push([index, { status: 'permanent', error }]);
+      }
+    });
+    for (const [index, outcome] of refusals) settle(call, index, outcome);
+  };
+
+  return {
+    publish: (messages: readonly Message[]): Observable<readonly PublishOutcome[]> =>
+      new Observable((subscriber) => {
+        const call: PublishCall = {
+          at: environment.now(),
+          outcomes: new Array<PublishOutcome>(messages.length),
+          left: messages.length,
+          over: false,
+          done: (outcomes) => {
+            subscriber.next(outcomes);
+            subscriber.complete();
+          },
+          fail: (error) => subscriber.error(error),
+        };
+        if (closed) {
+          call.fail(refused('the connection is closed'));
+          return;
+        }
+        if (messages.length === 0) call.done([]);
+        enqueue(messages, call);
+        schedule();
+        return () => {
+          if (call.over) return;
+          call.over = true;
+          sweep();
+          schedule();
+        };
+      }),
+
+    /** Sends at once what waits for others; what is throttled is tried on. */
+    close: (): void => {
+      closed = true;
+      schedule();
+    },
+  };
+}
