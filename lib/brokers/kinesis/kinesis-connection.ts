@@ -4,7 +4,15 @@ import { environment } from '../../core/environment.js';
 import type { Message } from '../../core/message.js';
 import type { PublishOutcome } from '../../core/publisher.js';
 import type { KinesisClientLike, KinesisEntryLike } from './kinesis-client.js';
-import { createLanes, isOver, type Entry, type Parcel, type PublishCall, type Run } from './kinesis-lanes.js';
+import {
+  createLanes,
+  inTheirOrder,
+  isOver,
+  type Entry,
+  type Parcel,
+  type PublishCall,
+  type Run,
+} from './kinesis-lanes.js';
 import { refused, type KinesisOutgoing } from './kinesis-outgoing.js';
 import type { KinesisPosition } from './kinesis-record.js';
 import { sendRecords, type RecordAnswer } from './kinesis-sender.js';
@@ -32,7 +40,16 @@ export interface ConnectionOptions {
   readonly requestTimeoutMs: number;
 }
 
+/** What is sent again at one time. */
+interface Resting {
+  readonly parcels: Set<Parcel>;
+  readonly due: Subscription;
+}
+
 type Settlement = readonly [Entry, PublishOutcome];
+
+// What is to be sent again at nearly the same time goes in one request.
+const TICK_MS = 10;
 
 /** @internal */
 export function createConnection(client: KinesisClientLike, options: ConnectionOptions) {
@@ -40,8 +57,9 @@ export function createConnection(client: KinesisClientLike, options: ConnectionO
   const name = streamName(stream);
   // Holds what callers wait for, so their bounds are its bound.
   const lanes = createLanes({ ...options, runOf: packing.runOf });
-  // What failed, by the timer that gives it back.
-  const resting = new Map<Parcel, Subscription>();
+  // What failed, by when it is sent again.
+  const resting = new Map<number, Resting>();
+  let calls = 0;
   let requests = 0;
   let timer: Subscription | null = null;
   // When it is due.
@@ -101,7 +119,8 @@ export function createConnection(client: KinesisClientLike, options: ConnectionO
         lanes.free(parcel);
       }
     });
-    // Last, since whoever is answered may publish again before this returns.
+    // Last, and as they came, since whoever is answered may publish again before this returns.
+    settlements.sort(([left], [right]) => inTheirOrder(left.call, right.call));
     for (const [{ call, index }, outcome] of settlements) settle(call, index, outcome);
     schedule();
   };
@@ -143,33 +162,45 @@ export function createConnection(client: KinesisClientLike, options: ConnectionO
   };
 
   const rest = (parcel: Parcel, waitMs: number): void => {
-    const due = asyncScheduler.schedule(() => {
-      resting.delete(parcel);
-      lanes.retry(parcel);
-      schedule();
-    }, waitMs);
-    resting.set(parcel, due);
+    const now = environment.now();
+    const at = Math.ceil((now + waitMs) / TICK_MS) * TICK_MS;
+    let group = resting.get(at);
+    if (group === undefined) {
+      group = { parcels: new Set(), due: asyncScheduler.schedule(() => wake(at), at - now) };
+      resting.set(at, group);
+    }
+    group.parcels.add(parcel);
+  };
+
+  const wake = (at: number): void => {
+    for (const parcel of resting.get(at)?.parcels ?? []) lanes.retry(parcel);
+    resting.delete(at);
+    schedule();
   };
 
   const failed = (parcels: readonly Parcel[], error: unknown): void => {
     requests--;
     const theirs = parcels.flatMap(({ entries }) => entries.map(({ call }) => call));
-    // Who waits behind a message that is lost must not be stored before it comes again.
-    const calls = lanes.behind(new Set(theirs.filter(({ over }) => !over)));
-    for (const call of calls) call.over = true;
+    // What waits behind a message that is lost must not be stored before it comes again.
+    const lost = lanes.withThoseBehind(theirs.filter(({ over }) => !over));
+    for (const call of lost) call.over = true;
     for (const parcel of parcels) lanes.free(parcel);
     sweep();
-    for (const call of calls) call.fail(error);
+    for (const call of lost) call.fail(error);
     schedule();
   };
 
   // What nobody waits for any more is not tried again.
   const sweep = (): void => {
-    for (const [parcel, due] of resting) {
-      if (!isOver(parcel)) continue;
+    for (const [at, { parcels, due }] of resting) {
+      for (const parcel of parcels) {
+        if (!isOver(parcel)) continue;
+        parcels.delete(parcel);
+        lanes.free(parcel);
+      }
+      if (parcels.size > 0) continue;
       due.unsubscribe();
-      resting.delete(parcel);
-      lanes.free(parcel);
+      resting.delete(at);
     }
   };
 
@@ -196,6 +227,7 @@ export function createConnection(client: KinesisClientLike, options: ConnectionO
     publish: (messages: readonly Message[]): Observable<readonly PublishOutcome[]> =>
       new Observable((subscriber) => {
         const call: PublishCall = {
+          serial: calls++,
           at: environment.now(),
           outcomes: new Array<PublishOutcome>(messages.length),
           left: messages.length,

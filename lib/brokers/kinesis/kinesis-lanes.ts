@@ -3,6 +3,8 @@ import type { KinesisOutgoing } from './kinesis-outgoing.js';
 
 /** One call of `publish`. @internal */
 export interface PublishCall {
+  /** Counts the calls of a connection. */
+  readonly serial: number;
   /** When it came, in milliseconds. */
   readonly at: number;
   readonly outcomes: PublishOutcome[];
@@ -179,8 +181,8 @@ export function createLanes({ preserveOrder, maxBatch, maxBatchBytes, lingerMs, 
       return dropped;
     },
 
-    /** The calls that fail with these: those with a message behind one of theirs, in a lane that keeps its order. */
-    behind: (calls: ReadonlySet<PublishCall>): ReadonlySet<PublishCall> => {
+    /** These calls, and those with a message behind one of theirs in a lane that keeps its order; as they came. */
+    withThoseBehind: (calls: Iterable<PublishCall>): readonly PublishCall[] => {
       const all = new Set(calls);
       let size = 0;
       while (size !== all.size) {
@@ -194,9 +196,14 @@ export function createLanes({ preserveOrder, maxBatch, maxBatchBytes, lingerMs, 
           }
         }
       }
-      return all;
+      return [...all].sort(inTheirOrder);
     },
   };
+}
+
+/** @internal */
+export function inTheirOrder(left: PublishCall, right: PublishCall): number {
+  return left.serial - right.serial;
 }
 
 /** Nobody waits for any of its messages any more. @internal */
