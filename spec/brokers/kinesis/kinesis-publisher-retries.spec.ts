@@ -159,6 +159,22 @@ describe('a record that is refused in an answer', () => {
     });
   });
 
+  it('and is given up with others is told as the calls came, so that who publishes again at once keeps the order', () => {
+    marbles(({ advanceTo }) => {
+      const fake = putFake();
+      fake.judge = (_, request) => (request === 0 ? THROTTLED : 'stored');
+      const { publish, close } = hold(fake, { retryTimeoutMs: 0 });
+      const persist = (text: string): void =>
+        void publish(numbered(text), ({ outcomes }) => {
+          if (outcomes?.some(({ status }) => status !== 'ok')) persist(text);
+        });
+      for (const text of ['a1 b1', 'a2']) persist(text);
+      advanceTo(500);
+      expect(requestsOf(fake)).toEqual(['a1 b1', 'a1 b1', 'a2']);
+      close();
+    });
+  });
+
   it('is answered too short, or by nothing, like one that is refused', () => {
     marbles(({ advanceTo }) => {
       const fake = putFake();
@@ -271,21 +287,18 @@ describe('a service that is out', () => {
   });
 
   it('fails calls as they came, so that who publishes again at once keeps the order', () => {
-    marbles(({ advanceTo }) => {
+    marbles(({ at, advanceTo }) => {
       const fake = putFake();
-      fake.fail = (_, request) => (request < 2 ? { error: nodeError('ECONNRESET') } : null);
+      fake.fail = (_, request) => (request === 1 ? { error: nodeError('ECONNRESET') } : null);
       const { publish, close } = hold(fake, { maxRequests: 1 });
       const persist = (text: string): void =>
         void publish(numbered(text), ({ error }) => {
           if (error !== null) persist(text);
         });
-      for (const text of ['b1', 'c1 a1', 'a2 b2', 'b3 c2 a3']) persist(text);
+      for (const text of ['a1', 'a2']) persist(text);
+      at(5, () => persist('b1 a3'));
       advanceTo(500);
-      for (const key of ['a', 'b', 'c']) {
-        const values = fake.stored.map(({ value }) => value).filter((value) => value.startsWith(key));
-        expect(values).toEqual([...values].sort());
-      }
-      expect(fake.stored).toHaveLength(8);
+      expect(requestsOf(fake)).toEqual(['a1', 'b1 a2', 'a2 b1', 'a3']);
       close();
     });
   });
@@ -313,17 +326,18 @@ describe('a service that is out', () => {
   });
 
   it('does not try again what rests of a call that has failed', () => {
-    marbles(({ advanceTo }) => {
+    marbles(({ at, advanceTo }) => {
       const fake = putFake();
       refusing(fake, { b1: 9 });
       fake.fail = (records) => (records.some(({ value }) => value === 'a2') ? { error: nodeError('EPIPE') } : null);
       const { publish, close } = hold(fake, { backoff: () => 1_000 });
       const call = publish(numbered('a1 b1 a2'));
       const behind = publish(numbered('b2'));
+      at(100, () => publish(numbered('b3')));
       advanceTo(5_000);
       expect([call, behind]).toMatchObject([{ error: { code: 'connection-failed' }, at: 20 }, { at: 20 }]);
       expect(behind.error).toBe(call.error);
-      expect(requestsOf(fake)).toEqual(['a1 b1', 'a2']);
+      expect(timesOf(fake)).toEqual(['0: a1 b1', '10: a2', '100: b3']);
       close();
     });
   });

@@ -276,6 +276,33 @@ describe('a call that is let go', () => {
     });
   });
 
+  it('under way and then refused is not sent again', () => {
+    marbles(({ at, advanceTo }) => {
+      const fake = putFake();
+      fake.judge = (_, request) => (request === 0 ? 'ProvisionedThroughputExceededException' : 'stored');
+      const { publish, close } = hold(fake);
+      const [gone] = [publish(numbered('a1')), publish(numbered('a2'))];
+      at(5, () => gone.letGo());
+      advanceTo(500);
+      expect(timesOf(fake)).toEqual(['0: a1', '10: a2']);
+      close();
+    });
+  });
+
+  it('while it waits for a request to end, to be sent again, is not', () => {
+    marbles(({ at, advanceTo }) => {
+      const fake = putFake();
+      fake.judge = ({ value }) => (value === 'a1' ? 'ProvisionedThroughputExceededException' : 'stored');
+      const { publish, close } = hold(fake, { maxRequests: 1, backoff: () => 10 });
+      const [gone] = [publish(numbered('a1')), publish(numbered('a2'))];
+      at(15, () => publish(numbered('b1')));
+      at(22, () => gone.letGo());
+      advanceTo(500);
+      expect(timesOf(fake)).toEqual(['0: a1', '15: b1', '25: a2']);
+      close();
+    });
+  });
+
   it('while it waits to be sent again is not, and its key goes on at once', () => {
     marbles(({ at, advanceTo }) => {
       const fake = putFake();
