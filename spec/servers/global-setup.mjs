@@ -4,12 +4,18 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { tsImport } from 'tsx/esm/api';
 
+const startKinesis = async (name) => (await tsImport('./kinesis.ts', import.meta.url)).startKinesis(name);
+
 /** What can be shared, by the path that asks for it. */
 const openers = {
   '/kafka': async () => (await tsImport('./open-kafka.ts', import.meta.url)).openKafka(),
   // What specs write need not survive the machine.
   '/postgres': async () =>
     (await tsImport('./open-postgres.ts', import.meta.url)).openPostgres({ config: { fsync: 'off' } }),
+  '/kinesalite': () => startKinesis('kinesalite'),
+  '/kinesis-local': () => startKinesis('kinesis-local'),
+  '/ferrokinesis': () => startKinesis('ferrokinesis'),
+  '/ministack': () => startKinesis('ministack'),
 };
 
 export default async function listenForSpecs() {
@@ -28,6 +34,8 @@ export default async function listenForSpecs() {
   await once(desk, 'listening');
   desk.unref();
 
+  // The AWS SDK warns of the end of Node 20, once a process; the specs run on what the package supports.
+  process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED = 'true';
   process.env.RXSLUICE_SHARED_SERVERS = `http://127.0.0.1:${desk.address().port}`;
   globalThis[Symbol.for('rxsluice.stopSharedServers')] = async () => {
     desk.close();
