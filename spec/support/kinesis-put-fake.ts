@@ -1,12 +1,12 @@
-import { defer, finalize, map, NEVER, of, throwError, timer, type Observable } from 'rxjs';
-import { asyncScheduler } from 'rxjs';
-import { hashOf } from '../../lib/core/hash.js';
+import { asyncScheduler, defer, finalize, map, NEVER, of, throwError, timer, type Observable } from 'rxjs';
 import type {
   KinesisCallOptions,
   KinesisClientLike,
   KinesisEntryLike,
   KinesisPutResultLike,
 } from '../../lib/brokers/kinesis/kinesis-client.js';
+import { sdkError } from './kinesis-fake-errors.js';
+import { fakeStream, hashKeyOf, shardId, type FakeStream } from './kinesis-fake-stream.js';
 
 export interface PutRecord {
   readonly key: string;
@@ -18,20 +18,24 @@ export interface PutRecord {
 /** What `putRecords` does to a record: stores it, or says why not; `lost` stores it and says that it did not. */
 export type Verdict = 'stored' | 'lost' | 'ProvisionedThroughputExceededException' | (string & {});
 
-/** A stream to publish to, in virtual time; every decision is the spec's. */
+/**
+ * The worst that `putRecords` may do, in virtual time: it stores the records of a request one by one, halfway to its answer,
+ * in whatever order, leaves out any of them, and may fail as a whole where all is stored. Each is the spec's to decide.
+ * For the limits and failures of the service itself see `fakeKinesis`.
+ */
 export interface PutFake {
   readonly client: KinesisClientLike;
+  readonly stream: FakeStream;
   readonly requests: { readonly at: number; readonly records: readonly PutRecord[] }[];
   /** In the order in which they were stored, over all shards. */
-  readonly stored: (PutRecord & { readonly shard: string; readonly sequenceNumber: string; readonly at: number })[];
+  readonly stored: (PutRecord & { readonly sequenceNumber: string; readonly shard: string })[];
   readonly calls: {
     readonly describe: number;
     readonly underWay: number;
     readonly most: number;
     readonly aborted: number;
   };
-  shards: number;
-  /** Between a request and its answer; what is stored is stored halfway. */
+  /** Between a request and its answer. */
   latencyMs: () => number;
   judge: (record: PutRecord, request: number) => Verdict;
   /** The order in which the records of a request are stored. */
@@ -41,30 +45,24 @@ export interface PutFake {
     records: readonly PutRecord[],
     request: number,
   ) => { readonly error: unknown; readonly stored?: boolean } | 'never' | null;
-  describe: () => unknown;
+  /** What a look at the stream fails with, or null. */
+  failDescribe: Error | null;
 }
 
-export function awsError(name: string, httpStatusCode = 400): Error {
-  return Object.assign(new Error(`the message of ${name}`), {
-    name,
-    $fault: httpStatusCode < 500 ? 'client' : 'server',
-    $metadata: { httpStatusCode },
-  });
-}
-
-export function nodeError(code: string): Error {
-  return Object.assign(new Error(`connect ${code}`), { code, $metadata: { attempts: 1 } });
+/** A failure that the service answers with, by another status than that of its name. */
+export function httpError(name: string, httpStatusCode: number): Error {
+  return Object.assign(sdkError({ name }), { $metadata: { httpStatusCode } });
 }
 
 export function putFake(): PutFake {
   const calls = { describe: 0, underWay: 0, most: 0, aborted: 0 };
-  let sequence = 0;
+  const stream = fakeStream('orders', 4, () => 1);
 
   const store = (record: PutRecord): KinesisPutResultLike => {
-    const shard = `shardId-${(hashOf(record.hashKey ?? record.key) >>> 0) % fake.shards}`;
-    const sequenceNumber = `4959${String(sequence++).padStart(52, '0')}`;
-    fake.stored.push({ ...record, shard, sequenceNumber, at: asyncScheduler.now() });
-    return { SequenceNumber: sequenceNumber, ShardId: shard };
+    const shard = stream.shardOf(record.hashKey === undefined ? hashKeyOf(record.key) : BigInt(record.hashKey));
+    const [sequenceNumber = ''] = stream.append(shard.number, { key: record.key, data: record.data });
+    fake.stored.push({ ...record, sequenceNumber, shard: shardId(shard.number) });
+    return { SequenceNumber: sequenceNumber, ShardId: shard.id };
   };
 
   const answer = (records: readonly PutRecord[], request: number): KinesisPutResultLike[] => {
@@ -72,11 +70,8 @@ export function putFake(): PutFake {
     for (const index of fake.shuffle([...records.keys()])) {
       const record = records[index] as PutRecord;
       const verdict = fake.judge(record, request);
-      if (verdict === 'stored') results[index] = store(record);
-      else if (verdict === 'lost') {
-        store(record);
-        results[index] = { ErrorCode: 'InternalFailure', ErrorMessage: 'Internal Service Failure' };
-      } else results[index] = { ErrorCode: verdict, ErrorMessage: `says ${verdict}` };
+      const result = verdict === 'stored' || verdict === 'lost' ? store(record) : { ErrorCode: verdict };
+      results[index] = verdict === 'lost' ? { ErrorCode: 'InternalFailure' } : result;
     }
     return results;
   };
@@ -102,10 +97,7 @@ export function putFake(): PutFake {
       return timer(latencyMs).pipe(
         map(() => {
           if (failure !== null) throw failure.error;
-          return {
-            FailedRecordCount: results.filter(({ ErrorCode }) => ErrorCode !== undefined).length,
-            Records: results,
-          };
+          return { FailedRecordCount: results.filter((one) => one.ErrorCode !== undefined).length, Records: results };
         }),
         finalize(() => storing.unsubscribe()),
       );
@@ -117,21 +109,19 @@ export function putFake(): PutFake {
       describeStreamSummary: () =>
         defer(() => {
           calls.describe++;
-          const answered = fake.describe();
-          return answered instanceof Error ? throwError(() => answered) : of(answered);
+          const { failDescribe } = fake;
+          return failDescribe === null ? of({ StreamDescriptionSummary: undefined }) : throwError(() => failDescribe);
         }),
     } as never,
+    stream,
     requests: [],
     stored: [],
     calls,
-    shards: 4,
     latencyMs: () => 10,
     judge: () => 'stored',
     shuffle: (records) => records,
     fail: () => null,
-    describe: () => ({
-      StreamDescriptionSummary: { StreamName: 'orders', StreamARN: 'arn', RetentionPeriodHours: 24 },
-    }),
+    failDescribe: null,
   };
   return fake;
 }

@@ -3,7 +3,7 @@ import { waitOf, type Backoff } from '../../core/backoff.js';
 import { environment } from '../../core/environment.js';
 import type { Message } from '../../core/message.js';
 import type { PublishOutcome } from '../../core/publisher.js';
-import type { KinesisClientLike, KinesisEntryLike } from './kinesis-client.js';
+import type { KinesisClientLike } from './kinesis-client.js';
 import {
   createLanes,
   inTheirOrder,
@@ -11,30 +11,19 @@ import {
   type Entry,
   type Parcel,
   type PublishCall,
-  type Run,
+  type LanesOptions,
 } from './kinesis-lanes.js';
 import { refused, type KinesisOutgoing } from './kinesis-outgoing.js';
 import type { KinesisPosition } from './kinesis-record.js';
 import { sendRecords, type RecordAnswer } from './kinesis-sender.js';
 import { streamName } from './kinesis-stream.js';
 
-/** How messages become records. @internal */
-export interface Packing {
-  readonly runOf: (first: Entry) => Run;
-  readonly recordOf: (entries: readonly Entry[]) => KinesisEntryLike;
-}
-
 /** @internal */
-export interface ConnectionOptions {
+export interface ConnectionOptions extends LanesOptions {
   /** A name or an ARN. */
   readonly stream: string;
   readonly encode: (message: Message) => KinesisOutgoing;
-  readonly packing: Packing;
-  readonly preserveOrder: boolean;
-  readonly maxBatch: number;
-  readonly maxBatchBytes: number;
   readonly maxRequests: number;
-  readonly lingerMs: number;
   readonly backoff: Backoff;
   readonly retryTimeoutMs: number;
   readonly requestTimeoutMs: number;
@@ -53,10 +42,10 @@ const TICK_MS = 10;
 
 /** @internal */
 export function createConnection(client: KinesisClientLike, options: ConnectionOptions) {
-  const { stream, encode, packing, maxRequests, backoff, retryTimeoutMs } = options;
+  const { stream, encode, maxRequests, backoff, retryTimeoutMs } = options;
   const name = streamName(stream);
   // Holds what callers wait for, so their bounds are its bound.
-  const lanes = createLanes({ ...options, runOf: packing.runOf });
+  const lanes = createLanes(options);
   // What failed, by when it is sent again.
   const resting = new Map<number, Resting>();
   let calls = 0;
@@ -101,7 +90,7 @@ export function createConnection(client: KinesisClientLike, options: ConnectionO
     sendRecords(
       client,
       options,
-      parcels.map(({ entries }) => packing.recordOf(entries)),
+      parcels.map(({ record }) => record),
     ).subscribe({
       next: (answers) => answered(parcels, answers),
       error: (error: unknown) => failed(parcels, error),
@@ -113,9 +102,9 @@ export function createConnection(client: KinesisClientLike, options: ConnectionO
     const settlements: Settlement[] = [];
     parcels.forEach((parcel, index) => {
       const answer = answers[index] as RecordAnswer;
-      if (answer.status === 'again') settlements.push(...restOrGiveUp(parcel, answer.word));
+      if (answer.status === 'again') restOrGiveUp(parcel, answer.word, settlements);
       else {
-        for (const [nth, entry] of parcel.entries.entries()) settlements.push([entry, outcomeOf(parcel, answer, nth)]);
+        parcel.entries.forEach((entry, nth) => settlements.push([entry, outcomeOf(parcel, answer, nth)]));
         lanes.free(parcel);
       }
     });
@@ -126,39 +115,33 @@ export function createConnection(client: KinesisClientLike, options: ConnectionO
   };
 
   const outcomeOf = (
-    { entries }: Parcel,
+    { isAggregate }: Parcel,
     answer: Exclude<RecordAnswer, { readonly status: 'again' }>,
     nth: number,
   ): PublishOutcome => {
     if (answer.status !== 'ok') return answer;
     const { shard, sequenceNumber } = answer;
-    const subSequenceNumber = entries.length === 1 ? null : nth;
+    const subSequenceNumber = isAggregate ? nth : null;
     const position: KinesisPosition = { broker: 'kinesis', stream: name, shard, sequenceNumber, subSequenceNumber };
     return { status: 'ok', position };
   };
 
-  const restOrGiveUp = (parcel: Parcel, word: string): readonly Settlement[] => {
+  const restOrGiveUp = (parcel: Parcel, word: string, settlements: Settlement[]): void => {
     if (isOver(parcel)) {
       lanes.free(parcel);
-      return [];
+      return;
     }
     const now = environment.now();
     if (parcel.failures++ === 0) parcel.failedAt = now;
     const leftMs = parcel.failedAt + retryTimeoutMs - now;
     if (leftMs > 0) {
       rest(parcel, Math.min(leftMs, waitOf(backoff, parcel.failures)));
-      return [];
+      return;
     }
     const error = refused(`${name} did not store it within ${retryTimeoutMs} ms: Kinesis says ${word}`);
-    const late = { status: 'transient', error } as const;
-    const behind = {
-      status: 'transient',
-      error: refused('not sent, since an earlier message of its key was given up', { cause: error }),
-    } as const;
-    return [
-      ...parcel.entries.map((entry) => [entry, late] as const),
-      ...lanes.drop(parcel).map((entry) => [entry, behind] as const),
-    ];
+    const behind = refused('not sent, since an earlier message of its key was given up', { cause: error });
+    for (const entry of parcel.entries) settlements.push([entry, { status: 'transient', error }]);
+    for (const entry of lanes.drop(parcel)) settlements.push([entry, { status: 'transient', error: behind }]);
   };
 
   const rest = (parcel: Parcel, waitMs: number): void => {

@@ -104,10 +104,15 @@ export function isThrottled(error: unknown): boolean {
   return chainOf(error).some(({ name = '', $retryable }) => THROTTLING.has(name) || $retryable?.throttling === true);
 }
 
+/** The service's word for what it will never take. @internal */
+export function isRefusalName(name: string | undefined): name is string {
+  return name !== undefined && REFUSALS.has(name);
+}
+
 /** Kinesis will never take the request as it is. @internal */
 export function isRefusal(error: unknown): boolean {
   return chainOf(error).some(
-    ({ name = '', $metadata }) => REFUSALS.has(name) || $metadata?.httpStatusCode === TOO_LARGE,
+    ({ name = '', $metadata }) => isRefusalName(name) || $metadata?.httpStatusCode === TOO_LARGE,
   );
 }
 

@@ -2,6 +2,7 @@ import { environment } from '../../core/environment.js';
 import { SluiceError, type SluiceErrorCode } from '../../core/errors.js';
 import { jsonOfBytes, textOrBase64 } from '../../core/json-of-bytes.js';
 import type { HeaderValue, Message, MessageBytes, MessageHeaders } from '../../core/message.js';
+import { parseHashKey } from './hash-key.js';
 
 /** A message as it is stored. @internal */
 export interface KinesisOutgoing {
@@ -18,13 +19,12 @@ export interface KinesisOutgoing {
 /** @internal */
 export interface EncodeOptions {
   readonly partitionKey: ((message: Message) => string | undefined) | undefined;
-  readonly hashKey: ((message: Message) => string | undefined) | undefined;
+  readonly hashKey: ((message: Message, partitionKey: string) => string | undefined) | undefined;
   readonly headers: 'drop' | 'json';
   readonly maxRecordBytes: number;
 }
 
 const MOST_KEY_CHARACTERS = 256;
-const HASH_KEYS = 2n ** 128n;
 // 11 digits: some 2 ** 52 keys, which spread over the shards by their hash.
 const MADE_UP_KEYS = 36 ** 10;
 
@@ -35,9 +35,9 @@ export function encodeMessage(message: Message, options: EncodeOptions): Kinesis
   }
   if (message.timestamp !== undefined) throw refused('Kinesis gives each record its time itself, so none can be given');
   const given = keyOf(message, options.partitionKey);
-  const hashKey = hashKeyOf(message, options.hashKey);
-  const data = options.headers === 'json' ? jsonOf(message) : bytesOf(message.value);
   const key = given ?? madeUpKey();
+  const hashKey = hashKeyFor(message, key, options.hashKey);
+  const data = options.headers === 'json' ? jsonOf(message) : bytesOf(message.value);
   const bytes = data.length + textBytes(key);
   if (bytes > options.maxRecordBytes) {
     throw refused(`${bytes} bytes are more than maxRecordBytes, ${options.maxRecordBytes}`);
@@ -46,7 +46,8 @@ export function encodeMessage(message: Message, options: EncodeOptions): Kinesis
 }
 
 function keyOf(message: Message, partitionKey: EncodeOptions['partitionKey']): string | null {
-  const key = partitionKey === undefined ? (message.key ?? null) : (ask(partitionKey, message, 'partitionKey') ?? null);
+  const key =
+    partitionKey === undefined ? (message.key ?? null) : (ask(() => partitionKey(message), 'partitionKey') ?? null);
   if (key === null) return null;
   const text = key instanceof Uint8Array ? textOf(key) : key;
   if (typeof text !== 'string') throw invalidKey(`a key must be text, bytes or null, not a ${typeof text}`);
@@ -65,19 +66,19 @@ function textOf(bytes: Uint8Array): string {
   }
 }
 
-function hashKeyOf(message: Message, hashKey: EncodeOptions['hashKey']): string | undefined {
-  const given = hashKey === undefined ? undefined : ask(hashKey, message, 'hashKey');
+function hashKeyFor(message: Message, key: string, hashKey: EncodeOptions['hashKey']): string | undefined {
+  const given = hashKey === undefined ? undefined : ask(() => hashKey(message, key), 'hashKey');
   if (given === undefined) return undefined;
-  if (typeof given !== 'string' || !/^(0|[1-9]\d{0,38})$/.test(given) || BigInt(given) >= HASH_KEYS) {
+  if (typeof given !== 'string' || !/^(0|[1-9]\d*)$/.test(given) || parseHashKey(given) === null) {
     throw invalidKey('hashKey must give a whole number from 0 to 2 ** 128 - 1, in decimal, as text');
   }
   return given;
 }
 
 // A function of the user's fails its own message, never the call.
-function ask(give: (message: Message) => unknown, message: Message, option: string): unknown {
+function ask(give: () => unknown, option: string): unknown {
   try {
-    return give(message);
+    return give();
   } catch (error) {
     throw refused(`${option} threw`, { cause: error });
   }

@@ -9,7 +9,7 @@ import type { KinesisClientLike } from './kinesis-client.js';
 import { createConnection } from './kinesis-connection.js';
 import { kinesisError } from './kinesis-errors.js';
 import { encodeMessage } from './kinesis-outgoing.js';
-import { oneEach } from './kinesis-packing.js';
+import { aggregating, oneEach } from './kinesis-packing.js';
 import { isStream, streamInput } from './kinesis-stream.js';
 
 /** What `kinesisPublisher` takes. @public */
@@ -23,9 +23,9 @@ export interface KinesisPublisherOptions {
   readonly partitionKey?: (message: Message) => string | undefined;
   /**
    * Decides the shard in the place of the partition key: a whole number from 0 to 2 ** 128 - 1, in decimal; `undefined`
-   * leaves it to the key. Default: the key decides.
+   * leaves it to the key. A message without a key comes with one that was made up. Default: the key decides.
    */
-  readonly hashKey?: (message: Message) => string | undefined;
+  readonly hashKey?: (message: Message, partitionKey: string) => string | undefined;
   /**
    * What becomes of headers, which Kinesis does not have. `'json'` stores `{ "headers": …, "value": … }` as JSON in the
    * place of the value. `'drop'` leaves them out. Default: leaves them out, with one process warning.
@@ -36,6 +36,16 @@ export interface KinesisPublisherOptions {
    * confirmed. Without it the order is lost where Kinesis refuses a part of a request. Default: true.
    */
   readonly preserveOrder?: boolean;
+  /**
+   * Puts messages that wait behind one another in one record, as the KPL does: those of one key, those without a key, and
+   * those that `hashKey` gives the same. Whoever reads must know aggregates. Default: false.
+   */
+  readonly aggregate?: boolean;
+  /**
+   * How many bytes an aggregate may have, its partition key included, 1 to 10 MiB, at most `maxRecordBytes`; a larger
+   * message goes alone. Default: 51,200, or `maxRecordBytes` where that is less.
+   */
+  readonly maxAggregateBytes?: number;
   /** How many records one request may carry: a whole number, 1 to 500. Default: 500. */
   readonly maxBatch?: number;
   /**
@@ -75,6 +85,8 @@ export interface KinesisPublisherOptions {
 const OWNER = 'kinesisPublisher';
 const MiB = 1024 * 1024;
 const MOST_BYTES = 10 * MiB;
+// That of the KPL.
+const AGGREGATE_BYTES = 51_200;
 const LONGEST_MS = 2 ** 31 - 1;
 
 const OPTION_NAMES = [
@@ -83,6 +95,8 @@ const OPTION_NAMES = [
   'hashKey',
   'headers',
   'preserveOrder',
+  'aggregate',
+  'maxAggregateBytes',
   'maxBatch',
   'maxBatchBytes',
   'maxRecordBytes',
@@ -116,9 +130,11 @@ export function kinesisPublisher(client: KinesisClientLike, options: KinesisPubl
     hashKey,
     headers,
     preserveOrder = true,
+    aggregate = false,
     maxBatch = 500,
     maxBatchBytes = 5 * MiB,
     maxRecordBytes = MiB,
+    maxAggregateBytes = Math.min(AGGREGATE_BYTES, maxRecordBytes),
     maxRequests = 4,
     lingerMs = 0,
     backoff = exponential({ initialMs: 100, maxMs: 2_000 }),
@@ -126,6 +142,7 @@ export function kinesisPublisher(client: KinesisClientLike, options: KinesisPubl
     requestTimeoutMs = 30_000,
   } = options;
   const encoding = { partitionKey, hashKey, headers: headers ?? 'drop', maxRecordBytes };
+  const packing = aggregate ? aggregating(maxAggregateBytes, maxRecordBytes) : oneEach;
   let warned = headers !== undefined;
 
   const encode = (message: Message) => {
@@ -143,7 +160,7 @@ export function kinesisPublisher(client: KinesisClientLike, options: KinesisPubl
     const connection = createConnection(client, {
       stream,
       encode,
-      packing: oneEach,
+      packing,
       preserveOrder,
       maxBatch,
       maxBatchBytes,
@@ -173,6 +190,7 @@ export function kinesisPublisher(client: KinesisClientLike, options: KinesisPubl
 
 function checkPublisherOptions(client: KinesisClientLike, options: KinesisPublisherOptions): void {
   checkNames(OWNER, options, OPTION_NAMES);
+  const boolean = { that: { be: 'true or false', holds: (value: unknown) => typeof value === 'boolean' } };
   checkOptions(
     OWNER,
     { client, ...options },
@@ -182,7 +200,9 @@ function checkPublisherOptions(client: KinesisClientLike, options: KinesisPublis
       partitionKey: { type: 'function' },
       hashKey: { type: 'function' },
       headers: { oneOf: ['json', 'drop'] },
-      preserveOrder: { that: { be: 'true or false', holds: (value) => typeof value === 'boolean' } },
+      preserveOrder: boolean,
+      aggregate: boolean,
+      maxAggregateBytes: { integer: true, min: 1, max: options.maxRecordBytes ?? MiB },
       maxBatch: { integer: true, min: 1, max: 500 },
       maxBatchBytes: { integer: true, min: 1, max: MOST_BYTES },
       maxRecordBytes: { integer: true, min: 1, max: MOST_BYTES },

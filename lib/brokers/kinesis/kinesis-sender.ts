@@ -1,7 +1,7 @@
 import { catchError, concat, last, map, of, reduce, throwError, type Observable } from 'rxjs';
 import { callKinesis } from './kinesis-call.js';
 import type { KinesisClientLike, KinesisEntryLike, KinesisPutResultLike } from './kinesis-client.js';
-import { isRefusal, isThrottled, kinesisError } from './kinesis-errors.js';
+import { isRefusal, isRefusalName, isThrottled, kinesisError } from './kinesis-errors.js';
 import { refused } from './kinesis-outgoing.js';
 import { streamInput, streamName } from './kinesis-stream.js';
 
@@ -34,13 +34,14 @@ export function sendRecords(
     client.putRecords({ ...streamInput(stream), Records: [...records] }, call),
   ).pipe(
     last(),
-    map(({ Records = [] }) => records.map((_, index) => answerOf(Records[index]))),
+    map(({ Records = [] }) => records.map((_, index) => answerOf(stream, Records[index]))),
     catchError((error: unknown) => {
       if (isThrottled(error)) return of(records.map(() => ({ status: 'again', word: wordOf(error) }) as const));
       if (!isRefusal(error)) {
         return throwError(() => kinesisError('kinesisPublisher', error, { stream, otherwise: 'publish-failed' }));
       }
-      if (records.length === 1) return of([{ status: 'permanent', error: refusalOf(stream, error) } as const]);
+      if (records.length === 1)
+        return of([{ status: 'permanent', error: refusalOf(stream, wordOf(error), error) } as const]);
       const half = Math.ceil(records.length / 2);
       return concat(
         sendRecords(client, options, records.slice(0, half)),
@@ -50,11 +51,12 @@ export function sendRecords(
   );
 }
 
-function answerOf(result: KinesisPutResultLike | undefined): RecordAnswer {
+function answerOf(stream: string, result: KinesisPutResultLike | undefined): RecordAnswer {
   const { SequenceNumber, ShardId, ErrorCode } = result ?? {};
   if (ErrorCode === undefined && SequenceNumber !== undefined && ShardId !== undefined) {
     return { status: 'ok', shard: ShardId, sequenceNumber: SequenceNumber };
   }
+  if (isRefusalName(ErrorCode)) return { status: 'permanent', error: refusalOf(stream, ErrorCode) };
   return { status: 'again', word: ErrorCode ?? 'nothing' };
 }
 
@@ -62,6 +64,6 @@ function wordOf(error: unknown): string {
   return error instanceof Error ? error.name : 'something';
 }
 
-function refusalOf(stream: string, cause: unknown): unknown {
-  return refused(`${streamName(stream)} does not take this message: ${wordOf(cause)}`, { cause });
+function refusalOf(stream: string, word: string, cause?: unknown): unknown {
+  return refused(`${streamName(stream)} does not take this message: ${word}`, { cause });
 }

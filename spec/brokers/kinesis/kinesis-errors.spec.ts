@@ -2,7 +2,8 @@ import { describe, expect, it } from '@jest/globals';
 import { TimeoutError } from 'rxjs';
 import { isRefusal, isThrottled, kinesisError } from '../../../lib/brokers/kinesis/kinesis-errors.js';
 import { SluiceError } from '../../../lib/core/errors.js';
-import { awsError, nodeError } from '../../support/kinesis-put-fake.js';
+import { sdkError } from '../../support/kinesis-fake-errors.js';
+import { httpError } from '../../support/kinesis-put-fake.js';
 
 const codeOf = (error: unknown): string => kinesisError('fromKinesis', error, { stream: 's' }).code;
 
@@ -20,7 +21,7 @@ describe('a failure of the client', () => {
     ['connection-failed', ['InternalFailureException', 'ServiceUnavailable', 'TimeoutError', 'AbortError']],
     ['source-failed', ['SomethingNew']],
   ])('is %s by its name', (code, names) => {
-    for (const name of names) expect([name, codeOf(awsError(name))]).toEqual([name, code]);
+    for (const name of names) expect([name, codeOf(sdkError({ name }))]).toEqual([name, code]);
   });
 
   it.each([
@@ -31,15 +32,15 @@ describe('a failure of the client', () => {
     'EPIPE',
     'ERR_HTTP2_STREAM_ERROR',
     'ERR_TLS_CERT_ALTNAME_INVALID',
-  ])('is connection-failed by %s', (code) => expect(codeOf(nodeError(code))).toBe('connection-failed'));
+  ])('is connection-failed by %s', (code) => expect(codeOf(sdkError({ code }))).toBe('connection-failed'));
 
   it('is connection-failed by any answer of HTTP 500 and above', () => {
-    expect(codeOf(awsError('SyntaxError', 503))).toBe('connection-failed');
-    expect(codeOf(awsError('SyntaxError', 404))).toBe('source-failed');
+    expect(codeOf(httpError('SyntaxError', 503))).toBe('connection-failed');
+    expect(codeOf(httpError('SyntaxError', 404))).toBe('source-failed');
   });
 
   it('is found behind others too, and in whatever is thrown', () => {
-    expect(codeOf(new Error('outer', { cause: nodeError('ECONNRESET') }))).toBe('connection-failed');
+    expect(codeOf(new Error('outer', { cause: sdkError({ code: 'ECONNRESET' }) }))).toBe('connection-failed');
     expect(codeOf(new TimeoutError())).toBe('connection-failed');
     const loop: { cause?: unknown } = {};
     loop.cause = loop;
@@ -47,14 +48,14 @@ describe('a failure of the client', () => {
   });
 
   it('as an error says where, what and what to do next, and keeps the cause', () => {
-    const cause = awsError('AccessDeniedException');
+    const cause = sdkError({ name: 'AccessDeniedException' });
     const error = kinesisError('kinesisPublisher', cause, { stream: 'orders', shard: 'x' });
     expect(error.message).toBe(
       'kinesisPublisher (stream orders): AWS says AccessDeniedException (HTTP 400). AWS refused it for want of a ' +
         "permission, or the KMS key of the stream cannot be used. Look at the policy of the client's identity.",
     );
     expect([error.cause, error.details]).toEqual([cause, { owner: 'kinesisPublisher', stream: 'orders', shard: 'x' }]);
-    expect(kinesisError('fromKinesis', nodeError('ECONNREFUSED'), { stream: 's' }).message).toBe(
+    expect(kinesisError('fromKinesis', sdkError({ code: 'ECONNREFUSED' }), { stream: 's' }).message).toBe(
       'fromKinesis (stream s): Error ECONNREFUSED. Kinesis could not be reached, or did not answer. Look at the region, ' +
         'endpoint and request handler of the client.',
     );
@@ -65,7 +66,7 @@ describe('a failure of the client', () => {
   });
 
   it('shows nothing of what AWS says, in which keys and ids of access keys stand', () => {
-    const error = kinesisError('fromKinesis', awsError('ValidationException'), { stream: 's' });
+    const error = kinesisError('fromKinesis', sdkError({ name: 'ValidationException' }), { stream: 's' });
     expect(`${error.message} ${error.stack} ${JSON.stringify(error)}`).not.toContain('the message of');
   });
 
@@ -82,18 +83,18 @@ describe('what is to be tried again as it is', () => {
     'ThrottlingException',
     'KMSThrottlingException',
   ])('is a throttling by %s', (name) =>
-    expect([isThrottled(awsError(name)), isRefusal(awsError(name))]).toEqual([true, false]),
+    expect([isThrottled(sdkError({ name })), isRefusal(sdkError({ name }))]).toEqual([true, false]),
   );
 
   it('is none of what is refused for good', () => {
     for (const error of [
-      awsError('ValidationException'),
-      awsError('InvalidArgumentException'),
-      awsError('Unknown', 413),
+      sdkError({ name: 'ValidationException' }),
+      sdkError({ name: 'InvalidArgumentException' }),
+      httpError('Unknown', 413),
     ]) {
       expect([isThrottled(error), isRefusal(error)]).toEqual([false, true]);
     }
-    for (const error of [nodeError('ECONNRESET'), null, awsError('AccessDeniedException')]) {
+    for (const error of [sdkError({ code: 'ECONNRESET' }), null, sdkError({ name: 'AccessDeniedException' })]) {
       expect([isThrottled(error), isRefusal(error)]).toEqual([false, false]);
     }
   });

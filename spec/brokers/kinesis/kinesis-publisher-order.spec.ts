@@ -2,8 +2,12 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import type { KinesisPosition } from '../../../lib/brokers/kinesis/kinesis-record.js';
 import type { KinesisPublisherOptions } from '../../../lib/brokers/kinesis/kinesis-publisher.js';
+import { deaggregate } from '../../../lib/brokers/kinesis/kpl-decode.js';
+import { isMarked } from '../../../lib/brokers/kinesis/kpl-format.js';
+import { sharedHashKeys } from '../../../lib/brokers/kinesis/shared-hash-keys.js';
 import { choices } from '../../model/random.js';
-import { awsError, nodeError, putFake, type PutFake } from '../../support/kinesis-put-fake.js';
+import { sdkError } from '../../support/kinesis-fake-errors.js';
+import { putFake, type PutFake } from '../../support/kinesis-put-fake.js';
 import { hold, type Publishing } from '../../support/kinesis-publishing.js';
 import { marbles } from '../../support/marbles.js';
 
@@ -33,6 +37,9 @@ const optionSets = fc.record({
   maxRequests: fc.integer({ min: 1, max: 5 }),
   lingerMs: fc.constantFrom(0, 0, 20),
   retryTimeoutMs: fc.constantFrom(0, 100, 60_000),
+  aggregate: fc.boolean(),
+  maxAggregateBytes: fc.constantFrom(60, 100, 1_000),
+  hashKey: fc.constantFrom(undefined, sharedHashKeys(2)),
 });
 
 /** A Kinesis at its worst: any record may be refused, any request may fail, stored or not, records are stored in any order. */
@@ -48,18 +55,29 @@ function worst({ seed, throttled, lost, failed, latencyMs }: Weather): PutFake {
   fake.latencyMs = () => 1 + below(latencyMs) * 2;
   fake.fail = () =>
     chance(failed)
-      ? { error: chance(0.3) ? awsError('ThrottlingException') : nodeError('ECONNRESET'), stored: chance(0.5) }
+      ? {
+          error: chance(0.3) ? sdkError({ name: 'ThrottlingException' }) : sdkError({ code: 'ECONNRESET' }),
+          stored: chance(0.5),
+        }
       : null;
   return fake;
 }
 
 /** What is stored of a key, each message where it came first: the order that is left once repeats are dropped. */
-function firstsOf(fake: PutFake, key: string): number[] {
-  return [...new Set(fake.stored.flatMap((record) => (record.key === key ? [Number(record.value)] : [])))];
+function firstsOf({ stored }: PutFake, key: string): number[] {
+  const messages = stored.flatMap(({ sequenceNumber, data, ...record }) =>
+    deaggregate({ SequenceNumber: sequenceNumber, PartitionKey: record.key, Data: data }, null),
+  );
+  return [...new Set(messages.flatMap((one) => (one.key === key ? [Number(new TextDecoder().decode(one.data))] : [])))];
 }
 
 const isAscending = (numbers: readonly (number | bigint)[]): boolean =>
   numbers.every((number, index) => index === 0 || (numbers[index - 1] as number) < number);
+
+/** A number that ascends with the position. */
+function placeOf({ sequenceNumber, subSequenceNumber }: KinesisPosition): bigint {
+  return BigInt(sequenceNumber) * 1_000n + BigInt(subSequenceNumber ?? 0);
+}
 
 /** Publishes messages of random keys in random calls that are not waited for. */
 function publishAll(
@@ -78,8 +96,8 @@ function publishAll(
       const size = Math.min(left, 1 + below(12));
       const messages = Array.from({ length: size }, () => ({
         key: `k${below(weather.keys)}`,
-        value: String(left--),
-      })).map(({ key, value }) => ({ key, value: String(1_000 - Number(value)) }));
+        value: String(weather.messages - left--),
+      }));
       sent.push(messages);
       at(ms, () => calls.push(publish(messages)));
       ms += below(20);
@@ -96,7 +114,7 @@ function violations({ fake, calls, sent }: ReturnType<typeof publishAll>, keys: 
     const positions = calls.flatMap(({ outcomes }, call) =>
       (outcomes ?? []).flatMap((outcome, index) =>
         outcome.status === 'ok' && sent[call]?.[index]?.key === key
-          ? [BigInt((outcome.position as KinesisPosition).sequenceNumber)]
+          ? [placeOf(outcome.position as KinesisPosition)]
           : [],
       ),
     );
@@ -180,6 +198,17 @@ describe('the order of a key', () => {
     const options = { maxBatch: 20, maxRequests: 3, retryTimeoutMs: 60_000 };
     expect(violations(publishAll(weather, { ...options, preserveOrder: false }), 3)).not.toEqual([]);
     expect(violations(publishAll(weather, options), 3)).toEqual([]);
+  });
+
+  it.each([
+    ['of a key', {}],
+    ['of a shared hash key', { hashKey: sharedHashKeys(1) }],
+  ] as const)('holds through aggregates %s too', (_, options) => {
+    const weather = { seed: 7, keys: 3, messages: 80, throttled: 0.3, lost: 0.1, failed: 0, latencyMs: 20 };
+    const run = publishAll(weather, { ...options, aggregate: true });
+    expect(violations(run, weather.keys)).toEqual([]);
+    expect(run.fake.stored.some(({ data }) => isMarked(data))).toBe(true);
+    expect(violations(publishAll(weather, { ...options, aggregate: true, preserveOrder: false }), 3)).not.toEqual([]);
   });
 
   it('costs no throughput where there are many keys: requests are as full as without it', () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import { awsError, nodeError, putFake, type PutFake } from '../../support/kinesis-put-fake.js';
+import { sdkError } from '../../support/kinesis-fake-errors.js';
+import { httpError, putFake, type PutFake } from '../../support/kinesis-put-fake.js';
 import { hold, numbered, requestsOf, statuses, storedOf, timesOf } from '../../support/kinesis-publishing.js';
 import { marbles } from '../../support/marbles.js';
 
@@ -194,9 +195,12 @@ describe('a record that is refused in an answer', () => {
 
 describe('a request that is throttled as a whole', () => {
   it.each([
-    ['a throttling', awsError(THROTTLED)],
-    ['a throttling of its KMS key', awsError('KMSThrottlingException')],
-    ['what the client calls a throttling', Object.assign(awsError('New'), { $retryable: { throttling: true } })],
+    ['a throttling', sdkError({ name: THROTTLED })],
+    ['a throttling of its KMS key', sdkError({ name: 'KMSThrottlingException' })],
+    [
+      'what the client calls a throttling',
+      Object.assign(sdkError({ name: 'New' }), { $retryable: { throttling: true } }),
+    ],
   ])('by %s is sent again record by record, in order', (_, error) => {
     marbles(({ advanceTo }) => {
       const fake = putFake();
@@ -212,9 +216,9 @@ describe('a request that is throttled as a whole', () => {
 
 describe('a request that Kinesis will never take', () => {
   it.each([
-    ['InvalidArgumentException', awsError('InvalidArgumentException')],
-    ['ValidationException', awsError('ValidationException')],
-    ['HTTP 413', awsError('Unknown', 413)],
+    ['InvalidArgumentException', sdkError({ name: 'InvalidArgumentException' })],
+    ['ValidationException', sdkError({ name: 'ValidationException' })],
+    ['HTTP 413', httpError('Unknown', 413)],
   ])(
     'by %s is sent by halves, until what it is about is found; all others are stored once and in order',
     (_, error) => {
@@ -248,11 +252,11 @@ describe('a request that Kinesis will never take', () => {
 
 describe('a service that is out', () => {
   it.each([
-    ['connection-failed', nodeError('ECONNREFUSED')],
-    ['connection-failed', awsError('InternalFailureException', 500)],
-    ['authentication-failed', awsError('ExpiredTokenException')],
-    ['not-authorized', awsError('AccessDeniedException')],
-    ['unknown-topic', awsError('ResourceNotFoundException')],
+    ['connection-failed', sdkError({ code: 'ECONNREFUSED' })],
+    ['connection-failed', httpError('InternalFailureException', 500)],
+    ['authentication-failed', sdkError({ name: 'ExpiredTokenException' })],
+    ['not-authorized', sdkError({ name: 'AccessDeniedException' })],
+    ['unknown-topic', sdkError({ name: 'ResourceNotFoundException' })],
     ['publish-failed', new Error('whatever')],
   ])('fails the calls of the request with %s, and nothing of them is sent any more', (code, error) => {
     marbles(({ at, advanceTo }) => {
@@ -276,7 +280,7 @@ describe('a service that is out', () => {
   it('fails those who wait behind a key of a failed call, through all keys, and no others', () => {
     marbles(({ advanceTo }) => {
       const fake = putFake();
-      fake.fail = (_, request) => (request === 0 ? { error: nodeError('ECONNRESET') } : null);
+      fake.fail = (_, request) => (request === 0 ? { error: sdkError({ code: 'ECONNRESET' }) } : null);
       const { publish, close } = hold(fake, { maxBatch: 1, maxRequests: 1 });
       const calls = ['a1', 'a2 b1', 'b2 c1', 'd1', 'c2', 'e1 d2'].map((text) => publish(numbered(text)));
       advanceTo(200);
@@ -289,7 +293,7 @@ describe('a service that is out', () => {
   it('fails calls as they came, so that who publishes again at once keeps the order', () => {
     marbles(({ at, advanceTo }) => {
       const fake = putFake();
-      fake.fail = (_, request) => (request === 1 ? { error: nodeError('ECONNRESET') } : null);
+      fake.fail = (_, request) => (request === 1 ? { error: sdkError({ code: 'ECONNRESET' }) } : null);
       const { publish, close } = hold(fake, { maxRequests: 1 });
       const persist = (text: string): void =>
         void publish(numbered(text), ({ error }) => {
@@ -329,7 +333,8 @@ describe('a service that is out', () => {
     marbles(({ at, advanceTo }) => {
       const fake = putFake();
       refusing(fake, { b1: 9 });
-      fake.fail = (records) => (records.some(({ value }) => value === 'a2') ? { error: nodeError('EPIPE') } : null);
+      fake.fail = (records) =>
+        records.some(({ value }) => value === 'a2') ? { error: sdkError({ code: 'EPIPE' }) } : null;
       const { publish, close } = hold(fake, { backoff: () => 1_000 });
       const call = publish(numbered('a1 b1 a2'));
       const behind = publish(numbered('b2'));
@@ -347,7 +352,7 @@ describe('a service that is out', () => {
       const fake = putFake();
       Object.assign(fake.client, {
         putRecords: () => {
-          throw awsError('AccessDeniedException');
+          throw sdkError({ name: 'AccessDeniedException' });
         },
       });
       const { publish, close } = hold(fake);

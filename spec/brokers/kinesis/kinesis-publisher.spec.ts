@@ -2,7 +2,8 @@ import { describe, expect, it } from '@jest/globals';
 import { kinesisPublisher } from '../../../lib/brokers/kinesis/kinesis-publisher.js';
 import { environment } from '../../../lib/core/environment.js';
 import type { Message } from '../../../lib/core/message.js';
-import { awsError, nodeError, putFake } from '../../support/kinesis-put-fake.js';
+import { sdkError } from '../../support/kinesis-fake-errors.js';
+import { putFake } from '../../support/kinesis-put-fake.js';
 import { hold, numbered, requestsOf, statuses, storedOf, timesOf } from '../../support/kinesis-publishing.js';
 import { marbles } from '../../support/marbles.js';
 import { refusal, untyped } from '../../support/options.js';
@@ -188,19 +189,18 @@ describe('the connection', () => {
   });
 
   it.each([
-    ['ResourceNotFoundException', awsError('ResourceNotFoundException'), 'unknown-topic'],
-    ['AccessDeniedException', awsError('AccessDeniedException'), 'not-authorized'],
-    ['ExpiredTokenException', awsError('ExpiredTokenException'), 'authentication-failed'],
-    ['ECONNREFUSED', nodeError('ECONNREFUSED'), 'connection-failed'],
+    ['ResourceNotFoundException', sdkError({ name: 'ResourceNotFoundException' }), 'unknown-topic'],
+    ['AccessDeniedException', sdkError({ name: 'AccessDeniedException' }), 'not-authorized'],
+    ['ExpiredTokenException', sdkError({ name: 'ExpiredTokenException' }), 'authentication-failed'],
+    ['ECONNREFUSED', sdkError({ code: 'ECONNREFUSED' }), 'connection-failed'],
   ])('cannot be had where the look at the stream fails with %s, and is tried anew', (_, error, code) => {
     marbles(({ drive }) => {
       const fake = putFake();
-      const answer = fake.describe;
-      fake.describe = () => error;
+      fake.failDescribe = error;
       const publisher = kinesisPublisher(fake.client, { stream: 'orders' });
       const failed = drive(publisher.connect());
       expect(failed.error).toMatchObject({ code, details: { stream: 'orders' } });
-      fake.describe = answer;
+      fake.failDescribe = null;
       expect(drive(publisher.connect()).values).toHaveLength(1);
     });
   });
