@@ -67,7 +67,7 @@ export interface KinesisPublisherOptions {
   readonly lingerMs?: number;
   /**
    * How long a record waits that Kinesis throttled or failed to store, before it is sent again.
-   * Default: exponential, 100 ms to 2 s, full jitter.
+   * Default: exponential, 100 ms to 1 s, full jitter.
    */
   readonly backoff?: Backoff;
   /**
@@ -137,7 +137,7 @@ export function kinesisPublisher(client: KinesisClientLike, options: KinesisPubl
     maxAggregateBytes = Math.min(AGGREGATE_BYTES, maxRecordBytes),
     maxRequests = 4,
     lingerMs = 0,
-    backoff = exponential({ initialMs: 100, maxMs: 2_000 }),
+    backoff = exponential({ initialMs: 100, maxMs: 1_000 }),
     retryTimeoutMs = 60_000,
     requestTimeoutMs = 30_000,
   } = options;

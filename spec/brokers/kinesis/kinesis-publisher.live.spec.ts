@@ -1,5 +1,6 @@
 import { expect, it } from '@jest/globals';
 import { firstValueFrom, from, lastValueFrom, mergeMap, ReplaySubject, toArray } from 'rxjs';
+import type { KinesisClientLike } from '../../../lib/brokers/kinesis/kinesis-client.js';
 import { deaggregate } from '../../../lib/brokers/kinesis/kpl-decode.js';
 import { kinesisPublisher, type KinesisPublisherOptions } from '../../../lib/brokers/kinesis/kinesis-publisher.js';
 import type { KinesisPosition } from '../../../lib/brokers/kinesis/kinesis-record.js';
@@ -201,20 +202,16 @@ describeKinesis('ferrokinesis', 'kinesisPublisher, throttled in earnest', (kines
   ])('stores everything once and in order, as fast as the shard takes it, %s', async (_, options) => {
     const stream = await kinesis().createStream({ shards: 1 });
     let refused = 0;
-    const client = kinesis().newKinesis();
-    const { putRecords } = client;
-    const counting = Object.assign(client, {
-      putRecords: async (...args: [never]) => {
-        const answer = (await putRecords.apply(client, args)) as unknown as { FailedRecordCount?: number };
-        refused += answer.FailedRecordCount ?? 0;
-        return answer;
-      },
-    });
+    const client: KinesisClientLike = kinesis().newKinesis();
+    const putRecords = client.putRecords.bind(client);
+    client.putRecords = async (...call) => {
+      const answer = await putRecords(...call);
+      refused += answer.FailedRecordCount ?? 0;
+      return answer;
+    };
     const messages = Array.from({ length: 4_000 }, (_, i) => ({ key: `key-${i % 400}`, value: String(i) }));
     const began = performance.now();
-    const outcomes = await lastValueFrom(
-      publish(kinesisPublisher(counting as never, { stream, ...options }), messages),
-    );
+    const outcomes = await lastValueFrom(publish(kinesisPublisher(client, { stream, ...options }), messages));
     const tookMs = performance.now() - began;
     expect(statuses(outcomes)).toEqual(['ok']);
     const stored = await readAll(kinesis(), stream);
