@@ -101,7 +101,7 @@ function indexFrom(records: readonly FakeKinesisRecord[], from: string): number 
 }
 
 /** A page of a shard, and how it goes on. */
-export interface FakePage {
+interface FakePage {
   readonly records: readonly FakeKinesisRecord[];
   /** The first record after it, if there is one. */
   readonly next: FakeKinesisRecord | undefined;
@@ -114,12 +114,7 @@ export interface FakePage {
 }
 
 /** What a shard gives from a sequence number on. */
-export function readPage(
-  { limits, endOfShard }: FakeKinesisReads,
-  shard: FakeShard,
-  from: string,
-  limit: number,
-): FakePage {
+function readPage({ limits, endOfShard }: FakeKinesisReads, shard: FakeShard, from: string, limit: number): FakePage {
   const first = indexFrom(shard.records, from);
   const asked = shard.records.slice(first, first + limit);
   let bytes = 0;

@@ -107,7 +107,7 @@ export function fakeKinesis(streams: Readonly<Record<string, number>> = { s: 1 }
     },
     putRecords: (input, options) =>
       answer('putRecords', input, options, () => writes.putRecords(find(nameOf(input)), input)),
-    // The place of subscribeToShard; `readPage` is for its events too.
+    // The place of subscribeToShard: `readPage` of kinesis-fake-reads makes its events too.
   } satisfies Omit<FakeKinesis, keyof FakeKinesisCalls>);
   const reads = fakeReads(kinesis, find);
   const writes = fakeWrites(kinesis);

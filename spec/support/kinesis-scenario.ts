@@ -118,7 +118,7 @@ export async function playKinesis(world: KinesisWorld) {
 }
 
 /** All shards, page by page; hash keys to 64 bits, for the servers round differently. */
-export async function shardsOf(client: KinesisClientLike, stream: string) {
+async function shardsOf(client: KinesisClientLike, stream: string) {
   const shards: KinesisShardLike[] = [];
   let next: string | undefined;
   do {
