@@ -1,4 +1,5 @@
 import { asyncScheduler, defer, type Subscription } from 'rxjs';
+import type { KinesisClientLike } from '../../lib/brokers/kinesis/kinesis-client.js';
 import { kinesisPublisher, type KinesisPublisherOptions } from '../../lib/brokers/kinesis/kinesis-publisher.js';
 import type { Message } from '../../lib/core/message.js';
 import type { PublisherConnection, PublishOutcome } from '../../lib/core/publisher.js';
@@ -22,7 +23,10 @@ export interface Held {
 }
 
 /** Connects at once. */
-export function hold({ client }: PutFake, options: Partial<KinesisPublisherOptions> = {}): Held {
+export function hold(
+  { client }: { readonly client: KinesisClientLike },
+  options: Partial<KinesisPublisherOptions> = {},
+): Held {
   let connection: PublisherConnection | null = null;
   let error: unknown = null;
   const holding = kinesisPublisher(client, { stream: 'orders', ...options })
