@@ -31,7 +31,7 @@ export type SluiceErrorCode =
   | 'publish-failed'
   /** A dead letter was refused for good and `onUndeliverable` is `'stop'`. */
   | 'undeliverable'
-  /** A key function gave something that cannot be a key. */
+  /** A key function gave something that cannot be a key, or the key of a message cannot be one of the broker's. */
   | 'invalid-key'
   /** The function of `split` gave something that is not iterable. */
   | 'invalid-parts'

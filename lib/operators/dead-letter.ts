@@ -1,4 +1,5 @@
 import { partOf, type DeliveryNode } from '../core/delivery-node.js';
+import { jsonOfBytes } from '../core/json-of-bytes.js';
 import type { Message, MessageHeaders } from '../core/message.js';
 import { messageInfo } from '../core/telemetry.js';
 
@@ -77,7 +78,7 @@ function asJson(letter: DeadLetter, value: Uint8Array | null): string {
   const { topic, partition } = messageInfo(letter.delivery);
   const position = letter.delivery.epoch.session.shape.positionText(letter.delivery.root.ref);
   return JSON.stringify({
-    original: originalOf(value),
+    original: jsonOfBytes(value),
     error: {
       class: name,
       message,
@@ -87,28 +88,6 @@ function asJson(letter: DeadLetter, value: Uint8Array | null): string {
     },
     failed_at: new Date(letter.lastFailureAt).toISOString(),
   });
-}
-
-// JSON as itself, other text as text, other bytes as base64.
-function originalOf(value: Uint8Array | null): unknown {
-  if (value === null) return null;
-  let text: string;
-  try {
-    text = new TextDecoder('utf-8', { fatal: true }).decode(value);
-  } catch {
-    return { base64: base64Of(value) };
-  }
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
-  }
-}
-
-function base64Of(bytes: Uint8Array): string {
-  let binary = '';
-  for (const byte of bytes) binary += String.fromCharCode(byte);
-  return btoa(binary);
 }
 
 // A redriven message must not keep what another error may not replace.
