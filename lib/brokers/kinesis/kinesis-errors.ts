@@ -104,6 +104,11 @@ export function isThrottled(error: unknown): boolean {
   return chainOf(error).some(({ name = '', $retryable }) => THROTTLING.has(name) || $retryable?.throttling === true);
 }
 
+/** Whether it is the failure of that name. @internal */
+export function isNamed(error: unknown, given: string): boolean {
+  return chainOf(error).some(({ name }) => name === given);
+}
+
 /** The service's word for what it will never take. @internal */
 export function isRefusalName(name: string | undefined): name is string {
   return name !== undefined && REFUSALS.has(name);

@@ -21,9 +21,11 @@ export interface KinesisRecord {
   readonly subSequenceNumber: number | null;
   /** `null` in streams that ignore keys. */
   readonly key: string | null;
-  readonly data: Uint8Array;
+  data: Uint8Array;
   /** Milliseconds since 1970. */
   readonly arrivedAt: number;
+  /** Its number among what follows the checkpoint that its reading began at; set by that. */
+  ordinal?: number;
 }
 
 // The object and its texts.
@@ -43,6 +45,10 @@ export const kinesisShape: RecordShape<KinesisRecord, KinesisPosition> = {
     sequenceNumber,
     subSequenceNumber,
   }),
+  detach: (record) => {
+    // A message of an aggregate is a view of all of it.
+    if (record.data.buffer.byteLength > 2 * record.data.length) record.data = record.data.slice();
+  },
   bytes: ({ key, data }) => RECORD_OVERHEAD_BYTES + (key?.length ?? 0) + data.length,
 };
 

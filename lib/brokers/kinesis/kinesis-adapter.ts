@@ -1,0 +1,274 @@
+import { asyncScheduler, concat, defer, EMPTY, merge, Subscription, type Observable } from 'rxjs';
+import { environment } from '../../core/environment.js';
+import { SluiceError, type SluiceErrorCode } from '../../core/errors.js';
+import type { ShardLease } from '../../core/lease-store.js';
+import type { LogAdapter, LogEngine } from '../../core/log-engine.js';
+import { decodeCheckpoint, encodeCheckpoint, isEnd, type Checkpoint } from './kinesis-checkpoint.js';
+import type { KinesisClientLike } from './kinesis-client.js';
+import { isThrottled, kinesisError } from './kinesis-errors.js';
+import { createLeases } from './kinesis-leases.js';
+import { isReadable } from './kinesis-lineage.js';
+import type { ResolvedKinesisOptions } from './kinesis-options.js';
+import { createReading, type Reading } from './kinesis-reading.js';
+import type { KinesisRecord } from './kinesis-record.js';
+import { readShard, type Shard } from './kinesis-shard.js';
+import { CLOCKS_DIFFER_MS, createShards } from './kinesis-shards.js';
+import { streamName } from './kinesis-stream.js';
+
+const OWNER = 'fromKinesis';
+const SERVICE = 'Kinesis';
+const LEASES = 'the lease store';
+const STORE_TIMEOUT_MS = 10_000;
+// Credentials that have run out are mostly renewed by the client itself.
+const MOST_DENIALS = 3;
+const MOST_FAILURES = 5;
+const DENIALS: ReadonlySet<SluiceErrorCode> = new Set(['authentication-failed', 'not-authorized'] as const);
+
+interface Owned {
+  readonly reading: Reading;
+  readonly shard: Shard;
+  /** It is being handed over, or has ended. */
+  leaving: boolean;
+}
+
+/**
+ * One subscription of `fromKinesis`: reads the shards whose leases it has, keeps their checkpoints in the leases, and gives
+ * them away when another worker asks.
+ * @internal
+ */
+export function connectKinesis(
+  engine: LogEngine<KinesisRecord>,
+  client: KinesisClientLike,
+  options: ResolvedKinesisOptions,
+): LogAdapter<KinesisRecord> {
+  const { stream, consumer, leases: store, leaseMs, drainTimeoutMs, until } = options;
+  const name = streamName(stream);
+  const group = { consumer, stream: name };
+  const worker = `${options.worker} ${Math.floor(environment.random() * 36 ** 10).toString(36)}`;
+  const owned = new Map<string, Owned>();
+  const timers = new Subscription();
+  let endMs = Infinity;
+  let rows: ReadonlyMap<string, ShardLease> = new Map();
+  let isAlive: (row: ShardLease) => boolean = () => false;
+  let everAnswered = false;
+  let syncFailures = 0;
+  let leaving = false;
+
+  const answered = (): void => {
+    everAnswered = true;
+    engine.recovered(SERVICE);
+  };
+
+  /** What cannot pass ends the stream; the rest is told, and tried again by whoever asked. */
+  const failed = (error: unknown, failures: number, details: Readonly<Record<string, unknown>> = {}): void => {
+    const typed = kinesisError(OWNER, error, { stream: name, ...details });
+    const isDenied = DENIALS.has(typed.code);
+    const isLasting = typed.code === 'unknown-topic' || (isDenied && failures >= MOST_DENIALS);
+    const isUnclear = typed.code === 'source-failed' && failures >= MOST_FAILURES;
+    if (!everAnswered || isLasting || isUnclear) engine.fail(typed);
+    else engine.unavailable(SERVICE, typed);
+  };
+
+  const shards = createShards(
+    { ...options, client, store, group, storeTimeoutMs: STORE_TIMEOUT_MS },
+    {
+      answered: () => {
+        syncFailures = 0;
+        answered();
+      },
+      failed: (error) => {
+        if (!isThrottled(error)) failed(error, ++syncFailures);
+      },
+    },
+  );
+
+  const leases = createLeases(
+    { store, group, worker, leaseMs, drainTimeoutMs },
+    {
+      sync: shards.sync,
+      taken: (row) => begin(row),
+      lost: (shard) => {
+        const mine = owned.get(shard);
+        if (mine === undefined) return;
+        owned.delete(shard);
+        mine.shard.stop();
+        engine.lose(mine.reading.assigned);
+      },
+      wanted: (shard) => handOver(shard),
+      seen: (found, alive) => {
+        rows = found;
+        isAlive = alive;
+        for (const [shard, { reading }] of owned) noteQuiet(shard, reading);
+        endIfRead();
+      },
+      out: (error) => engine.unavailable(LEASES, error),
+      back: () => {
+        engine.recovered(LEASES);
+        // Who was not sure of its lease.
+        for (const { shard } of owned.values()) shard.wake();
+      },
+    },
+  );
+
+  const noteQuiet = (shard: string, reading: Reading): void => {
+    const progress = reading.quietProgress();
+    if (progress !== null) leases.note(shard, progress);
+  };
+
+  const begin = (row: ShardLease): void => {
+    const from = decodeCheckpoint(row.checkpoint);
+    if (from === null) {
+      engine.fail(strangeCheckpoint(name, row.shard));
+      return;
+    }
+    const assigned = engine.assign({ topic: name, partition: row.shard });
+    const reading = createReading(engine, assigned, {
+      row,
+      start: from,
+      range: shards.rangeOf(row.shard),
+      options,
+      retentionMs: () => shards.retentionMs,
+      endMs,
+    });
+    const follow = (what: 'on' | 'stop' | Checkpoint): void => {
+      if (what === 'on') return;
+      if (what === 'stop') shard.stop();
+      else shard.restart(what);
+    };
+    const shard = readShard(
+      { ...options, client, shard: row.shard, from, iterator: shards.latestOf(row) },
+      {
+        mayRead: () => assigned.live && !assigned.paused && leases.isSure(row.shard),
+        page: (page, records) => {
+          follow(reading.take(page, records));
+          if (reading.isAtEnd) endIfRead();
+        },
+        ended: () => over(reading),
+        gone: () => gone(reading),
+        unknownPosition: () => follow(reading.loses('another stream or shard', false)),
+        failed: (error, failures) => failed(error, failures, { shard: row.shard }),
+        answered,
+      },
+    );
+    owned.set(row.shard, { reading, shard, leaving: false });
+  };
+
+  // What came before its end is still to be done; once it is, a commit tells.
+  const over = (reading: Reading): void => {
+    reading.isOver = true;
+    reading.isAtEnd = false;
+    engine.commitSoon(reading.assigned);
+  };
+
+  /** Retention has passed all of the shard, or the stream is deleted. */
+  const gone = (reading: Reading): void => {
+    timers.add(
+      shards.isListed(reading.shard).subscribe({
+        next: (isListed) => {
+          if (owned.get(reading.shard)?.reading !== reading) return;
+          if (isListed) engine.fail(noShard(name, reading.shard));
+          else if (reading.loses('no such shard', true) !== 'stop') over(reading);
+        },
+        error: (error: unknown) => failed(error, MOST_FAILURES),
+      }),
+    );
+  };
+
+  const finished = (reading: Reading): void => {
+    timers.add(
+      asyncScheduler.schedule(() => {
+        if (owned.get(reading.shard)?.reading !== reading) return;
+        owned.delete(reading.shard);
+        engine.revoke(reading.assigned, () => undefined);
+        // What it became is to be read now.
+        shards.expire();
+        leases.look();
+      }),
+    );
+  };
+
+  const handOver = (shard: string): void => {
+    const mine = owned.get(shard);
+    if (mine === undefined || mine.leaving || leaving) return;
+    mine.leaving = true;
+    mine.shard.stop();
+    engine.revoke(mine.reading.assigned, () => {
+      if (owned.get(shard) !== mine) return;
+      owned.delete(shard);
+      timers.add(leases.release(shard).subscribe());
+    });
+  };
+
+  const endIfRead = (): void => {
+    if (until !== 'end' || leaving || rows.size === 0) return;
+    for (const row of rows.values()) {
+      if (isEnd(row.checkpoint)) continue;
+      const mine = owned.get(row.shard);
+      if (mine !== undefined) {
+        if (!mine.reading.isAtEnd) return;
+      } else if (isReadable(row, rows) && !(row.owner !== worker && isAlive(row))) return;
+    }
+    engine.end();
+  };
+
+  return {
+    start: () => {
+      if (until === 'end') endMs = environment.wallClock() + CLOCKS_DIFFER_MS;
+      leases.start();
+    },
+    demand: ({ partition }, wanted) => {
+      if (wanted) owned.get(partition as string)?.shard.wake();
+    },
+    commit: (commits) =>
+      defer(() =>
+        merge(
+          ...commits.map(({ partition, last, above }): Observable<unknown> => {
+            const shard = partition.partition as string;
+            const mine = owned.get(shard);
+            if (mine === undefined || mine.reading.assigned !== partition) return EMPTY;
+            const progress = mine.reading.progressOf({ last, above });
+            if (progress === null) return EMPTY;
+            if (progress !== 'finished') return leases.write(shard, progress);
+            const end = { checkpoint: END, acked: '', doneUntil: environment.wallClock() };
+            return concat(
+              leases.release(shard, end),
+              defer(() => {
+                finished(mine.reading);
+                return EMPTY;
+              }),
+            );
+          }),
+        ),
+      ),
+    leaving: () => {
+      leaving = true;
+      leases.leave();
+      for (const { shard } of owned.values()) shard.stop();
+    },
+    close: () =>
+      defer(() => {
+        for (const { shard } of owned.values()) shard.stop();
+        timers.unsubscribe();
+        return leases.close();
+      }),
+  };
+}
+
+const END = encodeCheckpoint({ kind: 'end' });
+
+function noShard(stream: string, shard: string): SluiceError {
+  return new SluiceError(
+    'source-failed',
+    `${OWNER} (stream ${stream}): Kinesis lists ${shard} and says that there is none. Begin anew; if it stays so, ask AWS.`,
+    { details: { owner: OWNER, stream, shard } },
+  );
+}
+
+function strangeCheckpoint(stream: string, shard: string): SluiceError {
+  return new SluiceError(
+    'store-failed',
+    `${OWNER} (stream ${stream}): the lease of ${shard} has a checkpoint that no version of this library has written. ` +
+      'Another program has changed the row: put it right, or remove the rows of the consumer to begin anew.',
+    { details: { owner: OWNER, stream, shard } },
+  );
+}

@@ -1,0 +1,217 @@
+import { asyncScheduler, defer, Observable, type Subscriber, type Subscription } from 'rxjs';
+import { environment } from '../../core/environment.js';
+import { exponential } from '../../core/backoff.js';
+import type { LeaseGroup, LeaseStore, ShardLease } from '../../core/lease-store.js';
+import { boundedCall } from './kinesis-lease-call.js';
+
+/** What is kept of a shard while it is read. @internal */
+export type Progress = Pick<ShardLease, 'checkpoint' | 'acked' | 'doneUntil'>;
+
+/** @internal */
+export interface LeaseWriterEvents {
+  /** Another worker has it. */
+  lost(shard: string): void;
+  /** Another worker asks for it. */
+  wanted(shard: string): void;
+  out(error: unknown): void;
+  back(): void;
+}
+
+/** @internal */
+export interface LeaseWriter {
+  readonly held: ReadonlyMap<string, { readonly row: ShardLease }>;
+  /** The row is ours, as it is stored. */
+  hold(row: ShardLease): void;
+  /** It is not ours any more, as somebody has seen. */
+  drop(shard: string): void;
+  /** Makes it durable; completes then, and where the shard is not ours any more. */
+  write(shard: string, progress: Progress): Observable<never>;
+  /** To be written with the next renewal. */
+  note(shard: string, progress: Partial<Progress>): void;
+  /** Gives the shard to who wants it, or to whoever takes it, with the progress if there is any. */
+  release(shard: string, progress?: Progress): Observable<never>;
+  renew(): void;
+  /** Whether nobody can have taken the shard yet. */
+  isSure(shard: string): boolean;
+  /** The counter with which we let go of it; a row that is older tells nothing. */
+  leftAt(shard: string): number;
+  close(): void;
+}
+
+interface Waiter {
+  readonly version: number;
+  readonly subscriber: Subscriber<never>;
+}
+
+interface Held {
+  row: ShardLease;
+  /** As it is to be. */
+  wish: ShardLease;
+  /** Counts what was asked; `written` is behind it while something waits. */
+  asked: number;
+  written: number;
+  sureUntil: number;
+  waiters: Waiter[];
+}
+
+/**
+ * Writes the rows of the shards that are ours: one call at a time, for all that has changed meanwhile. Each write is a sign
+ * of life too. Where a call fails nobody knows what it did, so the same is written again: a `false` then leads to a look at
+ * the row, which names its owner.
+ * @internal
+ */
+export function createLeaseWriter(
+  store: LeaseStore,
+  group: LeaseGroup,
+  worker: string,
+  { leaseMs, timeoutMs }: { readonly leaseMs: number; readonly timeoutMs: number },
+  events: LeaseWriterEvents,
+): LeaseWriter {
+  const held = new Map<string, Held>();
+  const left = new Map<string, number>();
+  const backoff = exponential({ initialMs: 100, maxMs: Math.max(100, leaseMs / 5), jitter: 'full' });
+  let current: Subscription | null = null;
+  let resting: Subscription | null = null;
+  let busy = false;
+  let failures = 0;
+  let closed = false;
+
+  const flush = (): void => {
+    if (busy || closed || resting !== null) return;
+    const due = [...held.values()].filter(({ asked, written }) => asked > written);
+    if (due.length === 0) return;
+    busy = true;
+    const versions = due.map(({ asked }) => asked);
+    const leases = due.map(({ row, wish }) => ({ ...wish, counter: row.counter + 1 }));
+    const begunAt = environment.now();
+    current = boundedCall(timeoutMs, () => store.write(group, leases)).subscribe({
+      next: (answers = []) => {
+        const doubtful = due.filter((each, index) => {
+          if (answers[index] !== true) return true;
+          succeeded(each, leases[index] as ShardLease, versions[index] as number, begunAt);
+          return false;
+        });
+        if (doubtful.length > 0) look(doubtful);
+        else done();
+      },
+      error: failed,
+    });
+  };
+
+  const succeeded = (each: Held, row: ShardLease, version: number, begunAt: number): void => {
+    each.row = row;
+    each.written = version;
+    each.sureUntil = begunAt + leaseMs;
+    const waiting = each.waiters;
+    each.waiters = waiting.filter((waiter) => waiter.version > version);
+    if (row.owner !== worker) letGo(each);
+    for (const waiter of waiting) if (waiter.version <= version) waiter.subscriber.complete();
+  };
+
+  const letGo = ({ row }: Held): void => {
+    held.delete(row.shard);
+    left.set(row.shard, row.counter);
+  };
+
+  const look = (doubtful: readonly Held[]): void => {
+    current = boundedCall(timeoutMs, () => store.list(group)).subscribe({
+      next: (rows = []) => {
+        const stored = new Map(rows.map((row) => [row.shard, row]));
+        for (const each of doubtful) judge(each, stored.get(each.row.shard));
+        done();
+      },
+      error: failed,
+    });
+  };
+
+  const judge = (each: Held, stored: ShardLease | undefined): void => {
+    const { shard } = each.row;
+    if (held.get(shard) !== each) return;
+    if (stored?.owner === worker) {
+      each.row = stored;
+      const { wantedBy } = stored;
+      // The owner alone gives it away, so this wish stands.
+      if (each.wish.owner === worker && each.wish.wantedBy !== wantedBy) {
+        each.wish = { ...each.wish, wantedBy };
+        each.asked++;
+        if (wantedBy !== null) events.wanted(shard);
+      }
+      return;
+    }
+    drop(shard);
+  };
+
+  const drop = (shard: string): void => {
+    const each = held.get(shard);
+    if (each === undefined) return;
+    held.delete(shard);
+    // Who lets go of it learns nothing that matters.
+    if (each.wish.owner === worker) events.lost(shard);
+    for (const { subscriber } of each.waiters) subscriber.complete();
+  };
+
+  const done = (): void => {
+    busy = false;
+    failures = 0;
+    events.back();
+    flush();
+  };
+
+  const failed = (error: unknown): void => {
+    busy = false;
+    events.out(error);
+    resting = asyncScheduler.schedule(() => {
+      resting = null;
+      flush();
+    }, backoff(++failures));
+  };
+
+  const ask = (shard: string, change: Partial<ShardLease>): Observable<never> =>
+    new Observable((subscriber) => {
+      const each = held.get(shard);
+      if (each === undefined || closed) {
+        subscriber.complete();
+        return;
+      }
+      each.wish = { ...each.wish, ...change };
+      const waiter = { version: ++each.asked, subscriber };
+      each.waiters.push(waiter);
+      subscriber.add(() => void (each.waiters = each.waiters.filter((other) => other !== waiter)));
+      flush();
+    });
+
+  return {
+    held,
+    hold: (row) => {
+      held.set(row.shard, {
+        row,
+        wish: row,
+        asked: 0,
+        written: 0,
+        sureUntil: environment.now() + leaseMs,
+        waiters: [],
+      });
+    },
+    drop,
+    write: ask,
+    note: (shard, progress) => {
+      const each = held.get(shard);
+      if (each !== undefined) each.wish = { ...each.wish, ...progress };
+    },
+    release: (shard, progress) =>
+      defer(() => ask(shard, { ...progress, owner: held.get(shard)?.wish.wantedBy ?? null, wantedBy: null })),
+    renew: () => {
+      for (const each of held.values()) each.asked++;
+      flush();
+    },
+    isSure: (shard) => (held.get(shard)?.sureUntil ?? -Infinity) > environment.now(),
+    leftAt: (shard) => left.get(shard) ?? 0,
+    close: () => {
+      closed = true;
+      current?.unsubscribe();
+      resting?.unsubscribe();
+      for (const { waiters } of held.values()) for (const { subscriber } of [...waiters]) subscriber.complete();
+      held.clear();
+    },
+  };
+}

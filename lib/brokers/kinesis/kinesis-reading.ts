@@ -1,0 +1,148 @@
+import { environment } from '../../core/environment.js';
+import { decodeAcked, encodeAcked } from '../../core/acked-above.js';
+import type { ShardLease } from '../../core/lease-store.js';
+import type { AssignedPartition, LogCommit, LogEngine } from '../../core/log-engine.js';
+import { encodeCheckpoint, type Checkpoint } from './kinesis-checkpoint.js';
+import type { KinesisPageLike, KinesisRecordLike } from './kinesis-client.js';
+import type { Progress } from './kinesis-lease-writer.js';
+import type { ResolvedKinesisOptions } from './kinesis-options.js';
+import { createPages } from './kinesis-pages.js';
+import type { KinesisRecord } from './kinesis-record.js';
+import type { HashRange } from './hash-key.js';
+import { CLOCKS_DIFFER_MS } from './kinesis-shards.js';
+
+/** Where a shard stands that is ours: what came of it, and what of that is done. @internal */
+export interface Reading {
+  readonly shard: string;
+  readonly assigned: AssignedPartition;
+  /** All that it will ever have has come. */
+  isOver: boolean;
+  /** It has come to where `until: 'end'` ends. */
+  isAtEnd: boolean;
+  readonly start: Checkpoint;
+  /** Takes a page in; what it answers is to be done about the reading. */
+  take(page: KinesisPageLike, records: readonly KinesisRecordLike[]): 'on' | 'stop' | Checkpoint;
+  /** The checkpoint is not there any more. `mayBeDone`: all that was there may be done. */
+  loses(found: string, mayBeDone: boolean): 'on' | 'stop' | Checkpoint;
+  /** What a commit makes durable; `'finished'` where there is nothing left, `null` where nothing has changed. */
+  progressOf(commit: Pick<LogCommit<KinesisRecord>, 'last' | 'above'>): Progress | 'finished' | null;
+  /** What is durable as things stand, where nothing waits to be done. */
+  quietProgress(): Partial<Progress> | null;
+}
+
+/** @internal */
+export interface ReadingOptions {
+  readonly row: ShardLease;
+  readonly start: Checkpoint;
+  readonly range: HashRange | null;
+  readonly options: Pick<ResolvedKinesisOptions, 'until' | 'onPositionLost'>;
+  readonly retentionMs: () => number;
+  /** Messages that arrived later are not read `until: 'end'`. */
+  readonly endMs: number;
+}
+
+// What a lease store takes.
+const MOST_ACKED = 4_000;
+
+/** @internal */
+export function createReading(
+  engine: LogEngine<KinesisRecord>,
+  assigned: AssignedPartition,
+  { row, start: given, range, options, retentionMs, endMs }: ReadingOptions,
+): Reading {
+  const { until, onPositionLost } = options;
+  let start = given;
+  let pages = createPages({ from: start, acked: decodeAcked(row.acked), range });
+  // A mark above a checkpoint counts from that; where it is gone, from something else.
+  let isAnchored = false;
+  let lastPushed: KinesisRecord | null = null;
+  // The newest record that is below the watermark.
+  let lastDone: KinesisRecord | null = null;
+  let { doneUntil } = row;
+  let caughtUpAt = 0;
+
+  const anchor = (first: KinesisRecordLike): 'on' | 'stop' | Checkpoint => {
+    isAnchored = true;
+    const found = first.SequenceNumber as string;
+    if ((start.kind === 'at' || start.kind === 'after') && start.sequenceNumber !== found)
+      return reading.loses(found, true);
+    if (start.kind !== 'at' && start.kind !== 'after') pages.forget();
+    return 'on';
+  };
+
+  const reading: Reading = {
+    shard: row.shard,
+    assigned,
+    isOver: false,
+    isAtEnd: false,
+    get start() {
+      return start;
+    },
+    take: (page, records) => {
+      const { MillisBehindLatest = 0 } = page;
+      engine.lag(assigned, { lagMs: MillisBehindLatest });
+      const [first] = records;
+      if (first !== undefined && !isAnchored) {
+        const what = anchor(first);
+        if (what !== 'on') return what;
+      }
+      const within = until === 'end' ? records.filter((record) => arrivalOf(record) < endMs) : records;
+      const messages = pages.take(within);
+      lastPushed = messages.at(-1) ?? lastPushed;
+      if (messages.length > 0) engine.push(assigned, messages);
+      if (records.length === 0 && MillisBehindLatest === 0) caughtUpAt = environment.wallClock() - CLOCKS_DIFFER_MS;
+      if (until !== 'end') return 'on';
+      reading.isAtEnd = within.length < records.length || (records.length === 0 && MillisBehindLatest === 0);
+      return reading.isAtEnd ? 'stop' : 'on';
+    },
+    loses: (found, mayBeDone) => {
+      // What is in there is not what was counted.
+      pages.forget();
+      // All of before is done, and what came after it cannot be gone yet.
+      if (mayBeDone && environment.wallClock() - doneUntil < retentionMs()) return 'on';
+      engine.positionLost(assigned, { expected: encodeCheckpoint(start), found, action: onPositionLost });
+      if (onPositionLost === 'error') return 'stop';
+      start = onPositionLost === 'earliest' ? { kind: 'oldest' } : { kind: 'latest' };
+      pages = createPages({ from: start, acked: new Set(), range });
+      isAnchored = false;
+      return start;
+    },
+    progressOf: ({ last, above }) => {
+      lastDone = last;
+      const isAllDone = last === lastPushed;
+      if (reading.isOver && isAllDone) return 'finished';
+      const place = isAllDone ? pages.last : (last as (KinesisRecord & { readonly ordinal: number }) | null);
+      if (place === null && pages.first === null) return null;
+      const from = place === null ? 0 : place.ordinal + 1;
+      const acked = above().map(({ ordinal }) => ordinal as number);
+      for (const ordinal of pages.acked) if (ordinal >= from) acked.push(ordinal);
+      doneUntil = Math.max(doneUntil, place?.arrivedAt ?? 0);
+      return {
+        checkpoint: encodeCheckpoint(
+          place === null
+            ? { kind: 'at', ...placeOf(pages.first as KinesisRecord) }
+            : { kind: 'after', ...placeOf(place) },
+        ),
+        acked: encodeAcked(
+          acked.map((ordinal) => ordinal - from).sort((left, right) => left - right),
+          MOST_ACKED,
+        ),
+        doneUntil,
+      };
+    },
+    quietProgress: () => {
+      if (lastDone !== lastPushed || caughtUpAt <= doneUntil) return null;
+      doneUntil = caughtUpAt;
+      return { doneUntil };
+    },
+  };
+  return reading;
+}
+
+function placeOf({ sequenceNumber, subSequenceNumber }: Pick<KinesisRecord, 'sequenceNumber' | 'subSequenceNumber'>) {
+  return { sequenceNumber, subSequenceNumber };
+}
+
+function arrivalOf({ ApproximateArrivalTimestamp }: KinesisRecordLike): number {
+  return ApproximateArrivalTimestamp?.getTime() ?? 0;
+}

@@ -1,0 +1,216 @@
+import { asyncScheduler, map, type Observable, type Subscription } from 'rxjs';
+import { exponential } from '../../core/backoff.js';
+import { environment } from '../../core/environment.js';
+import { callKinesis } from './kinesis-call.js';
+import type { Checkpoint } from './kinesis-checkpoint.js';
+import type { KinesisClientLike, KinesisIteratorType, KinesisPageLike, KinesisRecordLike } from './kinesis-client.js';
+import { isNamed, isThrottled } from './kinesis-errors.js';
+import { streamInput } from './kinesis-stream.js';
+
+/** @internal */
+export interface ShardOptions {
+  readonly client: KinesisClientLike;
+  readonly stream: string;
+  readonly shard: string;
+  readonly from: Checkpoint;
+  /** One that stands where `'latest'` was when the source began. */
+  readonly iterator: string | null;
+  readonly recordsPerRead: number;
+  readonly readIntervalMs: number;
+  readonly pollMs: number;
+  readonly requestTimeoutMs: number;
+}
+
+/** What the reading of a shard tells; the last page first, then `ended`. @internal */
+export interface ShardEvents {
+  /** Whether a read may be made now. */
+  mayRead(): boolean;
+  page(page: KinesisPageLike, records: readonly KinesisRecordLike[]): void;
+  /** Nothing comes any more. */
+  ended(): void;
+  /** The service knows no such shard, or none any more. */
+  gone(): void;
+  /** The service does not know the position. */
+  unknownPosition(error: unknown): void;
+  /** A read failed, for the given time in a row. Throttling is none. */
+  failed(error: unknown, failures: number): void;
+  answered(): void;
+}
+
+/** The reading of one shard: a page at a time, as the limits of the service allow. @internal */
+export interface Shard {
+  /** A read may be made again. */
+  wake(): void;
+  /** Goes on from somewhere else. */
+  restart(from: Checkpoint): void;
+  stop(): void;
+}
+
+const EXPIRED = 'ExpiredIteratorException';
+const GONE = 'ResourceNotFoundException';
+const INVALID = 'InvalidArgumentException';
+
+/** @internal */
+export function readShard(options: ShardOptions, events: ShardEvents): Shard {
+  const { client, stream, shard, recordsPerRead, readIntervalMs, pollMs, requestTimeoutMs } = options;
+  const input = streamInput(stream);
+  const backoff = exponential({ initialMs: 250, maxMs: 10_000 });
+  let { from, iterator } = options;
+  // The last record that came; an iterator that expired goes on behind it.
+  let received: string | null = null;
+  let call: Subscription | null = null;
+  let wait: Subscription | null = null;
+  let asleep = false;
+  let over = false;
+  // How often it began anew.
+  let turns = 0;
+  let failures = 0;
+  let throttled = 0;
+
+  const step = (): void => {
+    wait = null;
+    if (over) return;
+    if (!events.mayRead()) {
+      asleep = true;
+      return;
+    }
+    const askedAt = environment.now();
+    if (iterator === null) {
+      call = askIterator().subscribe({ next: (given) => begin(given), error: iteratorFailed });
+    } else {
+      call = askPage(iterator).subscribe({ next: (page) => take(page, askedAt), error: pageFailed });
+    }
+  };
+
+  const next = (ms: number): void => {
+    call = null;
+    if (!over) wait = asyncScheduler.schedule(step, ms);
+  };
+
+  const askIterator = (): Observable<string | undefined> =>
+    callKinesis(requestTimeoutMs, (how) =>
+      client.getShardIterator({ ...input, ShardId: shard, ...positionOf(from, received) }, how),
+    ).pipe(map(({ ShardIterator }) => ShardIterator));
+
+  const askPage = (from: string): Observable<KinesisPageLike> =>
+    callKinesis(requestTimeoutMs, (how) =>
+      client.getRecords({ ShardIterator: from, Limit: recordsPerRead, ...arnOf(input) }, how),
+    );
+
+  const begin = (given: string | undefined): void => {
+    // None is given for a shard that is closed and read already.
+    if (given === undefined) {
+      end();
+      return;
+    }
+    iterator = given;
+    answered();
+    next(0);
+  };
+
+  const take = (page: KinesisPageLike, askedAt: number): void => {
+    const { Records: records = [], NextShardIterator, MillisBehindLatest = 0 } = page;
+    answered();
+    received = records.at(-1)?.SequenceNumber ?? received;
+    iterator = NextShardIterator ?? null;
+    call = null;
+    const turn = turns;
+    events.page(page, records);
+    if (over || turn !== turns) return;
+    if (iterator === null) {
+      end();
+      return;
+    }
+    const isBehind = records.length > 0 || MillisBehindLatest > 0;
+    next(Math.max(0, (isBehind ? readIntervalMs : pollMs) - (environment.now() - askedAt)));
+  };
+
+  const answered = (): void => {
+    failures = 0;
+    throttled = 0;
+    events.answered();
+  };
+
+  const end = (): void => {
+    over = true;
+    events.ended();
+  };
+
+  const iteratorFailed = (error: unknown): void => {
+    if (isNamed(error, INVALID) && (from.kind === 'at' || from.kind === 'after' || received !== null)) {
+      call = null;
+      events.unknownPosition(error);
+    } else failed(error);
+  };
+
+  const pageFailed = (error: unknown): void => {
+    if (isNamed(error, EXPIRED)) {
+      iterator = null;
+      next(0);
+      return;
+    }
+    // An iterator that means nothing to the service is asked for anew.
+    if (isNamed(error, INVALID)) iterator = null;
+    failed(error);
+  };
+
+  const failed = (error: unknown): void => {
+    if (isNamed(error, GONE)) {
+      call = null;
+      events.gone();
+      return;
+    }
+    if (isThrottled(error)) {
+      next(backoff(++throttled));
+      return;
+    }
+    failures++;
+    events.failed(error, failures);
+    next(backoff(failures));
+  };
+
+  wait = asyncScheduler.schedule(step);
+
+  return {
+    wake: () => {
+      if (!asleep || over) return;
+      asleep = false;
+      wait = asyncScheduler.schedule(step);
+    },
+    restart: (place) => {
+      turns++;
+      from = place;
+      iterator = null;
+      received = null;
+      next(0);
+    },
+    stop: () => {
+      over = true;
+      call?.unsubscribe();
+      wait?.unsubscribe();
+    },
+  };
+}
+
+function positionOf(
+  from: Checkpoint,
+  received: string | null,
+): { ShardIteratorType: KinesisIteratorType; StartingSequenceNumber?: string; Timestamp?: Date } {
+  if (received !== null) return { ShardIteratorType: 'AFTER_SEQUENCE_NUMBER', StartingSequenceNumber: received };
+  switch (from.kind) {
+    case 'time':
+      return { ShardIteratorType: 'AT_TIMESTAMP', Timestamp: new Date(from.ms) };
+    case 'at':
+    case 'after':
+      // Also behind a message: it tells whether what is above it is still what was counted.
+      return { ShardIteratorType: 'AT_SEQUENCE_NUMBER', StartingSequenceNumber: from.sequenceNumber };
+    case 'latest':
+      return { ShardIteratorType: 'LATEST' };
+    default:
+      return { ShardIteratorType: 'TRIM_HORIZON' };
+  }
+}
+
+function arnOf(input: { readonly StreamName: string } | { readonly StreamARN: string }): { StreamARN?: string } {
+  return 'StreamARN' in input ? { StreamARN: input.StreamARN } : {};
+}

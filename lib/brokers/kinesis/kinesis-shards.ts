@@ -1,0 +1,166 @@
+import {
+  catchError,
+  concat,
+  concatMap,
+  defer,
+  EMPTY,
+  expand,
+  from,
+  last,
+  map,
+  mergeMap,
+  of,
+  reduce,
+  tap,
+  type Observable,
+} from 'rxjs';
+import { environment } from '../../core/environment.js';
+import type { LeaseGroup, LeaseStore, ShardLease } from '../../core/lease-store.js';
+import { callKinesis } from './kinesis-call.js';
+import type { KinesisClientLike, KinesisShardLike } from './kinesis-client.js';
+import { hashRange, type HashRange } from './hash-key.js';
+import { boundedCall } from './kinesis-lease-call.js';
+import { finishedRows, firstRows, laterRows, type Start } from './kinesis-lineage.js';
+import { streamInput } from './kinesis-stream.js';
+
+/** @internal */
+export interface ShardsOptions {
+  readonly client: KinesisClientLike;
+  readonly stream: string;
+  readonly store: LeaseStore;
+  readonly group: LeaseGroup;
+  readonly start: Start;
+  readonly shardSyncMs: number;
+  readonly requestTimeoutMs: number;
+  readonly storeTimeoutMs: number;
+}
+
+/** What is known of the shards of a stream, and the rows that they get. @internal */
+export interface Shards {
+  /** Adds and removes rows, where it is time to look; emits whether it did. A failure of Kinesis is told to `failed`. */
+  sync(rows: ReadonlyMap<string, ShardLease>): Observable<boolean>;
+  /** Looks with the next `sync`. */
+  expire(): void;
+  /** Asks Kinesis. */
+  isListed(shard: string): Observable<boolean>;
+  rangeOf(shard: string): HashRange | null;
+  /** Where `'latest'` was when this source began, if it is this worker that made the row. */
+  latestOf(row: ShardLease): string | null;
+  readonly retentionMs: number;
+}
+
+// By how much the clocks of a worker and of Kinesis may differ.
+export const CLOCKS_DIFFER_MS = 10_000;
+const HOUR_MS = 3_600_000;
+const SHARDS_A_PAGE = 1_000;
+const AT_ONCE = 10;
+
+/** @internal */
+export function createShards(
+  options: ShardsOptions,
+  { failed, answered }: { failed(error: unknown): void; answered(): void },
+): Shards {
+  const { client, stream, store, group, start, shardSyncMs, requestTimeoutMs, storeTimeoutMs } = options;
+  const input = streamInput(stream);
+  const ranges = new Map<string, HashRange | null>();
+  const latest = new Map<string, { readonly checkpoint: string; readonly iterator: string }>();
+  let retentionMs = 24 * HOUR_MS;
+  let dueAt = -Infinity;
+
+  const listPage = (NextToken?: string) =>
+    callKinesis(requestTimeoutMs, (how) =>
+      client.listShards({ ...(NextToken === undefined ? input : { NextToken }), MaxResults: SHARDS_A_PAGE }, how),
+    );
+
+  const list = (): Observable<KinesisShardLike[]> =>
+    listPage().pipe(
+      expand(({ NextToken }) => (NextToken === undefined ? EMPTY : listPage(NextToken))),
+      reduce<{ Shards?: KinesisShardLike[] | undefined }, KinesisShardLike[]>(
+        (all, { Shards = [] }) => [...all, ...Shards],
+        [],
+      ),
+    );
+
+  const describe = (): Observable<unknown> =>
+    callKinesis(requestTimeoutMs, (how) => client.describeStreamSummary(input, how)).pipe(
+      tap(({ StreamDescriptionSummary: summary }) => {
+        retentionMs = (summary?.RetentionPeriodHours ?? 24) * HOUR_MS;
+      }),
+    );
+
+  const iteratorAtLatest = (row: ShardLease): Observable<unknown> =>
+    callKinesis(requestTimeoutMs, (how) =>
+      client.getShardIterator({ ...input, ShardId: row.shard, ShardIteratorType: 'LATEST' }, how),
+    ).pipe(
+      tap(({ ShardIterator }) => {
+        if (ShardIterator !== undefined) latest.set(row.shard, { checkpoint: row.checkpoint, iterator: ShardIterator });
+      }),
+    );
+
+  /** Of the shards as they are now: what to add. */
+  const rowsToAdd = (
+    shards: readonly KinesisShardLike[],
+    rows: ReadonlyMap<string, ShardLease>,
+  ): Observable<ShardLease[]> => {
+    if (rows.size > 0) return of(laterRows(shards, rows));
+    const first = firstRows(shards, start, Math.max(0, environment.wallClock() - CLOCKS_DIFFER_MS));
+    if (start !== 'latest') return of(first);
+    // Before the rows are there, or what comes meanwhile would be passed over.
+    return from(first).pipe(
+      mergeMap(iteratorAtLatest, AT_ONCE),
+      last(null, null),
+      map(() => first),
+    );
+  };
+
+  return {
+    isListed: (shard) => list().pipe(map((shards) => shards.some(({ ShardId }) => ShardId === shard))),
+    rangeOf: (shard) => ranges.get(shard) ?? null,
+    latestOf: ({ shard, checkpoint }) => {
+      const known = latest.get(shard);
+      latest.delete(shard);
+      return known?.checkpoint === checkpoint ? known.iterator : null;
+    },
+    get retentionMs() {
+      return retentionMs;
+    },
+    expire: () => {
+      dueAt = -Infinity;
+    },
+    sync: (rows) =>
+      defer(() => {
+        if (rows.size > 0 && environment.now() < dueAt) return of(false);
+        return concat(describe(), list()).pipe(
+          last(),
+          map((shards) => shards as KinesisShardLike[]),
+          tap((shards) => {
+            for (const { ShardId, HashKeyRange } of shards) ranges.set(ShardId as string, hashRange(HashKeyRange));
+          }),
+          concatMap((shards) => rowsToAdd(shards, rows).pipe(map((added) => ({ shards, added })))),
+          tap(answered),
+          catchError((error: unknown) => {
+            failed(error);
+            return of(null);
+          }),
+          concatMap((found) => (found === null ? of(false) : keep(found.shards, found.added, rows))),
+        );
+      }),
+  };
+
+  function keep(
+    shards: readonly KinesisShardLike[],
+    added: readonly ShardLease[],
+    rows: ReadonlyMap<string, ShardLease>,
+  ): Observable<boolean> {
+    const finished = finishedRows(shards, rows);
+    const add = added.length === 0 ? EMPTY : boundedCall(storeTimeoutMs, () => store.add(group, added));
+    const remove = finished.length === 0 ? EMPTY : boundedCall(storeTimeoutMs, () => store.remove(group, finished));
+    return concat(add, remove).pipe(
+      last(null, null),
+      tap(() => {
+        dueAt = environment.now() + shardSyncMs;
+      }),
+      map(() => added.length + finished.length > 0),
+    );
+  }
+}
