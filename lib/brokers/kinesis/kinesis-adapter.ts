@@ -195,7 +195,7 @@ export function connectKinesis(
     engine.revoke(mine.reading.assigned, () => {
       if (owned.get(shard) !== mine) return;
       owned.delete(shard);
-      timers.add(leases.release(shard).subscribe());
+      timers.add(leases.release(shard).subscribe({ error: (error: unknown) => engine.fail(error) }));
     });
   };
 
