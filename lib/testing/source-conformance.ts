@@ -10,6 +10,7 @@ import { leftoverCases } from './source-cases/leftovers.js';
 import { moveCases } from './source-cases/moves.js';
 import { orderCases } from './source-cases/order.js';
 import { repeatCases } from './source-cases/repeats.js';
+import { reshardCases } from './source-cases/reshards.js';
 import { settleCases } from './source-cases/settle.js';
 import { startCases } from './source-cases/start.js';
 import type { SourceDriver } from './source-driver.js';
@@ -41,6 +42,7 @@ export function sourceConformance(driver: SourceDriver): ConformanceCase[] {
     ...boundCases,
     ...endingCases,
     ...moveCases,
+    ...reshardCases,
     ...failureCases,
     ...deadLetterCases,
     ...repeatCases,

@@ -32,6 +32,8 @@ export type SourceFeature =
   | 'positionLost'
   /** The broker gives away what a silent member owns, after `leaseMs` of the timings. */
   | 'leases'
+  /** Partitions are split and merged while they are read; `reshard` of the test bed does it. */
+  | 'reshard'
   /** `restartBroker` of the test bed works. */
   | 'brokerRestart'
   /** `openHandles` of the test bed tells what is open. */
@@ -66,6 +68,11 @@ export interface SourceTestBed {
   committed?(group: string, topic: string): Promise<readonly (number | null)[]> | readonly (number | null)[];
   /** `positionLost`: drops the oldest messages of partition 0 up to and including the one at the group's committed position. */
   losePosition?(group: string, topic: string): Promise<unknown> | void;
+  /**
+   * `reshard`: splits each partition of a topic in two, or merges each with its neighbour; resolves when what is published goes
+   * to those that come of it. A key stays within what came of its partition.
+   */
+  reshard?(topic: string, change: 'split' | 'merge'): Promise<unknown> | void;
   /** `brokerRestart`: ends the broker and starts it again with what it had stored; resolves when it can be used. */
   restartBroker?(): Promise<unknown>;
   /** `openHandles`: a word for each timer, socket and the like that is open, for instance by `process.getActiveResourcesInfo()`. */

@@ -48,6 +48,7 @@ export function kafkaSourceDriver(kafka: () => KafkaTestClient, restartBroker?: 
       cleanHandover: true,
       positionLost: true,
       leases: true,
+      reshard: false,
       brokerRestart: restartBroker !== undefined,
       openHandles: true,
     },

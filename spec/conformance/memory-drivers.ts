@@ -42,6 +42,7 @@ export const memorySourceDriver: SourceDriver = {
     cleanHandover: true,
     positionLost: true,
     leases: false,
+    reshard: false,
     brokerRestart: false,
     openHandles: true,
   },

@@ -9,13 +9,15 @@ import { memoryLeaseStoreDriver, memoryPublisherDriver, memorySourceDriver } fro
 import { leaseStoreMutants } from './lease-store-mutants.js';
 import { endLeftTimers, type Mutant } from './mutant.js';
 import { publisherMutants } from './publisher-mutants.js';
+import { reshardMutants } from './reshard-mutants.js';
 import { sourceMutants } from './source-mutants.js';
 
 afterEach(endLeftTimers);
 
 describe('the source suite catches a source that', () => {
-  catchesAll(sourceMutants, sourceConformance);
-  coversAll(sourceMutants, sourceConformance(memorySourceDriver));
+  const mutants = [...sourceMutants, ...reshardMutants];
+  catchesAll(mutants, sourceConformance);
+  coversAll(mutants, sourceConformance(memorySourceDriver));
 });
 
 describe('the publisher suite catches a publisher that', () => {

@@ -1,12 +1,9 @@
 import { concat, EMPTY, filter, map, mergeMap, Observable, of, ReplaySubject, share, tap, timer } from 'rxjs';
-import type { Delivery, Message, TelemetryEvent } from '../../lib/index.js';
+import type { Message, TelemetryEvent } from '../../lib/index.js';
 import type { SourceDriver, SourceFeature, SourceRequest, SourceTestBed } from '../../lib/testing.js';
 import { memorySourceDriver } from '../conformance/memory-drivers.js';
+import { acksEarly, altered, each, givesTwice, type Change, type Raw } from './broken-source.js';
 import { changeHeaders, lastOnly, leaveATimer, MUTANT_TIMINGS, throughText, type Mutant } from './mutant.js';
-
-type Raw = Delivery<Uint8Array | null>;
-type Source = Observable<Raw>;
-type Change = (bed: SourceTestBed, request: SourceRequest) => Source;
 
 interface Defect {
   readonly source?: Change;
@@ -26,19 +23,6 @@ function broken({ source, bed: changeBed, on = [] }: Defect): SourceDriver {
     },
   };
 }
-
-/** The delivery with some members replaced; operators still know it for one. */
-function altered(delivery: Raw, members: Readonly<Record<string, unknown>>): Raw {
-  return new Proxy(delivery, {
-    get: (target, name) =>
-      typeof name === 'string' && name in members ? members[name] : (Reflect.get(target, name, target) as unknown),
-  });
-}
-
-const each =
-  (change: (delivery: Raw) => Raw): Change =>
-  (bed, request) =>
-    bed.source(request).pipe(map(change));
 
 const without =
   (name: keyof SourceRequest): Change =>
@@ -64,22 +48,9 @@ const publishing =
 let groups = 0;
 const inAGroupOfItsOwn: Change = (bed, request) => bed.source({ ...request, group: `${request.group}-${groups++}` });
 
-/** Acked upward at once; what is done with it below changes nothing. */
-const acksEarly: Change = each((delivery) => {
-  delivery.ack();
-  const nothing = (): void => undefined;
-  return altered(delivery, { ack: nothing, nack: nothing, settle: nothing, fail: nothing, abandon: nothing });
-});
-
 const dropsNacks: Change = each((delivery) =>
   altered(delivery, { nack: () => delivery.ack(), fail: () => delivery.ack() }),
 );
-
-/** Gives what is not acked once more after a while, as a queue whose deadline is not kept. */
-const givesTwice =
-  (afterMs: number): Change =>
-  (bed, request) =>
-    bed.source(request).pipe(mergeMap((delivery) => concat(of(delivery), timer(afterMs).pipe(map(() => delivery)))));
 
 const dropsTwins: Change = (bed, request) => {
   const seen = new Set<string>();

@@ -181,7 +181,6 @@ export function connectKinesis(
         owned.delete(reading.shard);
         engine.revoke(reading.assigned, () => undefined);
         // What it became is to be read now.
-        shards.expire();
         leases.look();
       }),
     );

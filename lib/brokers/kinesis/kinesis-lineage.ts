@@ -64,6 +64,12 @@ export function isReadable(row: ShardLease, rows: Rows): boolean {
   return !isEnd(row.checkpoint) && row.parents.every((parent) => isEnd(rows.get(parent)?.checkpoint ?? END));
 }
 
+/** Shards that have ended, and nothing is known of what they became. @internal */
+export function childlessEnds(rows: Rows): string[] {
+  const parents = new Set([...rows.values()].flatMap((row) => row.parents));
+  return [...rows.values()].filter((row) => isEnd(row.checkpoint) && !parents.has(row.shard)).map(({ shard }) => shard);
+}
+
 /** Rows that nobody needs any more: the oldest ones, all of whose children are on their way. @internal */
 export function finishedRows(shards: readonly KinesisShardLike[], rows: Rows): ShardLease[] {
   return [...rows.values()].filter((row) => {

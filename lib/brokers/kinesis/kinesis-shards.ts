@@ -20,7 +20,7 @@ import { callKinesis } from './kinesis-call.js';
 import type { KinesisClientLike, KinesisShardLike } from './kinesis-client.js';
 import { hashRange, type HashRange } from './hash-key.js';
 import { boundedCall } from './kinesis-lease-call.js';
-import { finishedRows, firstRows, laterRows, type Start } from './kinesis-lineage.js';
+import { childlessEnds, finishedRows, firstRows, laterRows, type Start } from './kinesis-lineage.js';
 import { streamInput } from './kinesis-stream.js';
 
 /** @internal */
@@ -37,10 +37,11 @@ export interface ShardsOptions {
 
 /** What is known of the shards of a stream, and the rows that they get. @internal */
 export interface Shards {
-  /** Adds and removes rows, where it is time to look; emits whether it did. A failure of Kinesis is told to `failed`. */
+  /**
+   * Adds and removes rows, where it is time to look or a shard has ended, whoever has read it; emits whether it did. A failure
+   * of Kinesis is told to `failed`.
+   */
   sync(rows: ReadonlyMap<string, ShardLease>): Observable<boolean>;
-  /** Looks with the next `sync`. */
-  expire(): void;
   /** Asks Kinesis. */
   isListed(shard: string): Observable<boolean>;
   rangeOf(shard: string): HashRange | null;
@@ -65,6 +66,8 @@ export function createShards(
   const ranges = new Map<string, HashRange | null>();
   const latest = new Map<string, { readonly checkpoint: string; readonly iterator: string }>();
   let retentionMs = 24 * HOUR_MS;
+  // Ended shards of which it is known what they became.
+  let followed: ReadonlySet<string> = new Set();
   let dueAt = -Infinity;
 
   const listPage = (NextToken?: string) =>
@@ -124,16 +127,17 @@ export function createShards(
     get retentionMs() {
       return retentionMs;
     },
-    expire: () => {
-      dueAt = -Infinity;
-    },
     sync: (rows) =>
       defer(() => {
-        if (rows.size > 0 && environment.now() < dueAt) return of(false);
+        const ended = childlessEnds(rows);
+        const isDue = environment.now() >= dueAt || ended.some((shard) => !followed.has(shard));
+        if (rows.size > 0 && !isDue) return of(false);
         return concat(describe(), list()).pipe(
           last(),
           map((shards) => shards as KinesisShardLike[]),
           tap((shards) => {
+            // Their children are among these, if there are any.
+            followed = new Set(ended);
             for (const { ShardId, HashKeyRange } of shards) ranges.set(ShardId as string, hashRange(HashKeyRange));
           }),
           concatMap((shards) => rowsToAdd(shards, rows).pipe(map((added) => ({ shards, added })))),
