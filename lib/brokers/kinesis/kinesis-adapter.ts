@@ -101,12 +101,12 @@ export function connectKinesis(
         for (const [shard, { reading }] of owned) noteQuiet(shard, reading);
         endIfRead();
       },
-      out: (error) => engine.unavailable(LEASES, error),
-      back: () => {
-        engine.recovered(LEASES);
-        // Who was not sure of its lease.
+      isKnown: (shard) => shards.isKnown(shard),
+      renewed: () => {
         for (const { shard } of owned.values()) shard.wake();
       },
+      out: (error) => engine.unavailable(LEASES, error),
+      back: () => engine.recovered(LEASES),
     },
   );
 
