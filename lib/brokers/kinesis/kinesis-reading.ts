@@ -91,7 +91,8 @@ export function createReading(
       lastPushed = messages.at(-1) ?? lastPushed;
       if (messages.length > 0) engine.push(assigned, messages);
       if (records.length === 0 && MillisBehindLatest === 0) caughtUpAt = environment.wallClock() - CLOCKS_DIFFER_MS;
-      if (until !== 'end') return 'on';
+      // At the end of the shard it goes on with what that became.
+      if (until !== 'end' || page.NextShardIterator === undefined) return 'on';
       reading.isAtEnd = within.length < records.length || (records.length === 0 && MillisBehindLatest === 0);
       return reading.isAtEnd ? 'stop' : 'on';
     },
