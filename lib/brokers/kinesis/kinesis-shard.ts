@@ -161,13 +161,16 @@ export function readShard(options: ShardOptions, events: ShardEvents): Shard {
       return;
     }
     if (isThrottled(error)) {
-      next(backoff(++throttled));
+      rest(backoff(++throttled));
       return;
     }
     failures++;
     events.failed(error, failures);
-    next(backoff(failures));
+    rest(backoff(failures));
   };
+
+  // Jitter may say 0: a failed read counts too.
+  const rest = (ms: number): void => next(Math.max(ms, readIntervalMs));
 
   wait = asyncScheduler.schedule(step);
 
