@@ -5,6 +5,7 @@ import { callKinesis } from './kinesis-call.js';
 import type { Checkpoint } from './kinesis-checkpoint.js';
 import type { KinesisClientLike, KinesisIteratorType, KinesisPageLike, KinesisRecordLike } from './kinesis-client.js';
 import { isNamed, isThrottled } from './kinesis-errors.js';
+import { CLOCKS_DIFFER_MS } from './kinesis-shards.js';
 import { streamInput } from './kinesis-stream.js';
 
 /** @internal */
@@ -104,13 +105,16 @@ export function readShard(options: ShardOptions, events: ShardEvents): Shard {
       return;
     }
     iterator = given;
-    answered();
+    // One that expires unused leads back to here, not to what is the latest then.
+    if (from.kind === 'latest') from = { kind: 'time', ms: Math.max(0, environment.wallClock() - CLOCKS_DIFFER_MS) };
     next(0);
   };
 
   const take = (page: KinesisPageLike, askedAt: number): void => {
     const { Records: records = [], NextShardIterator, MillisBehindLatest = 0 } = page;
-    answered();
+    failures = 0;
+    throttled = 0;
+    events.answered();
     received = records.at(-1)?.SequenceNumber ?? received;
     iterator = NextShardIterator ?? null;
     call = null;
@@ -123,12 +127,6 @@ export function readShard(options: ShardOptions, events: ShardEvents): Shard {
     }
     const isBehind = records.length > 0 || MillisBehindLatest > 0;
     next(Math.max(0, (isBehind ? readIntervalMs : pollMs) - (environment.now() - askedAt)));
-  };
-
-  const answered = (): void => {
-    failures = 0;
-    throttled = 0;
-    events.answered();
   };
 
   const end = (): void => {
