@@ -18,6 +18,8 @@ import { streamName } from './kinesis-stream.js';
 const OWNER = 'fromKinesis';
 const SERVICE = 'Kinesis';
 const LEASES = 'the lease store';
+// Who asks for the shards of the stream, beside those that are read.
+const SHARDS = '';
 const STORE_TIMEOUT_MS = 10_000;
 // Credentials that have run out are mostly renewed by the client itself.
 const MOST_DENIALS = 3;
@@ -54,19 +56,35 @@ export function connectKinesis(
   let syncFailures = 0;
   let leaving = false;
 
-  const answered = (): void => {
+  // Who had no answer, a shard or all of them: others may have had one meanwhile.
+  const failing = new Set<string>();
+
+  const settled = (who: string): void => {
+    failing.delete(who);
+    if (failing.size === 0) engine.recovered(SERVICE);
+  };
+  const answered = (who: string): void => {
     everAnswered = true;
-    engine.recovered(SERVICE);
+    settled(who);
   };
 
   /** What cannot pass ends the stream; the rest is told, and tried again by whoever asked. */
-  const failed = (error: unknown, failures: number, details: Readonly<Record<string, unknown>> = {}): void => {
-    const typed = kinesisError(OWNER, error, { stream: name, ...details });
+  const failed = (who: string, error: unknown, failures: number): void => {
+    const typed = kinesisError(OWNER, error, { stream: name, ...(who === SHARDS ? {} : { shard: who }) });
     const isDenied = DENIALS.has(typed.code);
     const isLasting = typed.code === 'unknown-topic' || (isDenied && failures >= MOST_DENIALS);
     const isUnclear = typed.code === 'source-failed' && failures >= MOST_FAILURES;
-    if (!everAnswered || isLasting || isUnclear) engine.fail(typed);
-    else engine.unavailable(SERVICE, typed);
+    if (!everAnswered || isLasting || isUnclear) {
+      engine.fail(typed);
+      return;
+    }
+    failing.add(who);
+    engine.unavailable(SERVICE, typed);
+  };
+
+  const disown = (shard: string): void => {
+    owned.delete(shard);
+    settled(shard);
   };
 
   const shards = createShards(
@@ -74,10 +92,10 @@ export function connectKinesis(
     {
       answered: () => {
         syncFailures = 0;
-        answered();
+        answered(SHARDS);
       },
       failed: (error) => {
-        if (!isThrottled(error)) failed(error, ++syncFailures);
+        if (!isThrottled(error)) failed(SHARDS, error, ++syncFailures);
       },
     },
   );
@@ -90,7 +108,7 @@ export function connectKinesis(
       lost: (shard) => {
         const mine = owned.get(shard);
         if (mine === undefined) return;
-        owned.delete(shard);
+        disown(shard);
         mine.shard.stop();
         engine.lose(mine.reading.assigned);
       },
@@ -146,8 +164,8 @@ export function connectKinesis(
         ended: () => over(reading),
         gone: () => gone(reading),
         unknownPosition: () => follow(reading.loses('another stream or shard', false)),
-        failed: (error, failures) => failed(error, failures, { shard: row.shard }),
-        answered,
+        failed: (error, failures) => failed(row.shard, error, failures),
+        answered: () => answered(row.shard),
       },
     );
     owned.set(row.shard, { reading, shard, leaving: false });
@@ -169,7 +187,7 @@ export function connectKinesis(
           if (isListed) engine.fail(noShard(name, reading.shard));
           else if (reading.loses('no such shard', true) !== 'stop') over(reading);
         },
-        error: (error: unknown) => failed(error, MOST_FAILURES),
+        error: (error: unknown) => failed(reading.shard, error, MOST_FAILURES),
       }),
     );
   };
@@ -178,7 +196,7 @@ export function connectKinesis(
     timers.add(
       asyncScheduler.schedule(() => {
         if (owned.get(reading.shard)?.reading !== reading) return;
-        owned.delete(reading.shard);
+        disown(reading.shard);
         engine.revoke(reading.assigned, () => undefined);
         // What it became is to be read now.
         shards.expire();
@@ -194,7 +212,7 @@ export function connectKinesis(
     mine.shard.stop();
     engine.revoke(mine.reading.assigned, () => {
       if (owned.get(shard) !== mine) return;
-      owned.delete(shard);
+      disown(shard);
       timers.add(leases.release(shard).subscribe());
     });
   };
