@@ -1,4 +1,5 @@
-import { asyncScheduler, concat, defer, EMPTY, merge, Subscription, type Observable } from 'rxjs';
+import { asyncScheduler, concat, defer, EMPTY, merge, retry, Subscription, timer, type Observable } from 'rxjs';
+import { exponential } from '../../core/backoff.js';
 import { environment } from '../../core/environment.js';
 import { SluiceError, type SluiceErrorCode } from '../../core/errors.js';
 import type { ShardLease } from '../../core/lease-store.js';
@@ -49,6 +50,7 @@ export function connectKinesis(
   const worker = `${options.worker} ${Math.floor(environment.random() * 36 ** 10).toString(36)}`;
   const owned = new Map<string, Owned>();
   const timers = new Subscription();
+  const backoff = exponential({ initialMs: 250, maxMs: 10_000 });
   let endMs = Infinity;
   let rows: ReadonlyMap<string, ShardLease> = new Map();
   let isAlive: (row: ShardLease) => boolean = () => false;
@@ -181,14 +183,22 @@ export function connectKinesis(
   /** Retention has passed all of the shard, or the stream is deleted. */
   const gone = (reading: Reading): void => {
     timers.add(
-      shards.isListed(reading.shard).subscribe({
-        next: (isListed) => {
+      shards
+        .isListed(reading.shard)
+        .pipe(
+          retry({
+            delay: (error: unknown, failures) => {
+              if (!isThrottled(error)) failed(reading.shard, error, failures);
+              return timer(backoff(failures));
+            },
+          }),
+        )
+        .subscribe((isListed) => {
           if (owned.get(reading.shard)?.reading !== reading) return;
+          answered(reading.shard);
           if (isListed) engine.fail(noShard(name, reading.shard));
           else if (reading.loses('no such shard', true) !== 'stop') over(reading);
-        },
-        error: (error: unknown) => failed(reading.shard, error, MOST_FAILURES),
-      }),
+        }),
     );
   };
 
