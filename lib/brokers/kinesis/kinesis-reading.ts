@@ -115,8 +115,9 @@ export function createReading(
       const place = isAllDone ? pages.last : (last as (KinesisRecord & { readonly ordinal: number }) | null);
       if (place === null && pages.first === null) return null;
       const from = place === null ? 0 : place.ordinal + 1;
-      const acked = above().map(({ ordinal }) => ordinal as number);
-      for (const ordinal of pages.acked) if (ordinal >= from) acked.push(ordinal);
+      const acked = [...above().map(({ ordinal }) => ordinal as number), ...pages.acked]
+        // Behind a position that was lost they are counted anew.
+        .filter((ordinal) => ordinal >= from);
       doneUntil = Math.max(doneUntil, place?.arrivedAt ?? 0);
       return {
         checkpoint: encodeCheckpoint(

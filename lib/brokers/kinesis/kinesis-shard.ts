@@ -67,6 +67,8 @@ export function readShard(options: ShardOptions, events: ShardEvents): Shard {
   let turns = 0;
   let failures = 0;
   let throttled = 0;
+  // The iterator was asked for because there was no shard to the last one.
+  let isNew = false;
 
   const step = (): void => {
     wait = null;
@@ -114,6 +116,7 @@ export function readShard(options: ShardOptions, events: ShardEvents): Shard {
     const { Records: records = [], NextShardIterator, MillisBehindLatest = 0 } = page;
     failures = 0;
     throttled = 0;
+    isNew = false;
     events.answered();
     received = records.at(-1)?.SequenceNumber ?? received;
     iterator = NextShardIterator ?? null;
@@ -154,6 +157,13 @@ export function readShard(options: ShardOptions, events: ShardEvents): Shard {
 
   const failed = (error: unknown): void => {
     if (isNamed(error, GONE)) {
+      if (iterator !== null && !isNew) {
+        // There may be another stream of that name: a new iterator tells.
+        isNew = true;
+        iterator = null;
+        rest(0);
+        return;
+      }
       call = null;
       events.gone();
       return;
