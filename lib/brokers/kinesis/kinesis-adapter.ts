@@ -1,4 +1,5 @@
-import { asyncScheduler, concat, defer, EMPTY, merge, Subscription, type Observable } from 'rxjs';
+import { asyncScheduler, concat, defer, EMPTY, merge, retry, Subscription, timer, type Observable } from 'rxjs';
+import { exponential } from '../../core/backoff.js';
 import { environment } from '../../core/environment.js';
 import { SluiceError, type SluiceErrorCode } from '../../core/errors.js';
 import type { ShardLease } from '../../core/lease-store.js';
@@ -18,6 +19,8 @@ import { streamName } from './kinesis-stream.js';
 const OWNER = 'fromKinesis';
 const SERVICE = 'Kinesis';
 const LEASES = 'the lease store';
+// Who asks for the shards of the stream, beside those that are read.
+const SHARDS = '';
 const STORE_TIMEOUT_MS = 10_000;
 // Credentials that have run out are mostly renewed by the client itself.
 const MOST_DENIALS = 3;
@@ -47,6 +50,7 @@ export function connectKinesis(
   const worker = `${options.worker} ${Math.floor(environment.random() * 36 ** 10).toString(36)}`;
   const owned = new Map<string, Owned>();
   const timers = new Subscription();
+  const backoff = exponential({ initialMs: 250, maxMs: 10_000 });
   let endMs = Infinity;
   let rows: ReadonlyMap<string, ShardLease> = new Map();
   let isAlive: (row: ShardLease) => boolean = () => false;
@@ -54,19 +58,35 @@ export function connectKinesis(
   let syncFailures = 0;
   let leaving = false;
 
-  const answered = (): void => {
+  // Who had no answer, a shard or all of them: others may have had one meanwhile.
+  const failing = new Set<string>();
+
+  const settled = (who: string): void => {
+    failing.delete(who);
+    if (failing.size === 0) engine.recovered(SERVICE);
+  };
+  const answered = (who: string): void => {
     everAnswered = true;
-    engine.recovered(SERVICE);
+    settled(who);
   };
 
   /** What cannot pass ends the stream; the rest is told, and tried again by whoever asked. */
-  const failed = (error: unknown, failures: number, details: Readonly<Record<string, unknown>> = {}): void => {
-    const typed = kinesisError(OWNER, error, { stream: name, ...details });
+  const failed = (who: string, error: unknown, failures: number): void => {
+    const typed = kinesisError(OWNER, error, { stream: name, ...(who === SHARDS ? {} : { shard: who }) });
     const isDenied = DENIALS.has(typed.code);
     const isLasting = typed.code === 'unknown-topic' || (isDenied && failures >= MOST_DENIALS);
     const isUnclear = typed.code === 'source-failed' && failures >= MOST_FAILURES;
-    if (!everAnswered || isLasting || isUnclear) engine.fail(typed);
-    else engine.unavailable(SERVICE, typed);
+    if (!everAnswered || isLasting || isUnclear) {
+      engine.fail(typed);
+      return;
+    }
+    failing.add(who);
+    engine.unavailable(SERVICE, typed);
+  };
+
+  const disown = (shard: string): void => {
+    owned.delete(shard);
+    settled(shard);
   };
 
   const shards = createShards(
@@ -74,10 +94,10 @@ export function connectKinesis(
     {
       answered: () => {
         syncFailures = 0;
-        answered();
+        answered(SHARDS);
       },
       failed: (error) => {
-        if (!isThrottled(error)) failed(error, ++syncFailures);
+        if (!isThrottled(error)) failed(SHARDS, error, ++syncFailures);
       },
     },
   );
@@ -90,7 +110,7 @@ export function connectKinesis(
       lost: (shard) => {
         const mine = owned.get(shard);
         if (mine === undefined) return;
-        owned.delete(shard);
+        disown(shard);
         mine.shard.stop();
         engine.lose(mine.reading.assigned);
       },
@@ -101,12 +121,12 @@ export function connectKinesis(
         for (const [shard, { reading }] of owned) noteQuiet(shard, reading);
         endIfRead();
       },
-      out: (error) => engine.unavailable(LEASES, error),
-      back: () => {
-        engine.recovered(LEASES);
-        // Who was not sure of its lease.
+      isKnown: (shard) => shards.isKnown(shard),
+      renewed: () => {
         for (const { shard } of owned.values()) shard.wake();
       },
+      out: (error) => engine.unavailable(LEASES, error),
+      back: () => engine.recovered(LEASES),
     },
   );
 
@@ -146,8 +166,8 @@ export function connectKinesis(
         ended: () => over(reading),
         gone: () => gone(reading),
         unknownPosition: () => follow(reading.loses('another stream or shard', false)),
-        failed: (error, failures) => failed(error, failures, { shard: row.shard }),
-        answered,
+        failed: (error, failures) => failed(row.shard, error, failures),
+        answered: () => answered(row.shard),
       },
     );
     owned.set(row.shard, { reading, shard, leaving: false });
@@ -163,14 +183,22 @@ export function connectKinesis(
   /** Retention has passed all of the shard, or the stream is deleted. */
   const gone = (reading: Reading): void => {
     timers.add(
-      shards.isListed(reading.shard).subscribe({
-        next: (isListed) => {
+      shards
+        .isListed(reading.shard)
+        .pipe(
+          retry({
+            delay: (error: unknown, failures) => {
+              if (!isThrottled(error)) failed(reading.shard, error, failures);
+              return timer(backoff(failures));
+            },
+          }),
+        )
+        .subscribe((isListed) => {
           if (owned.get(reading.shard)?.reading !== reading) return;
+          answered(reading.shard);
           if (isListed) engine.fail(noShard(name, reading.shard));
           else if (reading.loses('no such shard', true) !== 'stop') over(reading);
-        },
-        error: (error: unknown) => failed(error, MOST_FAILURES),
-      }),
+        }),
     );
   };
 
@@ -178,7 +206,7 @@ export function connectKinesis(
     timers.add(
       asyncScheduler.schedule(() => {
         if (owned.get(reading.shard)?.reading !== reading) return;
-        owned.delete(reading.shard);
+        disown(reading.shard);
         engine.revoke(reading.assigned, () => undefined);
         // What it became is to be read now.
         leases.look();
@@ -193,7 +221,7 @@ export function connectKinesis(
     mine.shard.stop();
     engine.revoke(mine.reading.assigned, () => {
       if (owned.get(shard) !== mine) return;
-      owned.delete(shard);
+      disown(shard);
       timers.add(leases.release(shard).subscribe({ error: (error: unknown) => engine.fail(error) }));
     });
   };
