@@ -1,4 +1,5 @@
-import { asyncScheduler, concat, defer, EMPTY, merge, Subscription, type Observable } from 'rxjs';
+import { asyncScheduler, concat, defer, EMPTY, merge, retry, Subscription, timer, type Observable } from 'rxjs';
+import { exponential } from '../../core/backoff.js';
 import { environment } from '../../core/environment.js';
 import { SluiceError, type SluiceErrorCode } from '../../core/errors.js';
 import type { ShardLease } from '../../core/lease-store.js';
@@ -45,6 +46,7 @@ export function connectKinesis(
   const name = streamName(stream);
   const group = { consumer, stream: name };
   const worker = `${options.worker} ${Math.floor(environment.random() * 36 ** 10).toString(36)}`;
+  const backoff = exponential({ initialMs: 250, maxMs: 10_000 });
   const owned = new Map<string, Owned>();
   const timers = new Subscription();
   let endMs = Infinity;
@@ -143,7 +145,9 @@ export function connectKinesis(
           follow(reading.take(page, records));
           if (reading.isAtEnd) endIfRead();
         },
-        ended: () => over(reading),
+        ended: () => {
+          if (reading.ends() === 'on') over(reading);
+        },
         gone: () => gone(reading),
         unknownPosition: () => follow(reading.loses('another stream or shard', false)),
         failed: (error, failures) => failed(error, failures, { shard: row.shard }),
@@ -162,16 +166,23 @@ export function connectKinesis(
 
   /** Retention has passed all of the shard, or the stream is deleted. */
   const gone = (reading: Reading): void => {
-    timers.add(
-      shards.isListed(reading.shard).subscribe({
-        next: (isListed) => {
-          if (owned.get(reading.shard)?.reading !== reading) return;
-          if (isListed) engine.fail(noShard(name, reading.shard));
-          else if (reading.loses('no such shard', true) !== 'stop') over(reading);
-        },
-        error: (error: unknown) => failed(error, MOST_FAILURES),
-      }),
-    );
+    const isOurs = (): boolean => owned.get(reading.shard)?.reading === reading;
+    const asking = shards
+      .isListed(reading.shard)
+      .pipe(
+        retry({
+          delay: (error: unknown, failures) => {
+            if (!isThrottled(error)) failed(error, failures, { shard: reading.shard });
+            return isOurs() ? timer(backoff(failures)) : EMPTY;
+          },
+        }),
+      )
+      .subscribe((isListed) => {
+        if (!isOurs()) return;
+        if (isListed) engine.fail(noShard(name, reading.shard));
+        else if (reading.loses('no such shard', true) !== 'stop') over(reading);
+      });
+    timers.add(asking);
   };
 
   const finished = (reading: Reading): void => {

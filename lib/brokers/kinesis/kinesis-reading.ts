@@ -22,6 +22,8 @@ export interface Reading {
   readonly start: Checkpoint;
   /** Takes a page in; what it answers is to be done about the reading. */
   take(page: KinesisPageLike, records: readonly KinesisRecordLike[]): 'on' | 'stop' | Checkpoint;
+  /** Nothing comes any more; `'stop'` where something was to come, and is gone. */
+  ends(): 'on' | 'stop';
   /** The checkpoint is not there any more. `mayBeDone`: all that was there may be done. */
   loses(found: string, mayBeDone: boolean): 'on' | 'stop' | Checkpoint;
   /** What a commit makes durable; `'finished'` where there is nothing left, `null` where nothing has changed. */
@@ -94,6 +96,11 @@ export function createReading(
       if (until !== 'end') return 'on';
       reading.isAtEnd = within.length < records.length || (records.length === 0 && MillisBehindLatest === 0);
       return reading.isAtEnd ? 'stop' : 'on';
+    },
+    ends: () => {
+      // Its last record, the checkpoint, would have come.
+      const isGone = !isAnchored && (start.kind === 'at' || start.kind === 'after');
+      return isGone && reading.loses('no record', true) === 'stop' ? 'stop' : 'on';
     },
     loses: (found, mayBeDone) => {
       // What is in there is not what was counted.
