@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import * as root from 'rxsluice';
 import * as broker from 'rxsluice/broker';
 import * as kafka from 'rxsluice/kafka';
+import * as kinesis from 'rxsluice/kinesis';
 import * as memory from 'rxsluice/memory';
 import * as testing from 'rxsluice/testing';
 
@@ -13,6 +14,7 @@ const required = {
   broker: require('rxsluice/broker'),
   memory: require('rxsluice/memory'),
   kafka: require('rxsluice/kafka'),
+  kinesis: require('rxsluice/kinesis'),
   testing: require('rxsluice/testing'),
 };
 
@@ -24,6 +26,7 @@ assert.deepEqual(names(root), names(required.root));
 assert.deepEqual(names(broker), names(required.broker));
 assert.deepEqual(names(memory), names(required.memory));
 assert.deepEqual(names(kafka), names(required.kafka));
+assert.deepEqual(names(kinesis), names(required.kinesis));
 assert.deepEqual(names(testing), names(required.testing));
 
 for (const [format, entries] of Object.entries({ esm: { root, memory }, cjs: required })) {

@@ -1,3 +1,4 @@
+import { from } from 'rxjs';
 import type { Delivery } from '../../lib/core/delivery.js';
 import type { LeaseGroup, LeaseStore, ShardLease } from '../../lib/core/lease-store.js';
 import type { TelemetryEvent } from '../../lib/core/telemetry.js';
@@ -37,8 +38,7 @@ export function workersOf(
 ): Workers {
   const rows = (): Map<string, ShardLease> => {
     const found = new Map<string, ShardLease>();
-    const listed = store.list(GROUP) as import('rxjs').Observable<readonly ShardLease[]>;
-    listed.subscribe((all) => all.forEach((row) => found.set(row.shard, row)));
+    from(store.list(GROUP)).subscribe((all) => all.forEach((row) => found.set(row.shard, row)));
     return found;
   };
   return {

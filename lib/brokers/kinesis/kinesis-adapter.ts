@@ -19,6 +19,8 @@ import { streamName } from './kinesis-stream.js';
 const OWNER = 'fromKinesis';
 const SERVICE = 'Kinesis';
 const LEASES = 'the lease store';
+// Who asks for the shards of the stream, beside those that are read.
+const SHARDS = '';
 const STORE_TIMEOUT_MS = 10_000;
 // Credentials that have run out are mostly renewed by the client itself.
 const MOST_DENIALS = 3;
@@ -49,6 +51,7 @@ export function connectKinesis(
   const backoff = exponential({ initialMs: 250, maxMs: 10_000 });
   const owned = new Map<string, Owned>();
   const timers = new Subscription();
+  const backoff = exponential({ initialMs: 250, maxMs: 10_000 });
   let endMs = Infinity;
   let rows: ReadonlyMap<string, ShardLease> = new Map();
   let isAlive: (row: ShardLease) => boolean = () => false;
@@ -56,19 +59,35 @@ export function connectKinesis(
   let syncFailures = 0;
   let leaving = false;
 
-  const answered = (): void => {
+  // Who had no answer, a shard or all of them: others may have had one meanwhile.
+  const failing = new Set<string>();
+
+  const settled = (who: string): void => {
+    failing.delete(who);
+    if (failing.size === 0) engine.recovered(SERVICE);
+  };
+  const answered = (who: string): void => {
     everAnswered = true;
-    engine.recovered(SERVICE);
+    settled(who);
   };
 
   /** What cannot pass ends the stream; the rest is told, and tried again by whoever asked. */
-  const failed = (error: unknown, failures: number, details: Readonly<Record<string, unknown>> = {}): void => {
-    const typed = kinesisError(OWNER, error, { stream: name, ...details });
+  const failed = (who: string, error: unknown, failures: number): void => {
+    const typed = kinesisError(OWNER, error, { stream: name, ...(who === SHARDS ? {} : { shard: who }) });
     const isDenied = DENIALS.has(typed.code);
     const isLasting = typed.code === 'unknown-topic' || (isDenied && failures >= MOST_DENIALS);
     const isUnclear = typed.code === 'source-failed' && failures >= MOST_FAILURES;
-    if (!everAnswered || isLasting || isUnclear) engine.fail(typed);
-    else engine.unavailable(SERVICE, typed);
+    if (!everAnswered || isLasting || isUnclear) {
+      engine.fail(typed);
+      return;
+    }
+    failing.add(who);
+    engine.unavailable(SERVICE, typed);
+  };
+
+  const disown = (shard: string): void => {
+    owned.delete(shard);
+    settled(shard);
   };
 
   const shards = createShards(
@@ -76,10 +95,10 @@ export function connectKinesis(
     {
       answered: () => {
         syncFailures = 0;
-        answered();
+        answered(SHARDS);
       },
       failed: (error) => {
-        if (!isThrottled(error)) failed(error, ++syncFailures);
+        if (!isThrottled(error)) failed(SHARDS, error, ++syncFailures);
       },
     },
   );
@@ -92,7 +111,7 @@ export function connectKinesis(
       lost: (shard) => {
         const mine = owned.get(shard);
         if (mine === undefined) return;
-        owned.delete(shard);
+        disown(shard);
         mine.shard.stop();
         engine.lose(mine.reading.assigned);
       },
@@ -103,12 +122,12 @@ export function connectKinesis(
         for (const [shard, { reading }] of owned) noteQuiet(shard, reading);
         endIfRead();
       },
-      out: (error) => engine.unavailable(LEASES, error),
-      back: () => {
-        engine.recovered(LEASES);
-        // Who was not sure of its lease.
+      isKnown: (shard) => shards.isKnown(shard),
+      renewed: () => {
         for (const { shard } of owned.values()) shard.wake();
       },
+      out: (error) => engine.unavailable(LEASES, error),
+      back: () => engine.recovered(LEASES),
     },
   );
 
@@ -150,8 +169,8 @@ export function connectKinesis(
         },
         gone: () => gone(reading),
         unknownPosition: () => follow(reading.loses('another stream or shard', false)),
-        failed: (error, failures) => failed(error, failures, { shard: row.shard }),
-        answered,
+        failed: (error, failures) => failed(row.shard, error, failures),
+        answered: () => answered(row.shard),
       },
     );
     owned.set(row.shard, { reading, shard, leaving: false });
@@ -167,29 +186,31 @@ export function connectKinesis(
   /** Retention has passed all of the shard, or the stream is deleted. */
   const gone = (reading: Reading): void => {
     const isOurs = (): boolean => owned.get(reading.shard)?.reading === reading;
-    const asking = shards
-      .isListed(reading.shard)
-      .pipe(
-        retry({
-          delay: (error: unknown, failures) => {
-            if (!isThrottled(error)) failed(error, failures, { shard: reading.shard });
-            return isOurs() ? timer(backoff(failures)) : EMPTY;
-          },
+    timers.add(
+      shards
+        .isListed(reading.shard)
+        .pipe(
+          retry({
+            delay: (error: unknown, failures) => {
+              if (!isThrottled(error)) failed(reading.shard, error, failures);
+              return isOurs() ? timer(backoff(failures)) : EMPTY;
+            },
+          }),
+        )
+        .subscribe((isListed) => {
+          if (!isOurs()) return;
+          answered(reading.shard);
+          if (isListed) engine.fail(noShard(name, reading.shard));
+          else if (reading.loses('no such shard', true) !== 'stop') over(reading);
         }),
-      )
-      .subscribe((isListed) => {
-        if (!isOurs()) return;
-        if (isListed) engine.fail(noShard(name, reading.shard));
-        else if (reading.loses('no such shard', true) !== 'stop') over(reading);
-      });
-    timers.add(asking);
+    );
   };
 
   const finished = (reading: Reading): void => {
     timers.add(
       asyncScheduler.schedule(() => {
         if (owned.get(reading.shard)?.reading !== reading) return;
-        owned.delete(reading.shard);
+        disown(reading.shard);
         engine.revoke(reading.assigned, () => undefined);
         // What it became is to be read now.
         leases.look();
@@ -204,8 +225,8 @@ export function connectKinesis(
     mine.shard.stop();
     engine.revoke(mine.reading.assigned, () => {
       if (owned.get(shard) !== mine) return;
-      owned.delete(shard);
-      timers.add(leases.release(shard).subscribe());
+      disown(shard);
+      timers.add(leases.release(shard).subscribe({ error: (error: unknown) => engine.fail(error) }));
     });
   };
 

@@ -229,11 +229,13 @@ export function createLanes({ packing, preserveOrder, maxBatch, maxBatchBytes, l
         size = all.size;
         for (const lane of lanes.values()) {
           if (!lane.ordered) continue;
-          let lost = lane.out?.entries.some(({ call }) => all.has(call)) ?? false;
-          for (let entry = headOf(lane); entry !== null; entry = nextLive(entry.next)) {
-            lost ||= all.has(entry.call);
-            if (lost) all.add(entry.call);
-          }
+          let lost = false;
+          const pass = ({ call }: Entry): void => {
+            lost ||= all.has(call);
+            if (lost && !call.over) all.add(call);
+          };
+          lane.out?.entries.forEach(pass);
+          for (let entry = headOf(lane); entry !== null; entry = nextLive(entry.next)) pass(entry);
         }
       }
       return [...all].sort(inTheirOrder);

@@ -1,4 +1,4 @@
-import { asyncScheduler, defer, Observable, type Subscriber, type Subscription } from 'rxjs';
+import { asyncScheduler, defer, Observable, Subscription, type ObservableInput, type Subscriber } from 'rxjs';
 import { environment } from '../../core/environment.js';
 import { exponential } from '../../core/backoff.js';
 import type { LeaseGroup, LeaseStore, ShardLease } from '../../core/lease-store.js';
@@ -20,8 +20,8 @@ export interface LeaseWriterEvents {
 /** @internal */
 export interface LeaseWriter {
   readonly held: ReadonlyMap<string, { readonly row: ShardLease }>;
-  /** The row is ours, as it is stored. */
-  hold(row: ShardLease): void;
+  /** The row is ours, as it is stored; nobody can have taken it before `sureUntil`. */
+  hold(row: ShardLease, sureUntil: number): void;
   /** It is not ours any more, as somebody has seen. */
   drop(shard: string): void;
   /** Makes it durable; completes then, and where the shard is not ours any more. */
@@ -84,8 +84,9 @@ export function createLeaseWriter(
     const versions = due.map(({ asked }) => asked);
     const leases = due.map(({ row, wish }) => ({ ...wish, counter: row.counter + 1 }));
     const begunAt = environment.now();
-    current = boundedCall(timeoutMs, () => store.write(group, leases)).subscribe({
-      next: (answers = []) => {
+    run(
+      () => store.write(group, leases),
+      (answers = []) => {
         const doubtful = due.filter((each, index) => {
           if (answers[index] !== true) return true;
           succeeded(each, leases[index] as ShardLease, versions[index] as number, begunAt);
@@ -94,11 +95,18 @@ export function createLeaseWriter(
         if (doubtful.length > 0) look(doubtful);
         else done();
       },
-      error: failed,
-    });
+    );
+  };
+
+  const run = <R>(call: () => ObservableInput<R>, next: (answer: R | undefined) => void): void => {
+    // One that is answered at once may begin the next within.
+    const mine = new Subscription();
+    current = mine;
+    mine.add(boundedCall(timeoutMs, call).subscribe({ next, error: failed }));
   };
 
   const succeeded = (each: Held, row: ShardLease, version: number, begunAt: number): void => {
+    if (held.get(row.shard) !== each) return;
     each.row = row;
     each.written = version;
     each.sureUntil = begunAt + leaseMs;
@@ -114,14 +122,14 @@ export function createLeaseWriter(
   };
 
   const look = (doubtful: readonly Held[]): void => {
-    current = boundedCall(timeoutMs, () => store.list(group)).subscribe({
-      next: (rows = []) => {
+    run(
+      () => store.list(group),
+      (rows = []) => {
         const stored = new Map(rows.map((row) => [row.shard, row]));
         for (const each of doubtful) judge(each, stored.get(each.row.shard));
         done();
       },
-      error: failed,
-    });
+    );
   };
 
   const judge = (each: Held, stored: ShardLease | undefined): void => {
@@ -130,8 +138,9 @@ export function createLeaseWriter(
     if (stored?.owner === worker) {
       each.row = stored;
       const { wantedBy } = stored;
-      // The owner alone gives it away, so this wish stands.
-      if (each.wish.owner === worker && each.wish.wantedBy !== wantedBy) {
+      if (each.wish.owner !== worker) {
+        each.wish = { ...each.wish, owner: wantedBy };
+      } else if (each.wish.wantedBy !== wantedBy) {
         each.wish = { ...each.wish, wantedBy };
         each.asked++;
         if (wantedBy !== null) events.wanted(shard);
@@ -145,6 +154,8 @@ export function createLeaseWriter(
     const each = held.get(shard);
     if (each === undefined) return;
     held.delete(shard);
+    // The last write, too, may be one whose answer was lost.
+    left.set(shard, each.row.counter + 1);
     // Who lets go of it learns nothing that matters.
     if (each.wish.owner === worker) events.lost(shard);
     for (const { subscriber } of each.waiters) subscriber.complete();
@@ -182,15 +193,8 @@ export function createLeaseWriter(
 
   return {
     held,
-    hold: (row) => {
-      held.set(row.shard, {
-        row,
-        wish: row,
-        asked: 0,
-        written: 0,
-        sureUntil: environment.now() + leaseMs,
-        waiters: [],
-      });
+    hold: (row, sureUntil) => {
+      held.set(row.shard, { row, wish: row, asked: 0, written: 0, sureUntil, waiters: [] });
     },
     drop,
     write: ask,

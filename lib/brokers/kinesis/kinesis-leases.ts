@@ -8,6 +8,7 @@ import {
   map,
   merge,
   of,
+  Subject,
   takeUntil,
   tap,
   timer,
@@ -42,8 +43,12 @@ export interface LeasesEvents {
   lost(shard: string): void;
   /** Another worker asks for it: to be released once it is drained. */
   wanted(shard: string): void;
+  /** Whether enough is known of a shard to read it. */
+  isKnown(shard: string): boolean;
   /** What every look found, at its end. */
   seen(rows: Rows, isAlive: (row: ShardLease) => boolean): void;
+  /** Leases are renewed: of those one may be sure again. */
+  renewed(): void;
   out(error: unknown): void;
   back(): void;
 }
@@ -71,38 +76,49 @@ const HAND_OVER_MS = 5_000;
 const SOON_MS = 1_000;
 
 /**
- * The part of one worker in the sharing of shards: it looks at all rows a few times a lease, renews its own, and takes, asks
- * for and gives. Nobody's clock but its own counts: an owner whose counter has not moved for `leaseMs` is gone.
+ * The part of one worker in the sharing of shards: a few times a lease it renews its own rows, and looks at all of them to
+ * take, ask for and give. Nobody's clock but its own counts: an owner whose counter has not moved for `leaseMs` is gone.
  * @internal
  */
 export function createLeases(options: LeasesOptions, events: LeasesEvents): Leases {
   const { store, group, worker, leaseMs, drainTimeoutMs } = options;
   const tickMs = Math.max(1, Math.floor(leaseMs / 3));
-  const timeoutMs = Math.min(CALL_TIMEOUT_MS, Math.max(1_000, leaseMs));
+  // A call that hangs must leave time for another one within the lease.
+  const timeoutMs = Math.min(CALL_TIMEOUT_MS, Math.max(1_000, tickMs));
   const sightings = new Map<string, Sighting>();
   // Since when we ask for a shard.
   const asking = new Map<string, number>();
+  const left = new Subject<void>();
+  let renewing: Subscription | null = null;
   let ticking: Subscription | null = null;
   let looking: Subscription | null = null;
   let again = false;
   let leaving = false;
   let closed = false;
-  let outs = 0;
+  // Who of the two that call the store had no answer: it may take reads and no writes.
+  const unanswered = new Set<'looks' | 'writes'>();
 
-  const out = (error: unknown): void => {
-    outs++;
+  const out = (who: 'looks' | 'writes', error: unknown): void => {
+    unanswered.add(who);
     events.out(error);
   };
-  const back = (): void => {
-    outs = 0;
-    events.back();
+  const back = (who: 'looks' | 'writes'): void => {
+    if (unanswered.delete(who) && unanswered.size === 0) events.back();
   };
   const writer = createLeaseWriter(
     store,
     group,
     worker,
     { leaseMs, timeoutMs },
-    { lost: (shard) => events.lost(shard), wanted: (shard) => wanted(shard), out, back },
+    {
+      lost: (shard) => events.lost(shard),
+      wanted: (shard) => wanted(shard),
+      out: (error) => out('writes', error),
+      back: () => {
+        back('writes');
+        events.renewed();
+      },
+    },
   );
 
   const wanted = (shard: string): void => {
@@ -114,14 +130,15 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
       map((rows = []) => new Map(rows.map((row) => [row.shard, row]))),
     );
 
-  const tick = (): void => {
+  // Apart from the looks, which wait for Kinesis too.
+  const renew = (): void => {
     writer.renew();
-    look();
+    renewing = asyncScheduler.schedule(renew, tickMs);
   };
 
   const schedule = (ms: number): void => {
     ticking?.unsubscribe();
-    if (!closed) ticking = asyncScheduler.schedule(tick, ms);
+    if (!closed) ticking = asyncScheduler.schedule(look, ms);
   };
 
   const look = (): void => {
@@ -137,7 +154,12 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
       list()
         .pipe(
           concatMap((rows) =>
-            leaving ? of(rows) : events.sync(rows).pipe(concatMap((changed) => (changed ? list() : of(rows)))),
+            leaving
+              ? of(rows)
+              : events.sync(rows).pipe(
+                  takeUntil(left),
+                  concatMap((changed) => (changed ? list() : of(rows))),
+                ),
           ),
           tap(observe),
           concatMap((rows) => (leaving ? EMPTY : move(rows))),
@@ -148,18 +170,17 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
             else schedule(asking.size > 0 ? Math.min(SOON_MS, tickMs) : tickMs);
           }),
         )
-        .subscribe({ error: failed }),
+        .subscribe({ error: failed, complete: () => back('looks') }),
     );
   };
 
   const failed = (error: unknown): void => {
     // Who could not look has not seen that nobody gave a sign of life.
     sightings.clear();
-    out(error);
+    out('looks', error);
   };
 
   const observe = (rows: Rows): void => {
-    if (outs > 0) back();
     const now = environment.now();
     for (const row of rows.values()) {
       if (sightings.get(row.shard)?.counter !== row.counter) {
@@ -168,12 +189,14 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
     }
     for (const shard of sightings.keys()) if (!rows.has(shard)) sightings.delete(shard);
     for (const shard of asking.keys()) if (rows.get(shard)?.wantedBy !== worker) asking.delete(shard);
+    for (const { shard, wantedBy } of rows.values())
+      if (wantedBy === worker && !asking.has(shard)) asking.set(shard, now);
     for (const { row: held } of [...writer.held.values()]) {
       const row = rows.get(held.shard);
       if (row?.owner !== worker) writer.drop(held.shard);
       else if (row.wantedBy !== null) wanted(held.shard);
     }
-    for (const row of rows.values()) if (isGiven(row, rows)) own(row);
+    for (const row of rows.values()) if (isGiven(row, rows)) own(row, -Infinity);
     events.seen(rows, (row) => row.owner !== null && !isExpired(row));
   };
 
@@ -182,6 +205,7 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
     row.owner === worker &&
     !writer.held.has(row.shard) &&
     row.counter > writer.leftAt(row.shard) &&
+    events.isKnown(row.shard) &&
     isReadable(row, rows);
 
   const isExpired = ({ shard, counter }: ShardLease): boolean => {
@@ -189,27 +213,30 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
     return seen !== undefined && seen.counter === counter && environment.now() - seen.since >= leaseMs;
   };
 
-  const own = (row: ShardLease): void => {
+  const own = (row: ShardLease, sureUntil: number): void => {
     asking.delete(row.shard);
-    writer.hold(row);
+    writer.hold(row, sureUntil);
     // What comes while we leave is given back by `close`.
     if (!leaving) events.taken(row);
+    // Who gave it may have done so long ago.
+    if (sureUntil === -Infinity) writer.renew();
   };
 
   const move = (rows: Rows): Observable<unknown> => {
     const isOverdue = ({ shard }: ShardLease): boolean =>
-      environment.now() - (asking.get(shard) ?? environment.now()) > drainTimeoutMs + HAND_OVER_MS;
+      environment.now() - (asking.get(shard) ?? environment.now()) > tickMs + drainTimeoutMs + HAND_OVER_MS;
     const { take, want } = nextMoves({ worker, rows, isExpired, isOverdue });
     const taking = take.map((row) => ({ ...row, owner: worker, wantedBy: null, counter: row.counter + 1 }));
     const wanting = want.map((row) => ({ ...row, wantedBy: worker, counter: row.counter + 1 }));
-    const writes = [...taking, ...wanting];
+    const writes = [...taking, ...wanting].filter(({ shard }) => events.isKnown(shard));
     if (writes.length === 0) return EMPTY;
+    const begunAt = environment.now();
     return boundedCall(timeoutMs, () => store.write(group, writes)).pipe(
       tap((answers = []) => {
         writes.forEach((row, index) => {
           if (answers[index] !== true) return;
           if (row.owner !== worker) asking.set(row.shard, environment.now());
-          else own(row);
+          else own(row, begunAt + leaseMs);
         });
       }),
     );
@@ -220,10 +247,14 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
     note: writer.note,
     release: writer.release,
     isSure: writer.isSure,
-    start: look,
+    start: () => {
+      renewing = asyncScheduler.schedule(renew, tickMs);
+      look();
+    },
     look,
     leave: () => {
       leaving = true;
+      left.next();
     },
     close: () =>
       concat(
@@ -234,6 +265,7 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
         takeUntil(timer(drainTimeoutMs)),
         finalize(() => {
           closed = true;
+          renewing?.unsubscribe();
           ticking?.unsubscribe();
           looking?.unsubscribe();
           writer.close();

@@ -14,6 +14,8 @@ export interface StartPlace {
 
 type Rows = ReadonlyMap<string, ShardLease>;
 
+const FIRST_COUNTER = 1;
+
 /** The rows of a consumer that has none: of all shards that its start leads to. `latestMs` is what `'latest'` falls back to. @internal */
 export function firstRows(shards: readonly KinesisShardLike[], start: Start, latestMs: number): ShardLease[] {
   if (start === 'latest') {
@@ -33,6 +35,18 @@ export function firstRows(shards: readonly KinesisShardLike[], start: Start, lat
     });
 }
 
+/** The rows to be added: the first ones, as long as nobody has begun, for whoever added them may have died amid it. */
+export function missingRows(
+  shards: readonly KinesisShardLike[],
+  rows: Rows,
+  start: Start,
+  latestMs: number,
+): ShardLease[] {
+  const isBegun = [...rows.values()].some(({ counter }) => counter > FIRST_COUNTER);
+  if (isBegun) return laterRows(shards, rows);
+  return firstRows(shards, start, latestMs).filter(({ shard }) => !rows.has(shard));
+}
+
 /**
  * Rows of shards that have come since: those whose parents have one, and theirs in turn. Where retention has taken a whole
  * generation while nobody looked, it is the shards that are newer than all that are known.
@@ -50,7 +64,8 @@ export function laterRows(shards: readonly KinesisShardLike[], rows: Rows): Shar
     if (known.has(id)) continue;
     const parents = parentsOf(shard);
     const parent = parents.map((name) => known.get(name)).find((row) => row !== undefined);
-    const isCutOff = id > newest && parents.every((name) => !listed.has(name));
+    // One that is open was never done.
+    const isCutOff = parents.every((name) => !listed.has(name)) && (id > newest || isOpen(shard));
     if (parent === undefined && !isCutOff) continue;
     const row = rowOf(shard, startBehind(parent));
     known.set(id, row);
@@ -96,7 +111,7 @@ function startBehind(parent: ShardLease | undefined): Checkpoint {
 function rowOf(shard: KinesisShardLike, checkpoint: Checkpoint): ShardLease {
   return {
     shard: shard.ShardId as string,
-    counter: 1,
+    counter: FIRST_COUNTER,
     owner: null,
     wantedBy: null,
     checkpoint: encodeCheckpoint(checkpoint),

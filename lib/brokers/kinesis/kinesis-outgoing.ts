@@ -117,8 +117,8 @@ function jsonHeader(value: HeaderValue): unknown {
   throw refused(`a header must be bytes or text, not a ${typeof value}`);
 }
 
-/** How long a text is in UTF-8. @internal */
-export function textBytes(text: string): number {
+// How long a text is in UTF-8.
+function textBytes(text: string): number {
   // eslint-disable-next-line no-control-regex
   return /^[\x00-\x7f]*$/.test(text) ? text.length : new TextEncoder().encode(text).length;
 }

@@ -63,11 +63,15 @@ export function createReading(
   let { doneUntil } = row;
   let caughtUpAt = 0;
 
+  // Whether retention may have taken what is not done.
+  const mayHavePassed = (): boolean => environment.wallClock() + CLOCKS_DIFFER_MS - doneUntil >= retentionMs();
+
   const anchor = (first: KinesisRecordLike): 'on' | 'stop' | Checkpoint => {
     isAnchored = true;
     const found = first.SequenceNumber as string;
+    // The message itself is still to be done where it is to be read from there.
     if ((start.kind === 'at' || start.kind === 'after') && start.sequenceNumber !== found)
-      return reading.loses(found, true);
+      return reading.loses(found, start.kind === 'after');
     if (start.kind !== 'at' && start.kind !== 'after') pages.forget();
     return 'on';
   };
@@ -88,13 +92,18 @@ export function createReading(
         const what = anchor(first);
         if (what !== 'on') return what;
       }
+      const isCaughtUp = records.length === 0 && MillisBehindLatest === 0;
+      // What came after it is gone too.
+      if (isCaughtUp && !isAnchored && start.kind === 'after' && mayHavePassed())
+        return reading.loses('nothing', false);
       const within = until === 'end' ? records.filter((record) => arrivalOf(record) < endMs) : records;
       const messages = pages.take(within);
       lastPushed = messages.at(-1) ?? lastPushed;
       if (messages.length > 0) engine.push(assigned, messages);
-      if (records.length === 0 && MillisBehindLatest === 0) caughtUpAt = environment.wallClock() - CLOCKS_DIFFER_MS;
-      if (until !== 'end') return 'on';
-      reading.isAtEnd = within.length < records.length || (records.length === 0 && MillisBehindLatest === 0);
+      if (isCaughtUp) caughtUpAt = environment.wallClock() - CLOCKS_DIFFER_MS;
+      // At the end of the shard it goes on with what that became.
+      if (until !== 'end' || page.NextShardIterator === undefined) return 'on';
+      reading.isAtEnd = within.length < records.length || isCaughtUp;
       return reading.isAtEnd ? 'stop' : 'on';
     },
     ends: () => {
@@ -106,7 +115,7 @@ export function createReading(
       // What is in there is not what was counted.
       pages.forget();
       // All of before is done, and what came after it cannot be gone yet.
-      if (mayBeDone && environment.wallClock() - doneUntil < retentionMs()) return 'on';
+      if (mayBeDone && !mayHavePassed()) return 'on';
       engine.positionLost(assigned, { expected: encodeCheckpoint(start), found, action: onPositionLost });
       if (onPositionLost === 'error') return 'stop';
       start = onPositionLost === 'earliest' ? { kind: 'oldest' } : { kind: 'latest' };
@@ -121,8 +130,9 @@ export function createReading(
       const place = isAllDone ? pages.last : (last as (KinesisRecord & { readonly ordinal: number }) | null);
       if (place === null && pages.first === null) return null;
       const from = place === null ? 0 : place.ordinal + 1;
-      const acked = above().map(({ ordinal }) => ordinal as number);
-      for (const ordinal of pages.acked) if (ordinal >= from) acked.push(ordinal);
+      const acked = [...above().map(({ ordinal }) => ordinal as number), ...pages.acked]
+        // Behind a position that was lost they are counted anew.
+        .filter((ordinal) => ordinal >= from);
       doneUntil = Math.max(doneUntil, place?.arrivedAt ?? 0);
       return {
         checkpoint: encodeCheckpoint(

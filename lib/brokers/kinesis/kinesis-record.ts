@@ -52,8 +52,8 @@ export const kinesisShape: RecordShape<KinesisRecord, KinesisPosition> = {
   bytes: ({ key, data }) => RECORD_OVERHEAD_BYTES + (key?.length ?? 0) + data.length,
 };
 
-/** `4959…` or, of an aggregated record, `4959…/3`. @internal */
-export function positionTextOf({
+// `4959…` or, of an aggregated record, `4959…/3`.
+function positionTextOf({
   sequenceNumber,
   subSequenceNumber,
 }: Pick<KinesisRecord, 'sequenceNumber' | 'subSequenceNumber'>): string {

@@ -5,6 +5,7 @@ import { callKinesis } from './kinesis-call.js';
 import type { Checkpoint } from './kinesis-checkpoint.js';
 import type { KinesisClientLike, KinesisIteratorType, KinesisPageLike, KinesisRecordLike } from './kinesis-client.js';
 import { isNamed, isThrottled } from './kinesis-errors.js';
+import { CLOCKS_DIFFER_MS } from './kinesis-shards.js';
 import { streamInput } from './kinesis-stream.js';
 
 /** @internal */
@@ -66,6 +67,8 @@ export function readShard(options: ShardOptions, events: ShardEvents): Shard {
   let turns = 0;
   let failures = 0;
   let throttled = 0;
+  // The iterator was asked for because there was no shard to the last one.
+  let isNew = false;
 
   const step = (): void => {
     wait = null;
@@ -104,13 +107,17 @@ export function readShard(options: ShardOptions, events: ShardEvents): Shard {
       return;
     }
     iterator = given;
-    answered();
+    // One that expires unused leads back to here, not to what is the latest then.
+    if (from.kind === 'latest') from = { kind: 'time', ms: Math.max(0, environment.wallClock() - CLOCKS_DIFFER_MS) };
     next(0);
   };
 
   const take = (page: KinesisPageLike, askedAt: number): void => {
     const { Records: records = [], NextShardIterator, MillisBehindLatest = 0 } = page;
-    answered();
+    failures = 0;
+    throttled = 0;
+    isNew = false;
+    events.answered();
     received = records.at(-1)?.SequenceNumber ?? received;
     iterator = NextShardIterator ?? null;
     call = null;
@@ -123,12 +130,6 @@ export function readShard(options: ShardOptions, events: ShardEvents): Shard {
     }
     const isBehind = records.length > 0 || MillisBehindLatest > 0;
     next(Math.max(0, (isBehind ? readIntervalMs : pollMs) - (environment.now() - askedAt)));
-  };
-
-  const answered = (): void => {
-    failures = 0;
-    throttled = 0;
-    events.answered();
   };
 
   const end = (): void => {
@@ -156,18 +157,28 @@ export function readShard(options: ShardOptions, events: ShardEvents): Shard {
 
   const failed = (error: unknown): void => {
     if (isNamed(error, GONE)) {
+      if (iterator !== null && !isNew) {
+        // There may be another stream of that name: a new iterator tells.
+        isNew = true;
+        iterator = null;
+        rest(0);
+        return;
+      }
       call = null;
       events.gone();
       return;
     }
     if (isThrottled(error)) {
-      next(backoff(++throttled));
+      rest(backoff(++throttled));
       return;
     }
     failures++;
     events.failed(error, failures);
-    next(backoff(failures));
+    rest(backoff(failures));
   };
+
+  // Jitter may say 0: a failed read counts too.
+  const rest = (ms: number): void => next(Math.max(ms, readIntervalMs));
 
   wait = asyncScheduler.schedule(step);
 

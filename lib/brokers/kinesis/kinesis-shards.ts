@@ -17,10 +17,11 @@ import {
 import { environment } from '../../core/environment.js';
 import type { LeaseGroup, LeaseStore, ShardLease } from '../../core/lease-store.js';
 import { callKinesis } from './kinesis-call.js';
+import { isEnd } from './kinesis-checkpoint.js';
 import type { KinesisClientLike, KinesisShardLike } from './kinesis-client.js';
 import { hashRange, type HashRange } from './hash-key.js';
 import { boundedCall } from './kinesis-lease-call.js';
-import { childlessEnds, finishedRows, firstRows, laterRows, type Start } from './kinesis-lineage.js';
+import { childlessEnds, finishedRows, missingRows, type Start } from './kinesis-lineage.js';
 import { streamInput } from './kinesis-stream.js';
 
 /** @internal */
@@ -44,6 +45,8 @@ export interface Shards {
   sync(rows: ReadonlyMap<string, ShardLease>): Observable<boolean>;
   /** Asks Kinesis. */
   isListed(shard: string): Observable<boolean>;
+  /** Whether it was looked for, and the rows of all others added. */
+  isKnown(shard: string): boolean;
   rangeOf(shard: string): HashRange | null;
   /** Where `'latest'` was when this source began, if it is this worker that made the row. */
   latestOf(row: ShardLease): string | null;
@@ -105,19 +108,27 @@ export function createShards(
     shards: readonly KinesisShardLike[],
     rows: ReadonlyMap<string, ShardLease>,
   ): Observable<ShardLease[]> => {
-    if (rows.size > 0) return of(laterRows(shards, rows));
-    const first = firstRows(shards, start, Math.max(0, environment.wallClock() - CLOCKS_DIFFER_MS));
-    if (start !== 'latest') return of(first);
+    const added = missingRows(shards, rows, start, Math.max(0, environment.wallClock() - CLOCKS_DIFFER_MS));
+    if (start !== 'latest') return of(added);
     // Before the rows are there, or what comes meanwhile would be passed over.
-    return from(first).pipe(
+    return from(rows.size > 0 ? [] : added).pipe(
       mergeMap(iteratorAtLatest, AT_ONCE),
       last(null, null),
-      map(() => first),
+      map(() => added),
     );
   };
 
+  // Another worker has found it.
+  const hasUnknown = (rows: ReadonlyMap<string, ShardLease>): boolean =>
+    [...rows.values()].some(({ shard, checkpoint }) => !ranges.has(shard) && !isEnd(checkpoint));
+
+  // A shard has ended, whoever has read it.
+  const unfollowed = (rows: ReadonlyMap<string, ShardLease>): boolean =>
+    childlessEnds(rows).some((shard) => !followed.has(shard));
+
   return {
     isListed: (shard) => list().pipe(map((shards) => shards.some(({ ShardId }) => ShardId === shard))),
+    isKnown: (shard) => ranges.has(shard),
     rangeOf: (shard) => ranges.get(shard) ?? null,
     latestOf: ({ shard, checkpoint }) => {
       const known = latest.get(shard);
@@ -129,17 +140,11 @@ export function createShards(
     },
     sync: (rows) =>
       defer(() => {
-        const ended = childlessEnds(rows);
-        const isDue = environment.now() >= dueAt || ended.some((shard) => !followed.has(shard));
+        const isDue = environment.now() >= dueAt || hasUnknown(rows) || unfollowed(rows);
         if (rows.size > 0 && !isDue) return of(false);
         return concat(describe(), list()).pipe(
           last(),
           map((shards) => shards as KinesisShardLike[]),
-          tap((shards) => {
-            // Their children are among these, if there are any.
-            followed = new Set(ended);
-            for (const { ShardId, HashKeyRange } of shards) ranges.set(ShardId as string, hashRange(HashKeyRange));
-          }),
           concatMap((shards) => rowsToAdd(shards, rows).pipe(map((added) => ({ shards, added })))),
           tap(answered),
           catchError((error: unknown) => {
@@ -163,6 +168,11 @@ export function createShards(
       last(null, null),
       tap(() => {
         dueAt = environment.now() + shardSyncMs;
+        // Their children are among these, if there are any.
+        followed = new Set(childlessEnds(rows));
+        // Those that are not listed are gone: nothing comes of them.
+        for (const shard of rows.keys()) ranges.set(shard, null);
+        for (const { ShardId, HashKeyRange } of shards) ranges.set(ShardId as string, hashRange(HashKeyRange));
       }),
       map(() => added.length + finished.length > 0),
     );

@@ -7,6 +7,7 @@ import { createAggregator } from '../../../lib/brokers/kinesis/kpl-encode.js';
 import { deaggregate } from '../../../lib/brokers/kinesis/kpl-decode.js';
 import { sharedHashKeys } from '../../../lib/brokers/kinesis/shared-hash-keys.js';
 import type { Message } from '../../../lib/core/message.js';
+import { sdkError } from '../../support/kinesis-fake-errors.js';
 import { putFake, type PutFake } from '../../support/kinesis-put-fake.js';
 import { hold, numbered, statuses, type Publishing } from '../../support/kinesis-publishing.js';
 import { marbles } from '../../support/marbles.js';
@@ -90,6 +91,23 @@ describe('aggregate', () => {
     const fake = putFake();
     fake.judge = ({ key }) => (key === 'a' ? 'InvalidArgumentException' : 'stored');
     expect(statuses(publishAll(numbered('a1 a2 b1'), {}, fake).call)).toBe('permanent permanent ok');
+  });
+
+  it('whose call fails for another record fails those behind it in the same record, so that the order is kept', () => {
+    marbles(({ advanceTo }) => {
+      const fake = putFake();
+      fake.fail = (_, request) => (request < 2 ? { error: sdkError({ code: 'ECONNRESET' }) } : null);
+      fake.latencyMs = () => (fake.requests.length === 2 ? 50 : 10);
+      const { publish, close } = hold(fake, { aggregate: true, maxBatch: 1, maxRequests: 2 });
+      const persist = (text: string): void =>
+        void publish(numbered(text), ({ error }) => {
+          if (error !== null) persist(text);
+        });
+      for (const text of ['a1 b1', 'b2']) persist(text);
+      advanceTo(500);
+      expect(packed(fake)).toBe('a1 | b1+b2 | a1 | b1+b2');
+      close();
+    });
   });
 
   it('leaves out of a record what is let go before it is made', () => {

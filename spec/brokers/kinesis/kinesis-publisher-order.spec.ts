@@ -20,6 +20,8 @@ interface Weather {
   readonly lost: number;
   readonly failed: number;
   readonly latencyMs: number;
+  /** How often a call is let go while it may be under way. */
+  readonly letGo: number;
 }
 
 const weathers = fc.record({
@@ -30,6 +32,7 @@ const weathers = fc.record({
   lost: fc.double({ min: 0, max: 0.2, noNaN: true }),
   failed: fc.double({ min: 0, max: 0.2, noNaN: true }),
   latencyMs: fc.integer({ min: 1, max: 50 }),
+  letGo: fc.constantFrom(0, 0, 0.3),
 });
 
 const optionSets = fc.record({
@@ -83,10 +86,11 @@ function placeOf({ sequenceNumber, subSequenceNumber }: KinesisPosition): bigint
 function publishAll(
   weather: Weather,
   options: Partial<KinesisPublisherOptions>,
-): { fake: PutFake; calls: Publishing[]; sent: { key: string; value: string }[][] } {
+): { fake: PutFake; calls: Publishing[]; sent: { key: string; value: string }[][]; gone: Set<number> } {
   const fake = worst(weather);
-  const { below } = choices(weather.seed + 1);
+  const { below, chance } = choices(weather.seed + 1);
   const calls: Publishing[] = [];
+  const gone = new Set<number>();
   const sent: { key: string; value: string }[][] = [];
   marbles(({ at, advanceTo }) => {
     const { publish, close } = hold(fake, options);
@@ -98,14 +102,18 @@ function publishAll(
         key: `k${below(weather.keys)}`,
         value: String(weather.messages - left--),
       }));
-      sent.push(messages);
+      const call = sent.push(messages) - 1;
       at(ms, () => calls.push(publish(messages)));
+      if (chance(weather.letGo)) {
+        gone.add(call);
+        at(ms + below(100), () => calls[call]?.letGo());
+      }
       ms += below(20);
     }
     advanceTo(200_000);
     close();
   });
-  return { fake, calls, sent };
+  return { fake, calls, sent, gone };
 }
 
 function violations({ fake, calls, sent }: ReturnType<typeof publishAll>, keys: number): string[] {
@@ -126,12 +134,13 @@ function violations({ fake, calls, sent }: ReturnType<typeof publishAll>, keys: 
 }
 
 describe('the order of a key', () => {
-  it('holds whatever is refused, lost and sent again, and every message has one outcome', () => {
+  it('holds whatever is refused, lost, sent again and let go, and every message has one outcome', () => {
     fc.assert(
       fc.property(weathers, optionSets, (weather, options) => {
         const run = publishAll(weather, options);
         expect(violations(run, weather.keys)).toEqual([]);
         run.calls.forEach(({ outcomes, error, at }, call) => {
+          if (run.gone.has(call) && at === null) return;
           expect(at).not.toBeNull();
           if (error === null) expect(outcomes?.filter(Boolean)).toHaveLength(run.sent[call]?.length ?? -1);
         });
@@ -193,8 +202,42 @@ describe('the order of a key', () => {
     );
   });
 
+  it('holds also for who publishes a call again at once when it fails, over calls of many keys', () => {
+    fc.assert(
+      fc.property(weathers, optionSets, (weather, options) => {
+        const fake = worst(weather);
+        const { below } = choices(weather.seed + 1);
+        const messages = Array.from({ length: weather.messages }, (_, i) => ({
+          key: `k${below(weather.keys)}`,
+          value: String(i),
+        }));
+        marbles(({ at, advanceTo }) => {
+          const { publish, close } = hold(fake, { ...options, retryTimeoutMs: 10 ** 6 });
+          const persist = (some: typeof messages): void =>
+            void publish(some, ({ error }) => {
+              if (error !== null) persist(some);
+            });
+          let ms = 0;
+          for (let from = 0; from < messages.length; ms += below(20)) {
+            const some = messages.slice(from, (from += 1 + below(12)));
+            at(ms, () => persist(some));
+          }
+          // A call of many messages may never come through weather that stays so.
+          at(150_000, () => Object.assign(fake, { judge: () => 'stored', fail: () => null }));
+          advanceTo(250_000);
+          close();
+        });
+        for (let nth = 0; nth < weather.keys; nth++) {
+          const all = messages.flatMap(({ key, value }) => (key === `k${nth}` ? [Number(value)] : []));
+          expect(firstsOf(fake, `k${nth}`)).toEqual(all);
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+
   it('is what preserveOrder is for: without it such a weather breaks it', () => {
-    const weather = { seed: 7, keys: 3, messages: 80, throttled: 0.3, lost: 0, failed: 0, latencyMs: 20 };
+    const weather = { seed: 7, keys: 3, messages: 80, throttled: 0.3, lost: 0, failed: 0, latencyMs: 20, letGo: 0 };
     const options = { maxBatch: 20, maxRequests: 3, retryTimeoutMs: 60_000 };
     expect(violations(publishAll(weather, { ...options, preserveOrder: false }), 3)).not.toEqual([]);
     expect(violations(publishAll(weather, options), 3)).toEqual([]);
@@ -204,7 +247,7 @@ describe('the order of a key', () => {
     ['of a key', {}],
     ['of a shared hash key', { hashKey: sharedHashKeys(1) }],
   ] as const)('holds through aggregates %s too', (_, options) => {
-    const weather = { seed: 7, keys: 3, messages: 80, throttled: 0.3, lost: 0.1, failed: 0, latencyMs: 20 };
+    const weather = { seed: 7, keys: 3, messages: 80, throttled: 0.3, lost: 0.1, failed: 0, latencyMs: 20, letGo: 0 };
     const run = publishAll(weather, { ...options, aggregate: true });
     expect(violations(run, weather.keys)).toEqual([]);
     expect(run.fake.stored.some(({ data }) => isMarked(data))).toBe(true);

@@ -1,0 +1,397 @@
+import { describe, expect, it } from '@jest/globals';
+import { from } from 'rxjs';
+import { environment } from '../../../lib/core/environment.js';
+import type { ShardLease } from '../../../lib/core/lease-store.js';
+import { memoryLeaseStore } from '../../../lib/stores/memory/memory-lease-store.js';
+import { fakeKinesis } from '../../support/kinesis-fake.js';
+import { shardId } from '../../support/kinesis-fake-stream.js';
+import { GROUP, workersOf, type Workers } from '../../support/kinesis-workers.js';
+import { cutOff, faultyLeases, type LeaseFault } from '../../support/lease-faults.js';
+import { marbles } from '../../support/marbles.js';
+
+const FIRST = shardId(0);
+
+/** How many shards each owner has. */
+function shares({ rows }: Workers): number[] {
+  const owners = new Map<string | null, number>();
+  for (const { owner } of rows().values()) owners.set(owner, (owners.get(owner) ?? 0) + 1);
+  return [...owners.values()].sort();
+}
+
+function ownerOf({ rows }: Workers, shard = FIRST): string | undefined {
+  return rows().get(shard)?.owner?.split(' ')[0];
+}
+
+describe('workers of one consumer', () => {
+  it('that start together share the shards', () =>
+    marbles((helpers) => {
+      const kinesis = fakeKinesis({ s: 10 });
+      const workers = workersOf(helpers, kinesis);
+      const all = [1, 2, 3, 4].map(() => workers.start());
+      for (let shard = 0; shard < 10; shard++) kinesis.stream('s').append(shard, `${shard}`);
+      helpers.advanceTo(60_000);
+      expect(shares(workers)).toEqual([2, 2, 3, 3]);
+      expect(all.flatMap((worker) => worker.texts()).sort()).toHaveLength(10);
+    }));
+
+  it('give a newcomer its share, and repeat nothing', () =>
+    marbles((helpers) => {
+      const kinesis = fakeKinesis({ s: 6 });
+      const stream = kinesis.stream('s');
+      const workers = workersOf(helpers, kinesis);
+      const first = workers.start({ acks: false });
+      let sent = 0;
+      for (let at = 100; at < 60_000; at += 50) helpers.at(at, () => void stream.append(sent % 6, `${sent++}`));
+      // What is out takes two seconds.
+      for (let at = 100; at < 62_000; at += 100) {
+        helpers.at(at, () =>
+          first.values.filter(({ timestamp }) => timestamp < at - 2_000).forEach((one) => one.ack()),
+        );
+      }
+      helpers.advanceTo(10_000);
+      const second = workers.start();
+      helpers.advanceTo(70_000);
+      expect(shares(workers)).toEqual([3, 3]);
+      const texts = [...first.texts(), ...second.texts()];
+      expect(texts).toHaveLength(sent);
+      expect(new Set(texts).size).toBe(sent);
+      expect(second.eventsOf('revoked')).toEqual([]);
+    }));
+
+  it('take at once what one leaves that stops', () =>
+    marbles((helpers) => {
+      const kinesis = fakeKinesis({ s: 4 });
+      const workers = workersOf(helpers, kinesis);
+      const [first, second] = [workers.start(), workers.start()];
+      helpers.advanceTo(30_000);
+      expect(shares(workers)).toEqual([2, 2]);
+      first.stop();
+      helpers.advanceTo(34_000);
+      expect(first.completed).toBe(true);
+      expect(shares(workers)).toEqual([4]);
+      expect(second.eventsOf('assigned').length - second.eventsOf('revoked').length).toBe(4);
+    }));
+
+  it('take what a dead one had once its lease has run out, and not before', () =>
+    marbles((helpers) => {
+      const kinesis = fakeKinesis();
+      const workers = workersOf(helpers, kinesis);
+      const leases = faultyLeases(workers.store);
+      const dead = workers.start({ leases });
+      helpers.advanceTo(20_000);
+      const alive = workers.start();
+      helpers.advanceTo(25_000);
+      cutOff(leases);
+      dead.unsubscribe();
+      const lastCounter = workers.rows().get(FIRST)?.counter;
+      kinesis.stream('s').append(0, 'a');
+      helpers.advanceTo(33_000);
+      expect(workers.rows().get(FIRST)?.counter).toBe(lastCounter);
+      expect(alive.texts()).toEqual([]);
+      helpers.advanceTo(25_000 + 10_000 + 4_000);
+      expect(alive.texts()).toEqual(['a']);
+    }));
+
+  it('void the acks of one that was away for longer than its lease', () =>
+    marbles((helpers) => {
+      const kinesis = fakeKinesis();
+      const stream = kinesis.stream('s');
+      const workers = workersOf(helpers, kinesis);
+      const leases = faultyLeases(workers.store);
+      const away = workers.start({ leases, acks: false });
+      stream.append(0, 'a', 'b');
+      helpers.advanceTo(5_000);
+      const next = workers.start({ acks: false });
+      expect(away.texts()).toEqual(['a', 'b']);
+      cutOff(leases);
+      helpers.advanceTo(40_000);
+      expect(next.texts()).toEqual(['a', 'b']);
+      next.ack('a');
+      helpers.advanceTo(42_000);
+      const { checkpoint } = workers.rows().get(FIRST) as ShardLease;
+      leases.fault = () => null;
+      away.ack('a', 'b');
+      helpers.advanceTo(60_000);
+      expect(workers.rows().get(FIRST)?.checkpoint).toBe(checkpoint);
+      away.ack('b');
+      expect(away.eventsOf('revoked')).toHaveLength(1);
+      expect(ownerOf(workers)).not.toBe(undefined);
+      helpers.advanceTo(61_000);
+      expect(workers.rows().get(FIRST)?.checkpoint).toBe(checkpoint);
+    }));
+
+  it('stop reading where they are not sure of their lease any more', () =>
+    marbles((helpers) => {
+      const kinesis = fakeKinesis();
+      const workers = workersOf(helpers, kinesis);
+      const leases = faultyLeases(workers.store);
+      workers.start({ leases });
+      helpers.advanceTo(20_000);
+      cutOff(leases);
+      helpers.advanceTo(31_000);
+      const reads = kinesis.callsOf('getRecords').length;
+      helpers.advanceTo(60_000);
+      expect(kinesis.callsOf('getRecords')).toHaveLength(reads);
+      leases.fault = () => null;
+      kinesis.stream('s').append(0, 'a');
+      helpers.advanceTo(75_000);
+      expect(kinesis.callsOf('getRecords').length).toBeGreaterThan(reads);
+      expect(workers.rows().get(FIRST)?.checkpoint).toMatch(/^AFTER/);
+    }));
+
+  it('of one name do not take each other for themselves', () =>
+    marbles((helpers) => {
+      const kinesis = fakeKinesis({ s: 4 });
+      const workers = workersOf(helpers, kinesis);
+      let turn = 0;
+      environment.random = () => (turn = (turn + 0.37) % 1);
+      const [first, second] = [workers.start({ worker: 'one' }), workers.start({ worker: 'one' })];
+      for (let shard = 0; shard < 4; shard++) kinesis.stream('s').append(shard, `${shard}`);
+      helpers.advanceTo(30_000);
+      expect([...first.texts(), ...second.texts()].sort()).toEqual(['0', '1', '2', '3']);
+      expect(shares(workers)).toEqual([2, 2]);
+    }));
+
+  it('take what was handed over to one that has died meanwhile', () =>
+    marbles((helpers) => {
+      const kinesis = fakeKinesis({ s: 2 });
+      const workers = workersOf(helpers, kinesis);
+      const first = workers.start();
+      helpers.advanceTo(9_500);
+      const leases = faultyLeases(workers.store);
+      const dead = workers.start({ leases });
+      helpers.advanceTo(9_900);
+      expect([...workers.rows().values()].filter(({ wantedBy }) => wantedBy !== null)).toHaveLength(1);
+      cutOff(leases);
+      dead.unsubscribe();
+      for (const shard of [0, 1]) kinesis.stream('s').append(shard, `${shard}`);
+      helpers.advanceTo(40_000);
+      expect(first.texts().sort()).toEqual(['0', '1']);
+      expect(shares(workers)).toEqual([2]);
+    }));
+
+  it('take by force what an owner does not drain', () =>
+    marbles((helpers) => {
+      const kinesis = fakeKinesis({ s: 2 });
+      const workers = workersOf(helpers, kinesis);
+      for (const shard of [0, 1]) kinesis.stream('s').append(shard, `${shard}`);
+      const stuck = workers.start({ acks: false, drainTimeoutMs: 200_000 });
+      helpers.advanceTo(10_000);
+      const next = workers.start({ acks: false, drainTimeoutMs: 1_000 });
+      helpers.advanceTo(30_000);
+      expect(next.texts()).toHaveLength(1);
+      expect(shares(workers)).toEqual([1, 1]);
+      const [text] = next.texts() as [string];
+      stuck.ack(text);
+      helpers.advanceTo(40_000);
+      expect(workers.rows().get(shardId(Number(text)))?.checkpoint).toBe('TRIM_HORIZON');
+      next.ack(text);
+      helpers.advanceTo(45_000);
+      expect(workers.rows().get(shardId(Number(text)))?.checkpoint).toMatch(/^AFTER/);
+    }));
+
+  it('wait for a drain as long as it may take, however rarely the owner looks', () =>
+    marbles((helpers) => {
+      const kinesis = fakeKinesis({ s: 2 });
+      const workers = workersOf(helpers, kinesis);
+      for (const shard of [0, 1]) kinesis.stream('s').append(shard, `${shard}`);
+      const first = workers.start({ leaseMs: 120_000 });
+      helpers.advanceTo(1_000);
+      const second = workers.start({ leaseMs: 120_000, drainTimeoutMs: 1_000 });
+      helpers.advanceTo(100_000);
+      expect(shares(workers)).toEqual([1, 1]);
+      expect(first.eventsOf('revoked')).toEqual([expect.objectContaining({ drained: true })]);
+      expect(second.texts()).toEqual([]);
+    }));
+
+  it('renew their leases while Kinesis answers nothing about the stream', () =>
+    marbles((helpers) => {
+      const kinesis = fakeKinesis();
+      const workers = workersOf(helpers, kinesis);
+      const first = workers.start({ shardSyncMs: 5_000 });
+      helpers.advanceTo(1_000);
+      workers.start();
+      helpers.advanceTo(4_000);
+      kinesis.hang('listShards', { times: 10 });
+      helpers.advanceTo(70_000);
+      expect(first.eventsOf('revoked')).toEqual([]);
+    }));
+
+  it.each(['write', 'list'] as const)('keep their leases where one call of the store hangs: %s', (call) => {
+    for (let at = 20_000; at < 24_000; at += 333) {
+      marbles((helpers) => {
+        const workers = workersOf(helpers, fakeKinesis());
+        const leases = faultyLeases(workers.store);
+        const first = workers.start({ leases });
+        helpers.advanceTo(1_000 + at / 10);
+        workers.start();
+        helpers.advanceTo(at);
+        let left = 1;
+        leases.fault = (made) => (made === call && left-- > 0 ? 'hangs' : null);
+        helpers.advanceTo(at + 30_000);
+        expect(left).toBeLessThan(1);
+        expect(first.eventsOf('revoked')).toEqual([]);
+      });
+    }
+  });
+
+  it('give back what they have where Kinesis hangs as they stop', () =>
+    marbles((helpers) => {
+      const kinesis = fakeKinesis();
+      const workers = workersOf(helpers, kinesis);
+      const worker = workers.start({ shardSyncMs: 5_000 });
+      helpers.advanceTo(4_000);
+      kinesis.hang('listShards', { times: 10 });
+      helpers.advanceTo(10_000);
+      expect(kinesis.openCalls().map(({ operation }) => operation)).toContain('listShards');
+      worker.stop();
+      helpers.advanceTo(12_000);
+      expect(worker.completed).toBe(true);
+      expect(workers.rows().get(FIRST)?.owner).toBe(null);
+    }));
+
+  it('read a shard that was given to them long ago only once they have renewed its lease', () =>
+    marbles((helpers) => {
+      const kinesis = fakeKinesis();
+      const workers = workersOf(helpers, kinesis);
+      const leases = faultyLeases(workers.store);
+      // It takes the shard, and learns so when another may take it in turn.
+      leases.fault = (call) => (call === 'write' ? 'done and fails' : null);
+      workers.start({ leases });
+      helpers.advanceTo(10);
+      leases.fault = () => 'fails';
+      helpers.advanceTo(20_000);
+      leases.fault = (call) => (call === 'write' ? 'fails' : null);
+      helpers.advanceTo(30_000);
+      expect(kinesis.callsOf('getRecords')).toEqual([]);
+      leases.fault = () => null;
+      helpers.advanceTo(35_000);
+      expect(kinesis.callsOf('getRecords').length).toBeGreaterThan(2);
+    }));
+
+  describe.each<LeaseFault>(['fails', 'hangs', 'done and fails', 'done and hangs', 'done and denied'])(
+    'where a call of the store %s',
+    (fault) => {
+      it.each(['list', 'add', 'write', 'remove'] as const)('lose and repeat nothing: %s', (call) =>
+        marbles((helpers) => {
+          const kinesis = fakeKinesis({ s: 2 });
+          const stream = kinesis.stream('s');
+          const workers = workersOf(helpers, kinesis);
+          const [left, right] = [faultyLeases(workers.store), faultyLeases(workers.store)];
+          const made = new Map([
+            [left, 0],
+            [right, 0],
+          ]);
+          for (const leases of [left, right]) {
+            // Every third one.
+            leases.fault = (wanted) => {
+              if (wanted !== call) return null;
+              made.set(leases, (made.get(leases) ?? 0) + 1);
+              return (made.get(leases) ?? 0) % 3 === 1 ? fault : null;
+            };
+          }
+          const first = workers.start({ leases: left, leaseMs: 30_000 });
+          const second = workers.start({ leases: right, leaseMs: 30_000 });
+          let sent = 0;
+          for (let at = 100; at < 120_000; at += 250) helpers.at(at, () => void stream.put(`${sent % 7}`, `${sent++}`));
+          helpers.at(40_000, () => void stream.split(0));
+          helpers.at(60_000, () => void stream.merge(1, 3));
+          helpers.advanceTo(240_000);
+          const texts = [...first.texts(), ...second.texts()];
+          expect(new Set(texts).size).toBe(sent);
+          expect(texts).toHaveLength(sent);
+          expect([first.error, second.error]).toEqual([undefined, undefined]);
+        }),
+      );
+    },
+  );
+
+  it('lose nothing in an outage of their store of half a minute, and go on by themselves', () =>
+    marbles((helpers) => {
+      const kinesis = fakeKinesis({ s: 4 });
+      const stream = kinesis.stream('s');
+      const workers = workersOf(helpers, kinesis);
+      const [left, right] = [faultyLeases(workers.store), faultyLeases(workers.store)];
+      const all = [workers.start({ leases: left }), workers.start({ leases: right })];
+      let sent = 0;
+      for (let at = 100; at < 100_000; at += 100) helpers.at(at, () => void stream.append(sent % 4, `${sent++}`));
+      helpers.at(40_000, () => [left, right].forEach((leases) => (leases.fault = () => 'fails')));
+      helpers.at(70_000, () => [left, right].forEach((leases) => (leases.fault = () => null)));
+      helpers.advanceTo(140_000);
+      const texts = all.flatMap((worker) => worker.texts());
+      expect(new Set(texts).size).toBe(sent);
+      expect(shares(workers)).toEqual([2, 2]);
+      for (const worker of all) {
+        expect(worker.eventsOf('unavailable')).toHaveLength(1);
+        expect(worker.eventsOf('recovered')).toHaveLength(1);
+      }
+    }));
+
+  it('tell of a store that takes no writes once, and once of its return', () =>
+    marbles((helpers) => {
+      const kinesis = fakeKinesis();
+      const workers = workersOf(helpers, kinesis);
+      const leases = faultyLeases(workers.store);
+      const worker = workers.start({ leases });
+      helpers.at(10_000, () => (leases.fault = (call) => (call === 'write' ? 'fails' : null)));
+      helpers.at(40_000, () => (leases.fault = () => null));
+      helpers.advanceTo(80_000);
+      expect(worker.eventsOf('unavailable')).toHaveLength(1);
+      expect(worker.eventsOf('recovered')).toHaveLength(1);
+    }));
+
+  describe('where the first rows were not all added', () => {
+    it.each([[[0, 1]], [[2, 3]], [[1]], [[0, 3]]])('read the other shards too: only %j were', (kept) =>
+      marbles((helpers) => {
+        const kinesis = fakeKinesis({ s: 4 });
+        const store = memoryLeaseStore();
+        const workers = workersOf(helpers, kinesis, store);
+        const leases = faultyLeases(store);
+        const add = leases.add.bind(leases);
+        // A crash in the middle of it.
+        const half = {
+          ...leases,
+          add: (group: typeof GROUP, rows: readonly ShardLease[]) =>
+            from(
+              add(
+                group,
+                rows.filter(({ shard }) => kept.some((number) => shardId(number) === shard)),
+              ),
+            ),
+        };
+        half.write = () => from([[]]);
+        const dead = workers.start({ leases: half });
+        helpers.advanceTo(10);
+        dead.unsubscribe();
+        for (let shard = 0; shard < 4; shard++) kinesis.stream('s').append(shard, `${shard}`);
+        const worker = workers.start();
+        helpers.advanceTo(30_000);
+        expect(worker.texts().sort()).toEqual(['0', '1', '2', '3']);
+      }),
+    );
+  });
+
+  it('leave neither calls nor timers behind, wherever one is unsubscribed', () => {
+    for (let ms = 0; ms < 60; ms++) {
+      marbles((helpers) => {
+        const kinesis = fakeKinesis({ s: 3 });
+        kinesis.latencyMs = 7;
+        const stream = kinesis.stream('s');
+        stream.append(0, 'a', 'b');
+        stream.append(1, 'c');
+        stream.split(1);
+        const workers = workersOf(helpers, kinesis);
+        const leases = faultyLeases(workers.store);
+        leases.latencyMs = 4;
+        const worker = workers.start({ leases, drainTimeoutMs: 100, checkpointIntervalMs: 5 });
+        helpers.advanceTo(ms);
+        worker.unsubscribe();
+        helpers.advanceTo(ms + 400);
+        expect(worker.eventsOf('closed')).toHaveLength(1);
+        expect(kinesis.openCalls()).toEqual([]);
+        expect(helpers.scheduler.actions).toHaveLength(0);
+        expect([...workers.rows().values()].filter(({ owner }) => owner !== null)).toEqual([]);
+      });
+    }
+  });
+});
