@@ -51,7 +51,6 @@ export function connectKinesis(
   const backoff = exponential({ initialMs: 250, maxMs: 10_000 });
   const owned = new Map<string, Owned>();
   const timers = new Subscription();
-  const backoff = exponential({ initialMs: 250, maxMs: 10_000 });
   let endMs = Infinity;
   let rows: ReadonlyMap<string, ShardLease> = new Map();
   let isAlive: (row: ShardLease) => boolean = () => false;
@@ -167,7 +166,7 @@ export function connectKinesis(
         ended: () => {
           if (reading.ends() === 'on') over(reading);
         },
-        gone: () => gone(reading),
+        gone: () => gone(reading, follow),
         unknownPosition: () => follow(reading.loses('another stream or shard', false)),
         failed: (error, failures) => failed(row.shard, error, failures),
         answered: () => answered(row.shard),
@@ -184,7 +183,7 @@ export function connectKinesis(
   };
 
   /** Retention has passed all of the shard, or the stream is deleted. */
-  const gone = (reading: Reading): void => {
+  const gone = (reading: Reading, follow: (what: 'on' | 'stop' | Checkpoint) => void): void => {
     const isOurs = (): boolean => owned.get(reading.shard)?.reading === reading;
     timers.add(
       shards
@@ -200,7 +199,9 @@ export function connectKinesis(
         .subscribe((isListed) => {
           if (!isOurs()) return;
           answered(reading.shard);
-          if (isListed) engine.fail(noShard(name, reading.shard));
+          // A shard of that name is in another stream of that name; there the position means nothing.
+          if (isListed && reading.isPlaced) follow(reading.loses('another stream', false));
+          else if (isListed) engine.fail(noShard(name, reading.shard));
           else if (reading.loses('no such shard', true) !== 'stop') over(reading);
         }),
     );

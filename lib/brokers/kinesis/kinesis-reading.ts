@@ -20,6 +20,8 @@ export interface Reading {
   /** It has come to where `until: 'end'` ends. */
   isAtEnd: boolean;
   readonly start: Checkpoint;
+  /** It goes on behind something that the shard has had. */
+  readonly isPlaced: boolean;
   /** Takes a page in; what it answers is to be done about the reading. */
   take(page: KinesisPageLike, records: readonly KinesisRecordLike[]): 'on' | 'stop' | Checkpoint;
   /** Nothing comes any more; `'stop'` where something was to come, and is gone. */
@@ -84,6 +86,9 @@ export function createReading(
     get start() {
       return start;
     },
+    get isPlaced() {
+      return isAnchored || start.kind === 'at' || start.kind === 'after';
+    },
     take: (page, records) => {
       const { MillisBehindLatest = 0 } = page;
       engine.lag(assigned, { lagMs: MillisBehindLatest });
@@ -108,8 +113,9 @@ export function createReading(
     },
     ends: () => {
       // Its last record, the checkpoint, would have come.
-      const isGone = !isAnchored && (start.kind === 'at' || start.kind === 'after');
-      return isGone && reading.loses('no record', true) === 'stop' ? 'stop' : 'on';
+      return reading.isPlaced && !isAnchored && reading.loses('no record', start.kind === 'after') === 'stop'
+        ? 'stop'
+        : 'on';
     },
     loses: (found, mayBeDone) => {
       // What is in there is not what was counted.

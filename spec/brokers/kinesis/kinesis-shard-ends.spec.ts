@@ -98,4 +98,31 @@ describe('the end of a shard under fromKinesis', () => {
       expect(second.texts()).toEqual([]);
       expect(workers.rows().get(FIRST)?.checkpoint).toBe(`AFTER ${checkpoint}`);
     }));
+
+  it.each(['error', 'earliest'] as const)(
+    'is none, and the position is lost, where the service knows no shard for it and lists one: %s',
+    (onPositionLost) =>
+      marbles((helpers) => {
+        const kinesis = fakeKinesis();
+        const workers = workersOf(helpers, kinesis);
+        const [checkpoint] = kinesis.stream('s').append(0, 'a');
+        const first = workers.start();
+        helpers.advanceTo(2_000);
+        first.stop();
+        helpers.advanceTo(5_000);
+        // As kinesis-local answers, where the stream was made anew.
+        kinesis.deleteStream('s');
+        kinesis.createStream('s').append(0, 'b');
+        kinesis.fail('getShardIterator', {
+          name: 'ResourceNotFoundException',
+          times: Infinity,
+          when: ({ input }) => (input as { StartingSequenceNumber?: string }).StartingSequenceNumber === checkpoint,
+        });
+        const second = workers.start({ onPositionLost });
+        helpers.advanceTo(15_000);
+        expect(second.eventsOf('position-lost')).toHaveLength(1);
+        expect(second.texts()).toEqual(onPositionLost === 'error' ? [] : ['b']);
+        if (onPositionLost === 'error') expect(second.error).toMatchObject({ code: 'position-lost' });
+      }),
+  );
 });
