@@ -196,13 +196,16 @@ export function connectKinesis(
             },
           }),
         )
-        .subscribe((isListed) => {
-          if (!isOurs()) return;
-          answered(reading.shard);
-          // A shard of that name is in another stream of that name; there the position means nothing.
-          if (isListed && reading.isPlaced) follow(reading.loses('another stream', false));
-          else if (isListed) engine.fail(noShard(name, reading.shard));
-          else if (reading.loses('no such shard', true) !== 'stop') over(reading);
+        .subscribe({
+          next: (isListed) => {
+            if (!isOurs()) return;
+            answered(reading.shard);
+            // A shard of that name is in another stream of that name; there the position means nothing.
+            if (isListed && reading.isPlaced) follow(reading.loses('another stream', false));
+            else if (isListed) engine.fail(noShard(name, reading.shard));
+            else if (reading.loses('no such shard', true) !== 'stop') over(reading);
+          },
+          error: engine.fail,
         }),
     );
   };

@@ -35,14 +35,19 @@ function follow(client: KinesisClientLike, options: Options, came: string[] = []
       ackEach(),
     )
     .subscribe({ error: (error) => ends.push(error), complete: () => ends.push('complete') });
+  const closed = (): Promise<void> => until('it is closed', () => events.some(({ type }) => type === 'closed'));
   return {
     came,
     mine,
     ends,
     events,
-    stop: async (): Promise<void> => {
+    ended: async (): Promise<void> => {
+      await until('it has ended', () => ends.length > 0);
+      await closed();
+    },
+    stop: (): Promise<void> => {
       stop.abort();
-      await until('it is closed', () => events.some(({ type }) => type === 'closed'));
+      return closed();
     },
   };
 }
@@ -112,7 +117,7 @@ for (const server of ['kinesalite', 'kinesis-local', 'ferrokinesis'] as const) {
 
     it('ends with unknown-topic where there is no such stream', async () => {
       const reading = follow(kinesis().newKinesis(), { stream: 'none' });
-      await until('it has ended', () => reading.ends.length > 0);
+      await reading.ended();
       expect(reading.ends).toMatchObject([{ code: 'unknown-topic', details: { stream: 'none' } }]);
     });
 
@@ -122,7 +127,7 @@ for (const server of ['kinesalite', 'kinesis-local', 'ferrokinesis'] as const) {
       const reading = follow(kinesis().newKinesis(), { stream });
       await until('all have come', () => reading.came.length === 10);
       await kinesis().deleteStream(stream);
-      await until('it has ended', () => reading.ends.length > 0);
+      await reading.ended();
       expect(reading.ends).toMatchObject([{ code: 'unknown-topic', details: { stream } }]);
     });
 
@@ -169,7 +174,7 @@ for (const server of ['kinesalite', 'kinesis-local', 'ferrokinesis'] as const) {
       await kinesis().put(stream, 5, { data: (index) => `new-${index}` });
 
       const reading = follow(kinesis().newKinesis(), { stream, leases });
-      await until('it has ended', () => reading.ends.length > 0);
+      await reading.ended();
       expect(reading.ends).toMatchObject([{ code: 'position-lost' }]);
       expect(reading.came).toEqual([]);
       const going = follow(kinesis().newKinesis(), { stream, leases, onPositionLost: 'earliest' });
@@ -226,7 +231,7 @@ describeKinesis('kinesalite', 'fromKinesis, refused', (kinesis) => {
     const stream = await kinesis().createStream();
     const client = kinesis().newKinesis({ signer: { sign: async (request) => request } });
     const reading = follow(client, { stream });
-    await until('it has ended', () => reading.ends.length > 0);
+    await reading.ended();
     expect(reading.ends).toMatchObject([{ code: 'authentication-failed', details: { stream } }]);
   });
 
@@ -235,14 +240,14 @@ describeKinesis('kinesalite', 'fromKinesis, refused', (kinesis) => {
     const none = Object.assign(new Error('Could not load credentials'), { name: 'CredentialsProviderError' });
     const client = kinesis().newKinesis({ credentials: () => Promise.reject(none) });
     const reading = follow(client, { stream });
-    await until('it has ended', () => reading.ends.length > 0);
+    await reading.ended();
     expect(reading.ends).toMatchObject([{ code: 'authentication-failed', details: { stream } }]);
   });
 
   it('ends with connection-failed where nothing answers at first', async () => {
     const client = kinesis().newKinesis({ endpoint: 'http://127.0.0.1:1' });
     const reading = follow(client, { stream: 'any' });
-    await until('it has ended', () => reading.ends.length > 0);
+    await reading.ended();
     expect(reading.ends).toMatchObject([{ code: 'connection-failed' }]);
   });
 });
@@ -259,6 +264,7 @@ describeOwnKinesis(
       const out: Delivery<Uint8Array | null>[] = [];
       const ends: unknown[] = [];
       let expired = 0;
+      let isClosed = false;
       const client: KinesisClientLike = kinesis.newKinesis();
       const getRecords = client.getRecords.bind(client);
       client.getRecords = (...call) =>
@@ -274,6 +280,7 @@ describeOwnKinesis(
         recordsPerRead: 5,
         maxInFlight: 5,
         maxBufferedBytes: 1,
+        telemetry: ({ type }) => void (isClosed ||= type === 'closed'),
       }).subscribe({
         next: (delivery) => {
           came.push(textOf(delivery));
@@ -289,7 +296,9 @@ describeOwnKinesis(
       });
       expect(expired).toBeGreaterThan(0);
       expect([ends, came]).toEqual([[], Array.from({ length: 40 }, (_, index) => `${index}`)]);
+      for (const delivery of out.splice(0)) delivery.ack();
       reading.unsubscribe();
+      await until('it is closed', () => isClosed);
       await kinesis.close();
     });
   },
