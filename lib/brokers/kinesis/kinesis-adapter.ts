@@ -48,9 +48,9 @@ export function connectKinesis(
   const name = streamName(stream);
   const group = { consumer, stream: name };
   const worker = `${options.worker} ${Math.floor(environment.random() * 36 ** 10).toString(36)}`;
+  const backoff = exponential({ initialMs: 250, maxMs: 10_000 });
   const owned = new Map<string, Owned>();
   const timers = new Subscription();
-  const backoff = exponential({ initialMs: 250, maxMs: 10_000 });
   let endMs = Infinity;
   let rows: ReadonlyMap<string, ShardLease> = new Map();
   let isAlive: (row: ShardLease) => boolean = () => false;
@@ -163,8 +163,10 @@ export function connectKinesis(
           follow(reading.take(page, records));
           if (reading.isAtEnd) endIfRead();
         },
-        ended: () => over(reading),
-        gone: () => gone(reading),
+        ended: () => {
+          if (reading.ends() === 'on') over(reading);
+        },
+        gone: () => gone(reading, follow),
         unknownPosition: () => follow(reading.loses('another stream or shard', false)),
         failed: (error, failures) => failed(row.shard, error, failures),
         answered: () => answered(row.shard),
@@ -181,7 +183,8 @@ export function connectKinesis(
   };
 
   /** Retention has passed all of the shard, or the stream is deleted. */
-  const gone = (reading: Reading): void => {
+  const gone = (reading: Reading, follow: (what: 'on' | 'stop' | Checkpoint) => void): void => {
+    const isOurs = (): boolean => owned.get(reading.shard)?.reading === reading;
     timers.add(
       shards
         .isListed(reading.shard)
@@ -189,15 +192,20 @@ export function connectKinesis(
           retry({
             delay: (error: unknown, failures) => {
               if (!isThrottled(error)) failed(reading.shard, error, failures);
-              return timer(backoff(failures));
+              return isOurs() ? timer(backoff(failures)) : EMPTY;
             },
           }),
         )
-        .subscribe((isListed) => {
-          if (owned.get(reading.shard)?.reading !== reading) return;
-          answered(reading.shard);
-          if (isListed) engine.fail(noShard(name, reading.shard));
-          else if (reading.loses('no such shard', true) !== 'stop') over(reading);
+        .subscribe({
+          next: (isListed) => {
+            if (!isOurs()) return;
+            answered(reading.shard);
+            // A shard of that name is in another stream of that name; there the position means nothing.
+            if (isListed && reading.isPlaced) follow(reading.loses('another stream', false));
+            else if (isListed) engine.fail(noShard(name, reading.shard));
+            else if (reading.loses('no such shard', true) !== 'stop') over(reading);
+          },
+          error: engine.fail,
         }),
     );
   };

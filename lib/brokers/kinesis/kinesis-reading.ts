@@ -20,8 +20,12 @@ export interface Reading {
   /** It has come to where `until: 'end'` ends. */
   isAtEnd: boolean;
   readonly start: Checkpoint;
+  /** It goes on behind something that the shard has had. */
+  readonly isPlaced: boolean;
   /** Takes a page in; what it answers is to be done about the reading. */
   take(page: KinesisPageLike, records: readonly KinesisRecordLike[]): 'on' | 'stop' | Checkpoint;
+  /** Nothing comes any more; `'stop'` where something was to come, and is gone. */
+  ends(): 'on' | 'stop';
   /** The checkpoint is not there any more. `mayBeDone`: all that was there may be done. */
   loses(found: string, mayBeDone: boolean): 'on' | 'stop' | Checkpoint;
   /** What a commit makes durable; `'finished'` where there is nothing left, `null` where nothing has changed. */
@@ -82,6 +86,9 @@ export function createReading(
     get start() {
       return start;
     },
+    get isPlaced() {
+      return isAnchored || start.kind === 'at' || start.kind === 'after';
+    },
     take: (page, records) => {
       const { MillisBehindLatest = 0 } = page;
       engine.lag(assigned, { lagMs: MillisBehindLatest });
@@ -103,6 +110,12 @@ export function createReading(
       if (until !== 'end' || page.NextShardIterator === undefined) return 'on';
       reading.isAtEnd = within.length < records.length || isCaughtUp;
       return reading.isAtEnd ? 'stop' : 'on';
+    },
+    ends: () => {
+      // Its last record, the checkpoint, would have come.
+      return reading.isPlaced && !isAnchored && reading.loses('no record', start.kind === 'after') === 'stop'
+        ? 'stop'
+        : 'on';
     },
     loses: (found, mayBeDone) => {
       // What is in there is not what was counted.
