@@ -195,7 +195,10 @@ function checkPublisherOptions(client: KinesisClientLike, options: KinesisPublis
     OWNER,
     { client, ...options },
     {
-      client: { required: true, that: { be: 'a Kinesis client, as @aws-sdk/client-kinesis has it', holds: isClient } },
+      client: {
+        required: true,
+        that: { be: 'a Kinesis of @aws-sdk/client-kinesis, which its KinesisClient is not', holds: isClient },
+      },
       stream: { required: true, that: { be: 'the name or the ARN of a stream', holds: isStream } },
       partitionKey: { type: 'function' },
       hashKey: { type: 'function' },

@@ -81,7 +81,7 @@ describe('options', () => {
 
   it('want a client of Kinesis', () => {
     expect(refusal(() => kinesisPublisher(untyped({}), { stream: 'orders' }))).toContain(
-      'client must be a Kinesis client',
+      'client must be a Kinesis of @aws-sdk/client-kinesis, which its KinesisClient is not',
     );
   });
 
