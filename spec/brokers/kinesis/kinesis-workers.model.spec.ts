@@ -195,7 +195,7 @@ function createWorld(helpers: Marbles, kinesis: FakeKinesis, choice: Choices, is
       checkpointIntervalMs: choice.below(1_500),
       requestTimeoutMs: 2_000,
       shardSyncMs: 20_000,
-      recordsPerRead: 1 + choice.below(30),
+      recordsPerRead: 10 + choice.below(30),
       maxInFlight: 1 + choice.below(40),
       stop: stop.signal,
       telemetry: (event) => {
