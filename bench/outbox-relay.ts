@@ -1,7 +1,8 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { Logger, makeWorkerUtils, run, runMigrations } from 'graphile-worker';
 import type { Pool } from 'pg';
 import { DatabaseSetup, getDisabledLogger, initializePollingMessageListener } from 'pg-transactional-outbox';
-import { filter, firstValueFrom, lastValueFrom, ReplaySubject, Subject, take } from 'rxjs';
+import { filter, firstValueFrom, from, lastValueFrom, ReplaySubject, Subject, take } from 'rxjs';
 import { ackEach, fromOutbox, handle, publish, withOutbox } from '../lib/index.js';
 import { fromMemory, memoryBroker, memoryPublisher } from '../lib/memory.js';
 import { laneSql } from '../lib/stores/postgres/postgres-schema.js';
@@ -21,17 +22,19 @@ export async function fillOutbox(pool: Pool, schema: string, count: number): Pro
   await pool.query(`ANALYZE ${schema}.outbox`);
 }
 
-/** The relay to a handler that does nothing. */
+/** The relay to a handler that does nothing, until all of it is marked as published. */
 export function relay(pool: Pool, schema: string, count: number): () => Promise<unknown> {
   const store = postgresOutboxStore(pool, { schema });
-  return () =>
-    lastValueFrom(
+  return async () => {
+    await lastValueFrom(
       fromOutbox(store).pipe(
         handle(() => null, { concurrency: 1_000 }),
         ackEach(),
         take(count),
       ),
     );
+    while ((await firstValueFrom(from(store.lag()))).rows > 0) await pause(1);
+  };
 }
 
 /** graphile-worker in its batched mode. */
