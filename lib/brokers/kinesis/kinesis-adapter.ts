@@ -193,11 +193,14 @@ export function connectKinesis(
             },
           }),
         )
-        .subscribe((isListed) => {
-          if (owned.get(reading.shard)?.reading !== reading) return;
-          answered(reading.shard);
-          if (isListed) engine.fail(noShard(name, reading.shard));
-          else if (reading.loses('no such shard', true) !== 'stop') over(reading);
+        .subscribe({
+          next: (isListed) => {
+            if (owned.get(reading.shard)?.reading !== reading) return;
+            answered(reading.shard);
+            if (isListed) engine.fail(noShard(name, reading.shard));
+            else if (reading.loses('no such shard', true) !== 'stop') over(reading);
+          },
+          error: (error: unknown) => engine.fail(error),
         }),
     );
   };
@@ -223,7 +226,7 @@ export function connectKinesis(
     engine.revoke(mine.reading.assigned, () => {
       if (owned.get(shard) !== mine) return;
       disown(shard);
-      timers.add(leases.release(shard).subscribe());
+      timers.add(leases.release(shard).subscribe({ error: (error: unknown) => engine.fail(error) }));
     });
   };
 
