@@ -141,6 +141,9 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
     if (!closed) ticking = asyncScheduler.schedule(look, ms);
   };
 
+  // Kinesis may hang; who leaves gives its leases back meanwhile.
+  const untilLeft = <T>(syncing: Observable<T>): Observable<T> => syncing.pipe(takeUntil(left));
+
   const look = (): void => {
     if (closed) return;
     if (looking !== null) {
@@ -156,10 +159,7 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
           concatMap((rows) =>
             leaving
               ? of(rows)
-              : events.sync(rows).pipe(
-                  takeUntil(left),
-                  concatMap((changed) => (changed ? list() : of(rows))),
-                ),
+              : untilLeft(events.sync(rows)).pipe(concatMap((changed) => (changed ? list() : of(rows)))),
           ),
           tap(observe),
           concatMap((rows) => (leaving ? EMPTY : move(rows))),

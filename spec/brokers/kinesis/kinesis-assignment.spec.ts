@@ -74,7 +74,7 @@ describe('the sharing of shards', () => {
         const owner = choice.chance(0.3) ? null : (names[choice.below(names.length)] as string);
         rows.set(`${shard}`, row(`${shard}`, owner));
       }
-      let written = 0;
+      let written: number;
       let round = 0;
       do {
         written = 0;
@@ -88,7 +88,6 @@ describe('the sharing of shards', () => {
             if (each.wantedBy !== null) rows.set(each.shard, { ...each, owner: each.wantedBy, wantedBy: null });
           }
         }
-        // One that rests only once it has nothing to do in a whole round.
       } while (written > 0 && ++round < 50);
       const counts = names.map((name) => [...rows.values()].filter(({ owner }) => owner === name).length);
       expect(round).toBeLessThan(20);

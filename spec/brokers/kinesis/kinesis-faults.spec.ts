@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { from } from 'rxjs';
 import { environment } from '../../../lib/core/environment.js';
 import { SluiceError } from '../../../lib/core/errors.js';
 import type { ShardLease } from '../../../lib/core/lease-store.js';
@@ -268,7 +269,7 @@ function rewrite(store: ReturnType<typeof workersOf>['store'], change: Partial<S
     parents: [],
     ...change,
   };
-  (store.add(GROUP, [row]) as import('rxjs').Observable<unknown>).subscribe();
+  from(store.add(GROUP, [row])).subscribe();
 }
 
 const POLICIES = ['error', 'earliest', 'latest'] as const;

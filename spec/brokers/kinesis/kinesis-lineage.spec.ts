@@ -126,12 +126,13 @@ describe('random trees of shards', () => {
       };
       for (let step = 0; step < 40; step++) {
         const next = shards.length;
-        if (choice.chance(0.2)) {
+        const what = choice.next();
+        if (what < 0.2) {
           const parent = open[choice.below(open.length)] as number;
           close(parent);
           shards.push(shard(next, [parent]), shard(next + 1, [parent]));
           open.push(next, next + 1);
-        } else if (choice.chance(0.2) && open.length > 1) {
+        } else if (what < 0.36 && open.length > 1) {
           const [left, right] = [...open].sort(() => choice.next() - 0.5) as [number, number];
           close(left);
           close(right);

@@ -5,6 +5,7 @@ import { workersOf } from '../../support/kinesis-workers.js';
 import { marbles } from '../../support/marbles.js';
 
 const FIRST = shardId(0);
+const HOUR_MS = 3_600_000;
 
 describe('the end of a shard under fromKinesis', () => {
   it('leads another worker to what the shard became, also where the one that has read it stops', () =>

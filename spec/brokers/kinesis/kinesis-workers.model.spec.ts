@@ -280,7 +280,7 @@ function createWorld(helpers: Marbles, kinesis: FakeKinesis, choice: Choices, is
       for (const { name, drive } of members) {
         const { error } = drive;
         if (error === undefined || (error instanceof SluiceError && error.code === 'connection-failed')) continue;
-        blame(`${name} failed: ${String(error)}`);
+        blame(`${name} failed: ${String((error as Error).stack)}`);
       }
       const lost = sent.filter((text) => !settled.has(text));
       if (lost.length > 0) blame(`lost: ${lost.join(' ')}`);

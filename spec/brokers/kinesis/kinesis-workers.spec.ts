@@ -5,7 +5,7 @@ import type { ShardLease } from '../../../lib/core/lease-store.js';
 import { memoryLeaseStore } from '../../../lib/stores/memory/memory-lease-store.js';
 import { fakeKinesis } from '../../support/kinesis-fake.js';
 import { shardId } from '../../support/kinesis-fake-stream.js';
-import { GROUP, workersOf, type Workers } from '../../support/kinesis-workers.js';
+import { type GROUP, workersOf, type Workers } from '../../support/kinesis-workers.js';
 import { cutOff, faultyLeases, type LeaseFault } from '../../support/lease-faults.js';
 import { marbles } from '../../support/marbles.js';
 
