@@ -35,7 +35,16 @@ const shape = [
 const namedExports = { selector: 'ExportAllDeclaration', message: 'Public is explicit: list every name.' };
 
 /** The compiler's lib is the DOM's, for these alone: they are in Node, browsers, Bun and Deno alike. */
-const platform = ['AbortController', 'AbortSignal', 'TextDecoder', 'TextEncoder', 'btoa', 'console', 'performance'];
+const platform = [
+  'AbortController',
+  'AbortSignal',
+  'TextDecoder',
+  'TextEncoder',
+  'atob',
+  'btoa',
+  'console',
+  'performance',
+];
 
 /** What core and operators may not write on top of that. */
 const pure = [

@@ -29,7 +29,7 @@ export interface FaultyLeases extends LeaseStore {
   readonly calls: LeaseCall[];
 }
 
-export const LEASES_OUT = new Error('the lease store is out');
+const LEASES_OUT = new Error('the lease store is out');
 
 /** A store as one worker sees it, with faults. */
 export function faultyLeases(store: LeaseStore): FaultyLeases {

@@ -198,7 +198,6 @@ export function connectKinesis(
         )
         .subscribe({
           next: (isListed) => {
-<<<<<<< HEAD
             if (!isOurs()) return;
             answered(reading.shard);
             // A shard of that name is in another stream of that name; there the position means nothing.
@@ -206,15 +205,7 @@ export function connectKinesis(
             else if (isListed) engine.fail(noShard(name, reading.shard));
             else if (reading.loses('no such shard', true) !== 'stop') over(reading);
           },
-          error: engine.fail,
-=======
-            if (owned.get(reading.shard)?.reading !== reading) return;
-            answered(reading.shard);
-            if (isListed) engine.fail(noShard(name, reading.shard));
-            else if (reading.loses('no such shard', true) !== 'stop') over(reading);
-          },
           error: (error: unknown) => engine.fail(error),
->>>>>>> kinesis-attack
         }),
     );
   };

@@ -97,8 +97,8 @@ export function finishedRows(shards: readonly KinesisShardLike[], rows: Rows): S
 
 const END = encodeCheckpoint({ kind: 'end' });
 
-/** What a shard came of. @internal */
-export function parentsOf({ ParentShardId, AdjacentParentShardId }: KinesisShardLike): string[] {
+// What a shard came of.
+function parentsOf({ ParentShardId, AdjacentParentShardId }: KinesisShardLike): string[] {
   return [ParentShardId, AdjacentParentShardId].filter((parent) => parent !== undefined);
 }
 
