@@ -19,7 +19,7 @@ import { choices, type Choices } from '../../model/random.js';
 
 const SOAK = process.env['RXSLUICE_SOAK'] === '1';
 const REPLAY = process.env['RXSLUICE_SEED'];
-const RUNS = REPLAY !== undefined ? 1 : SOAK ? 20_000 : 24;
+const RUNS = REPLAY !== undefined ? 1 : SOAK ? 2_000 : 24;
 const FIRST_SEED = REPLAY !== undefined ? Number(REPLAY) : 1 + Math.floor(Math.random() * 1_000_000);
 
 const LEASE_MS = 3_000;
