@@ -1,4 +1,4 @@
-import { last, map, Observable, ReplaySubject, share } from 'rxjs';
+import { catchError, last, map, Observable, of, ReplaySubject, share, throwError } from 'rxjs';
 import { exponential, type Backoff } from '../../core/backoff.js';
 import { environment } from '../../core/environment.js';
 import type { Message } from '../../core/message.js';
@@ -7,7 +7,7 @@ import type { Publisher, PublisherConnection } from '../../core/publisher.js';
 import { callKinesis } from './kinesis-call.js';
 import type { KinesisClientLike } from './kinesis-client.js';
 import { createConnection } from './kinesis-connection.js';
-import { kinesisError } from './kinesis-errors.js';
+import { isThrottled, kinesisError } from './kinesis-errors.js';
 import { encodeMessage } from './kinesis-outgoing.js';
 import { aggregating, oneEach } from './kinesis-packing.js';
 import { isStream, streamInput } from './kinesis-stream.js';
@@ -173,6 +173,8 @@ export function kinesisPublisher(client: KinesisClientLike, options: KinesisPubl
     const looking = callKinesis(requestTimeoutMs, (call) => client.describeStreamSummary(streamInput(stream), call))
       .pipe(
         last(),
+        // An account may look 20 times a second, and many workers start at once: what they publish tells as well.
+        catchError((error: unknown) => (isThrottled(error) ? of(null) : throwError(() => error))),
         map(() => ({ publish: connection.publish })),
       )
       .subscribe({

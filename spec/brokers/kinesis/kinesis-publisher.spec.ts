@@ -201,6 +201,18 @@ describe('the connection', () => {
     });
   });
 
+  it('is had where too many look at streams at once', () => {
+    marbles(({ advanceTo }) => {
+      const fake = putFake();
+      fake.failDescribe = sdkError({ name: 'LimitExceededException' });
+      const { publish, error, close } = hold(fake);
+      const call = publish(numbered('a1'));
+      advanceTo(50);
+      expect([error, statuses(call)]).toEqual([null, 'ok']);
+      close();
+    });
+  });
+
   it('that is let go of while it looks at the stream is cut off', () => {
     const signals: (AbortSignal | undefined)[] = [];
     const client = {
