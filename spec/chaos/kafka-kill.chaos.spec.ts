@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { choices } from '../model/random.js';
 import { describeKafka } from '../servers/describe-kafka.js';
+import { endChild, pause, waitUntil } from './children.js';
 
 const SOAK = process.env['RXSLUICE_SOAK'] === '1';
 const ROUNDS = SOAK ? 30 : 3;
@@ -36,13 +37,13 @@ describeKafka('killed members (I1, I9)', (kafka) => {
             key: () => `key-${choice.below(1_000)}`,
           });
           produced += MESSAGES_A_ROUND;
-          await until(async () => (await read(file)).done.size > produced - MESSAGES_A_ROUND, 60_000);
+          await waitUntil(async () => (await read(file)).done.size > produced - MESSAGES_A_ROUND, 60_000);
           await pause(1_500 * choice.next());
           const at = choice.below(members.length);
           const before = (await read(file)).repeated;
-          await end(members[at] as ChildProcess, 'SIGKILL');
+          await endChild(members[at] as ChildProcess, 'SIGKILL');
           members[at] = start();
-          await until(async () => (await read(file)).done.size >= produced, 90_000);
+          await waitUntil(async () => (await read(file)).done.size >= produced, 90_000);
           const after = (await read(file)).repeated;
           repeatsOfKills.push(after.total - before.total);
           for (const [partition, count] of after.byPartition) {
@@ -55,7 +56,7 @@ describeKafka('killed members (I1, I9)', (kafka) => {
           `seed ${SEED}: ${produced} messages, ${ROUNDS} kills, repeated after each: ${repeatsOfKills.join(' ')}`,
         );
       } finally {
-        await Promise.all(members.map((member) => end(member, 'SIGTERM')));
+        await Promise.all(members.map((member) => endChild(member, 'SIGTERM')));
         await rm(folder, { recursive: true, force: true });
       }
     },
@@ -89,20 +90,4 @@ async function read(file: string): Promise<Books> {
     started.add(id);
   }
   return { done, errors, repeated: { total, byPartition } };
-}
-
-async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const exited = new Promise((resolve) => child.once('exit', resolve));
-  child.kill(signal);
-  await exited;
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-async function until(holds: () => Promise<boolean>, timeoutMs: number): Promise<void> {
-  const limit = performance.now() + timeoutMs;
-  while (!(await holds()) && performance.now() < limit) await pause(200);
 }

@@ -9,6 +9,7 @@ import { choices, type Choices } from '../model/random.js';
 import { describeKinesis } from '../servers/describe-kinesis.js';
 import { describePostgres } from '../servers/describe-postgres.js';
 import type { KinesisTestClient } from '../servers/kinesis-test-client.js';
+import { endChild, pause, waitUntil } from './children.js';
 import type { KinesisMemberSettings } from './kinesis-member.js';
 
 const SOAK = process.env['RXSLUICE_SOAK'] === '1';
@@ -49,7 +50,7 @@ describePostgres('a storm over three workers of a stream', (postgres) => {
               log.push(await reshard(kinesis(), stream, choice));
             }
             log.push(round % 2 === 0 ? await workers.kill(choice) : await workers.pause(choice));
-            await until(async () => (await read(file)).done.size >= sent, 60_000);
+            await waitUntil(async () => (await read(file)).done.size >= sent, 60_000);
           }
           const { done, errors, repeats, disorder } = await read(file);
           const unexplained = repeats.filter(({ pids }) => !pids.some((pid) => workers.struck.has(pid)));
@@ -100,7 +101,7 @@ function createWorkers(settings: KinesisMemberSettings) {
       await pause(1_000 * choice.next());
       const [worker, pid] = strike(choice);
       living.splice(living.indexOf(worker), 1);
-      await ended(worker, 'SIGKILL');
+      await endChild(worker, 'SIGKILL');
       start();
       return `${Date.now()} killed ${pid}`;
     },
@@ -114,7 +115,7 @@ function createWorkers(settings: KinesisMemberSettings) {
       worker.kill('SIGCONT');
       return `${at} stopped ${pid}, ${Date.now()} goes on`;
     },
-    end: () => Promise.all(living.map((worker) => ended(worker, 'SIGTERM'))),
+    end: () => Promise.all(living.map((worker) => endChild(worker, 'SIGTERM'))),
   };
 }
 
@@ -172,20 +173,4 @@ async function read(file: string): Promise<Books> {
     else latest.set(key, message);
   }
   return { done, errors, repeats, disorder };
-}
-
-async function ended(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const exited = new Promise((resolve) => child.once('exit', resolve));
-  child.kill(signal);
-  await exited;
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-async function until(holds: () => Promise<boolean>, timeoutMs: number): Promise<void> {
-  const limit = performance.now() + timeoutMs;
-  while (!(await holds()) && performance.now() < limit) await pause(200);
 }

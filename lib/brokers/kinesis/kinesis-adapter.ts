@@ -8,7 +8,7 @@ import { decodeCheckpoint, encodeCheckpoint, isEnd, type Checkpoint } from './ki
 import type { KinesisClientLike } from './kinesis-client.js';
 import { isThrottled, kinesisError } from './kinesis-errors.js';
 import { createLeases } from './kinesis-leases.js';
-import { isReadable } from './kinesis-lineage.js';
+import { isReadable, type Rows } from './kinesis-lineage.js';
 import type { ResolvedKinesisOptions } from './kinesis-options.js';
 import { createReading, type Reading } from './kinesis-reading.js';
 import type { KinesisRecord } from './kinesis-record.js';
@@ -52,7 +52,7 @@ export function connectKinesis(
   const owned = new Map<string, Owned>();
   const timers = new Subscription();
   let endMs = Infinity;
-  let rows: ReadonlyMap<string, ShardLease> = new Map();
+  let rows: Rows = new Map();
   let isAlive: (row: ShardLease) => boolean = () => false;
   let everAnswered = false;
   let syncFailures = 0;

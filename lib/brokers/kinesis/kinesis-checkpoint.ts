@@ -72,9 +72,14 @@ export function isUntouched(text: string): boolean {
   return checkpoint !== null && checkpoint.kind !== 'after' && checkpoint.kind !== 'end';
 }
 
+/** Whether it stands at a message or behind one. @internal */
+export function isPlaced(checkpoint: Checkpoint): checkpoint is Extract<Checkpoint, Place> {
+  return checkpoint.kind === 'at' || checkpoint.kind === 'after';
+}
+
 /** Whether a message comes before the checkpoint or is the last one that is done. @internal */
 export function isDone(checkpoint: Checkpoint, place: Place): boolean {
-  if (checkpoint.kind !== 'at' && checkpoint.kind !== 'after') return false;
+  if (!isPlaced(checkpoint)) return false;
   if (checkpoint.sequenceNumber !== place.sequenceNumber) {
     return BigInt(place.sequenceNumber) < BigInt(checkpoint.sequenceNumber);
   }

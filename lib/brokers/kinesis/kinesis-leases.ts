@@ -20,9 +20,7 @@ import type { LeaseGroup, LeaseStore, ShardLease } from '../../core/lease-store.
 import { nextMoves } from './kinesis-assignment.js';
 import { boundedCall } from './kinesis-lease-call.js';
 import { createLeaseWriter, type LeaseWriter } from './kinesis-lease-writer.js';
-import { isReadable } from './kinesis-lineage.js';
-
-export type Rows = ReadonlyMap<string, ShardLease>;
+import { isReadable, type Rows } from './kinesis-lineage.js';
 
 /** @internal */
 export interface LeasesOptions {

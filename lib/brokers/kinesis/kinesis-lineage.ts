@@ -12,7 +12,8 @@ export interface StartPlace {
   readonly subSequenceNumber?: number | null;
 }
 
-type Rows = ReadonlyMap<string, ShardLease>;
+/** All rows of a consumer, by shard. @internal */
+export type Rows = ReadonlyMap<string, ShardLease>;
 
 const FIRST_COUNTER = 1;
 

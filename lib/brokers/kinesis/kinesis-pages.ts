@@ -1,5 +1,5 @@
 import type { HashRange } from './hash-key.js';
-import { isDone, type Checkpoint, type Place } from './kinesis-checkpoint.js';
+import { isDone, isPlaced, type Checkpoint, type Place } from './kinesis-checkpoint.js';
 import type { KinesisRecordLike } from './kinesis-client.js';
 import type { KinesisRecord } from './kinesis-record.js';
 import { deaggregate } from './kpl-decode.js';
@@ -34,7 +34,7 @@ export interface Pages {
 /** @internal */
 export function createPages({ from, acked, range }: PagesOptions): Pages {
   let done = acked;
-  let skipping = from.kind === 'at' || from.kind === 'after';
+  let skipping = isPlaced(from);
   let ordinal = 0;
   let first: Received | null = null;
   let last: Received | null = null;

@@ -2,7 +2,7 @@ import { environment } from '../../core/environment.js';
 import { decodeAcked, encodeAcked } from '../../core/acked-above.js';
 import type { ShardLease } from '../../core/lease-store.js';
 import type { AssignedPartition, LogCommit, LogEngine } from '../../core/log-engine.js';
-import { encodeCheckpoint, type Checkpoint } from './kinesis-checkpoint.js';
+import { encodeCheckpoint, isPlaced, type Checkpoint } from './kinesis-checkpoint.js';
 import type { KinesisPageLike, KinesisRecordLike } from './kinesis-client.js';
 import type { Progress } from './kinesis-lease-writer.js';
 import type { ResolvedKinesisOptions } from './kinesis-options.js';
@@ -19,7 +19,6 @@ export interface Reading {
   isOver: boolean;
   /** It has come to where `until: 'end'` ends. */
   isAtEnd: boolean;
-  readonly start: Checkpoint;
   /** It goes on behind something that the shard has had. */
   readonly isPlaced: boolean;
   /** Takes a page in; what it answers is to be done about the reading. */
@@ -72,9 +71,8 @@ export function createReading(
     isAnchored = true;
     const found = first.SequenceNumber as string;
     // The message itself is still to be done where it is to be read from there.
-    if ((start.kind === 'at' || start.kind === 'after') && start.sequenceNumber !== found)
-      return reading.loses(found, start.kind === 'after');
-    if (start.kind !== 'at' && start.kind !== 'after') pages.forget();
+    if (isPlaced(start) && start.sequenceNumber !== found) return reading.loses(found, start.kind === 'after');
+    if (!isPlaced(start)) pages.forget();
     return 'on';
   };
 
@@ -83,11 +81,8 @@ export function createReading(
     assigned,
     isOver: false,
     isAtEnd: false,
-    get start() {
-      return start;
-    },
     get isPlaced() {
-      return isAnchored || start.kind === 'at' || start.kind === 'after';
+      return isAnchored || isPlaced(start);
     },
     take: (page, records) => {
       const { MillisBehindLatest = 0 } = page;

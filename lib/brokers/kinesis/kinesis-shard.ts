@@ -2,7 +2,7 @@ import { asyncScheduler, map, type Observable, type Subscription } from 'rxjs';
 import { exponential } from '../../core/backoff.js';
 import { environment } from '../../core/environment.js';
 import { callKinesis } from './kinesis-call.js';
-import type { Checkpoint } from './kinesis-checkpoint.js';
+import { isPlaced, type Checkpoint } from './kinesis-checkpoint.js';
 import type { KinesisClientLike, KinesisIteratorType, KinesisPageLike, KinesisRecordLike } from './kinesis-client.js';
 import { isNamed, isThrottled } from './kinesis-errors.js';
 import { CLOCKS_DIFFER_MS } from './kinesis-shards.js';
@@ -138,7 +138,7 @@ export function readShard(options: ShardOptions, events: ShardEvents): Shard {
   };
 
   const iteratorFailed = (error: unknown): void => {
-    if (isNamed(error, INVALID) && (from.kind === 'at' || from.kind === 'after' || received !== null)) {
+    if (isNamed(error, INVALID) && (isPlaced(from) || received !== null)) {
       call = null;
       events.unknownPosition(error);
     } else failed(error);

@@ -21,7 +21,7 @@ import { isEnd } from './kinesis-checkpoint.js';
 import type { KinesisClientLike, KinesisShardLike } from './kinesis-client.js';
 import { hashRange, type HashRange } from './hash-key.js';
 import { boundedCall } from './kinesis-lease-call.js';
-import { childlessEnds, finishedRows, missingRows, type Start } from './kinesis-lineage.js';
+import { childlessEnds, finishedRows, missingRows, type Rows, type Start } from './kinesis-lineage.js';
 import { streamInput } from './kinesis-stream.js';
 
 /** @internal */
@@ -42,7 +42,7 @@ export interface Shards {
    * Adds and removes rows, where it is time to look or a shard has ended, whoever has read it; emits whether it did. A failure
    * of Kinesis is told to `failed`.
    */
-  sync(rows: ReadonlyMap<string, ShardLease>): Observable<boolean>;
+  sync(rows: Rows): Observable<boolean>;
   /** Asks Kinesis. */
   isListed(shard: string): Observable<boolean>;
   /** Whether it was looked for, and the rows of all others added. */
@@ -104,10 +104,7 @@ export function createShards(
     );
 
   /** Of the shards as they are now: what to add. */
-  const rowsToAdd = (
-    shards: readonly KinesisShardLike[],
-    rows: ReadonlyMap<string, ShardLease>,
-  ): Observable<ShardLease[]> => {
+  const rowsToAdd = (shards: readonly KinesisShardLike[], rows: Rows): Observable<ShardLease[]> => {
     const added = missingRows(shards, rows, start, Math.max(0, environment.wallClock() - CLOCKS_DIFFER_MS));
     if (start !== 'latest') return of(added);
     // Before the rows are there, or what comes meanwhile would be passed over.
@@ -119,12 +116,11 @@ export function createShards(
   };
 
   // Another worker has found it.
-  const hasUnknown = (rows: ReadonlyMap<string, ShardLease>): boolean =>
+  const hasUnknown = (rows: Rows): boolean =>
     [...rows.values()].some(({ shard, checkpoint }) => !ranges.has(shard) && !isEnd(checkpoint));
 
   // A shard has ended, whoever has read it.
-  const unfollowed = (rows: ReadonlyMap<string, ShardLease>): boolean =>
-    childlessEnds(rows).some((shard) => !followed.has(shard));
+  const unfollowed = (rows: Rows): boolean => childlessEnds(rows).some((shard) => !followed.has(shard));
 
   return {
     isListed: (shard) => list().pipe(map((shards) => shards.some(({ ShardId }) => ShardId === shard))),
@@ -156,11 +152,7 @@ export function createShards(
       }),
   };
 
-  function keep(
-    shards: readonly KinesisShardLike[],
-    added: readonly ShardLease[],
-    rows: ReadonlyMap<string, ShardLease>,
-  ): Observable<boolean> {
+  function keep(shards: readonly KinesisShardLike[], added: readonly ShardLease[], rows: Rows): Observable<boolean> {
     const finished = finishedRows(shards, rows);
     const add = added.length === 0 ? EMPTY : boundedCall(storeTimeoutMs, () => store.add(group, added));
     const remove = finished.length === 0 ? EMPTY : boundedCall(storeTimeoutMs, () => store.remove(group, finished));
