@@ -155,6 +155,10 @@ export function subscribeShard(options: SubscriptionOptions, events: Subscriptio
 
   const wakeUp = (): void => {
     if (over) return;
+    if (stream !== null && !events.mayRead()) {
+      sleep();
+      return;
+    }
     const event = held;
     held = null;
     if (stream === null) next(0);
@@ -251,7 +255,8 @@ export function subscribeShard(options: SubscriptionOptions, events: Subscriptio
 
   return {
     wake: () => {
-      if (!asleep || over) return;
+      // Whoever asks for nothing does not end the stall.
+      if (!asleep || over || !events.mayRead()) return;
       asleep = false;
       patience?.unsubscribe();
       wait = asyncScheduler.schedule(wakeUp);
