@@ -140,6 +140,7 @@ describe('fan-out over HTTP/2, by the client of the SDK as it is by default', ()
     });
     expect(reading.came).toEqual(all);
     expect(kinesis.subscriptionsOf(shardId(0))).toHaveLength(1);
+    for (const delivery of reading.out) delivery.ack();
     await reading.stop();
   });
 
