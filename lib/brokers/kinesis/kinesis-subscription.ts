@@ -265,7 +265,6 @@ export function subscribeShard(options: SubscriptionOptions, events: Subscriptio
       turns++;
       from = place;
       received = null;
-      asleep = false;
       close();
       next(0);
     },

@@ -136,6 +136,27 @@ describe('a subscription that ends', () => {
     }));
 });
 
+describe('a shard that is gone', () => {
+  it('is followed by what it became, where all of it was done', () =>
+    marbles((helpers) => {
+      const kinesis = fakeKinesis();
+      const stream = kinesis.stream('s');
+      const workers = workersOf(helpers, kinesis);
+      stream.append(0, 'a');
+      const first = workers.start({ fanOut });
+      helpers.advanceTo(5_000);
+      first.stop();
+      helpers.advanceTo(8_000);
+      const [lower] = stream.split(0);
+      (stream.shards as Map<number, unknown>).delete(0);
+      stream.append(lower, 'b');
+      const second = workers.start({ fanOut });
+      helpers.advanceTo(30_000);
+      expect(second.texts()).toEqual(['b']);
+      expect(second.eventsOf('position-lost')).toEqual([]);
+    }));
+});
+
 describe('a call that subscribes', () => {
   it('is refused within five seconds of another, and then takes the shard over', () =>
     marbles((helpers) => {
@@ -258,7 +279,8 @@ describe('a source that is full', () => {
       helpers.advanceTo(20_000);
       expect(worker.texts()).toEqual(['0', '1']);
       const [only] = kinesis.subscriptionsOf(FIRST);
-      expect(only?.taken.length).toBeLessThanOrEqual(4);
+      // Two are out, one waits to be.
+      expect(only?.taken).toHaveLength(3);
       expect(only?.isPulled).toBe(false);
       for (const text of all) {
         worker.ack(text);
@@ -288,7 +310,10 @@ describe('a source that is full', () => {
       expect(worker.eventsOf('unavailable')).toEqual([]);
     }));
 
-  it('holds back an event that came when it filled, and gives it up with the subscription, to have it again', () =>
+  it.each([
+    ['gives it away', 5_000],
+    ['gives it up with the subscription and has it again', 60_000],
+  ])('holds back an event that came when it filled, and %s: a stall of %d ms', (_, stallMs) =>
     marbles((helpers) => {
       const kinesis = fakeKinesis({ s: 2 });
       const stream = kinesis.stream('s');
@@ -297,15 +322,15 @@ describe('a source that is full', () => {
       // Both are being waited for when the first fills the source.
       stream.append(0, 'a', 'b', 'c');
       stream.append(1, 'x', 'y');
-      helpers.advanceTo(60_000);
-      const before = worker.texts();
-      expect(before).toHaveLength(2);
+      helpers.advanceTo(2_000 + stallMs);
+      expect(worker.texts()).toHaveLength(2);
       for (let turn = 0; turn < 8; turn++) {
         worker.ack(...worker.out.keys());
         helpers.advanceTo(helpers.now() + 3_000);
       }
       expect(worker.texts().sort()).toEqual(['a', 'b', 'c', 'x', 'y']);
-    }));
+    }),
+  );
 });
 
 describe('a lease that is in doubt', () => {
@@ -327,6 +352,26 @@ describe('a lease that is in doubt', () => {
       expect(kinesis.callsOf('subscribeToShard')).toHaveLength(calls);
       leases.fault = () => null;
       helpers.advanceTo(110_000);
+      expect(worker.texts()).toEqual(['a', 'b']);
+    }));
+
+  it('keeps it from subscribing anew where the subscription ends meanwhile', () =>
+    marbles((helpers) => {
+      const kinesis = fakeKinesis();
+      const workers = workersOf(helpers, kinesis);
+      const leases = faultyLeases(workers.store);
+      const worker = workers.start({ fanOut, leases, leaseMs: 3_000 });
+      kinesis.stream('s').append(0, 'a');
+      helpers.advanceTo(5_000);
+      // Another one may have it by now, and the call would take its subscription from it.
+      leases.fault = () => 'fails';
+      helpers.advanceTo(9_000);
+      lastOf(kinesis).end();
+      helpers.advanceTo(30_000);
+      expect(kinesis.callsOf('subscribeToShard')).toHaveLength(1);
+      leases.fault = () => null;
+      kinesis.stream('s').append(0, 'b');
+      helpers.advanceTo(40_000);
       expect(worker.texts()).toEqual(['a', 'b']);
     }));
 
