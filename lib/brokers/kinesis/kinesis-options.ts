@@ -47,7 +47,7 @@ export interface KinesisSourceOptions extends SourceOptions {
   /**
    * Where the consumer starts that has no checkpoints yet: the oldest records, what comes from now on, the first records of
    * a time or later, or given positions (their ancestors are left out, all other shards start at their oldest record). It is
-   * durable before anything is emitted (I10). A worker that goes on from `'latest'` without having finished a message
+   * durable before anything is emitted (I10). A time to come is waited for. A worker that goes on from `'latest'` without having finished a message
    * starts 10 seconds before that time, since clocks differ. Shards that come of a reshard start at their oldest record.
    * Default: `'earliest'`.
    */
