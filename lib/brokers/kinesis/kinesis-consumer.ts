@@ -86,7 +86,7 @@ export function createConsumer(options: ConsumerOptions): FanOutConsumer {
         ? throwError(() => last)
         : timer(backoff(looks)).pipe(concatMap(() => untilActive(begunAt, looks + 1)));
     return find().pipe(
-      map((found) => ({ found, reason: null as unknown })),
+      map((found) => ({ found, reason: null })),
       catchError((reason: unknown) => {
         if (isNamed(reason, LIMIT)) return of({ found: undefined, reason });
         return throwError(() => (isDenied(reason) ? error('not-authorized', DENIED, reason) : reason));

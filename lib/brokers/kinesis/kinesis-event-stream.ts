@@ -56,7 +56,7 @@ export function createEventStream(
       end(() => events.ended());
       return;
     }
-    const { SubscribeToShardEvent: event, ...others } = value as KinesisStreamEventLike;
+    const { SubscribeToShardEvent: event, ...others } = value;
     const thrown = Object.values(others).find((other) => other instanceof Error);
     if (thrown !== undefined) failed(thrown);
     else if (event === undefined) pull();

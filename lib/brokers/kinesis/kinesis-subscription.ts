@@ -102,6 +102,7 @@ export function subscribeShard(options: SubscriptionOptions, events: Subscriptio
     const now = environment.now();
     const earliest = Math.max(calledAt + CALL_INTERVAL_MS, openedAt + TAKEOVER_MS);
     wait?.unsubscribe();
+    asleep = false;
     if (!over) wait = asyncScheduler.schedule(step, Math.max(ms, earliest - now));
   };
 
@@ -174,8 +175,11 @@ export function subscribeShard(options: SubscriptionOptions, events: Subscriptio
     barren = 0;
     isFruitful = true;
     events.answered();
-    // All of the event is here, so what it says of how far it goes holds: it passes by what is no record, too.
-    received = event.ContinuationSequenceNumber ?? records.at(-1)?.SequenceNumber ?? received;
+    // All of the event is here, so what it says of how far it goes holds: it passes by what is no record, too. But the
+    // record of the checkpoint is to come first.
+    if (records.length > 0 || received !== null || !isPlaced(from)) {
+      received = event.ContinuationSequenceNumber ?? records.at(-1)?.SequenceNumber ?? received;
+    }
     const turn = turns;
     events.page({ records, lagMs, isLast });
     if (over || turn !== turns) return;

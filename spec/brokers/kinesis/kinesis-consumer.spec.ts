@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { SluiceError } from '../../../lib/core/errors.js';
+import { type SluiceError } from '../../../lib/core/errors.js';
 import { fakeKinesis, type FakeKinesis } from '../../support/kinesis-fake.js';
 import { shardId } from '../../support/kinesis-fake-stream.js';
 import { workersOf, type Worker } from '../../support/kinesis-workers.js';

@@ -136,6 +136,31 @@ describe('a subscription that ends', () => {
     }));
 });
 
+describe('a checkpoint', () => {
+  it('whose record has not come yet is where the next subscription begins, whatever empty events say', () =>
+    marbles((helpers) => {
+      const kinesis = fakeKinesis();
+      const workers = workersOf(helpers, kinesis);
+      const [first] = kinesis.stream('s').append(0, 'a', 'b', 'c', 'd');
+      const left = workers.start({ fanOut, acks: false, drainTimeoutMs: 100 });
+      helpers.advanceTo(1_000);
+      left.ack('a', 'c');
+      left.stop();
+      helpers.advanceTo(10_000);
+      kinesis.latencyMs = 50;
+      const worker = workers.start({ fanOut });
+      while (kinesis.subscriptions.length < 2) helpers.advanceTo(helpers.now() + 1);
+      lastOf(kinesis).send({ Records: [], ContinuationSequenceNumber: first, MillisBehindLatest: 1 });
+      while (lastOf(kinesis).taken.length < 1) helpers.advanceTo(helpers.now() + 1);
+      lastOf(kinesis).fail({ code: 'ECONNRESET' });
+      helpers.advanceTo(30_000);
+      expect(positionsOf(kinesis).slice(1)).toEqual([first, first]);
+      expect(kinesis.subscriptions.at(-1)?.position.Type).toBe('AT_SEQUENCE_NUMBER');
+      expect(worker.texts()).toEqual(['b', 'd']);
+      expect(worker.eventsOf('position-lost')).toEqual([]);
+    }));
+});
+
 describe('a shard that is gone', () => {
   it('is followed by what it became, where all of it was done', () =>
     marbles((helpers) => {
