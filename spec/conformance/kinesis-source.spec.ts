@@ -24,13 +24,6 @@ for (const server of ['kinesalite', 'kinesis-local', 'ferrokinesis'] as const) {
   });
 }
 
-// Without splits and merges, since there no subscription ends. ferrokinesis has those, and begins at the oldest record
-// whatever sequence number it is given.
-describeKinesis('kinesis-local', 'fromKinesis with fanOut conforms', (kinesis) => {
-  const driver = kinesisSourceDriver({ service: () => liveService(kinesis), fanOut: true, reshard: false });
-  checkAll(driver, sourceConformance(driver));
-});
-
 describePostgres('fromKinesis over postgresLeaseStore conforms', (postgres) => {
   let db: PostgresLike;
   let schema: string;
