@@ -80,7 +80,7 @@ export interface KinesisSourceOptions extends SourceOptions {
   readonly recordsPerRead?: number;
   /**
    * Reads by enhanced fan-out: Kinesis sends the records of a shard as they come, up to 2 MB a second to this consumer alone,
-   * and AWS charges for it. Default: by polling. See {@link KinesisFanOut}.
+   * and AWS charges for it. Default: by polling.
    */
   readonly fanOut?: KinesisFanOut;
   /** How often the shards are looked at again without an occasion, in milliseconds, 1,000 to 3,600,000. Default: 120,000. */

@@ -148,11 +148,13 @@ describe('a checkpoint', () => {
       left.stop();
       helpers.advanceTo(10_000);
       kinesis.latencyMs = 50;
+      kinesis.fanOut.eventRecords = 0;
       const worker = workers.start({ fanOut });
       while (kinesis.subscriptions.length < 2) helpers.advanceTo(helpers.now() + 1);
       lastOf(kinesis).send({ Records: [], ContinuationSequenceNumber: first, MillisBehindLatest: 1 });
       while (lastOf(kinesis).taken.length < 1) helpers.advanceTo(helpers.now() + 1);
       lastOf(kinesis).fail({ code: 'ECONNRESET' });
+      kinesis.fanOut.eventRecords = 1_000;
       helpers.advanceTo(30_000);
       expect(positionsOf(kinesis).slice(1)).toEqual([first, first]);
       expect(kinesis.subscriptions.at(-1)?.position.Type).toBe('AT_SEQUENCE_NUMBER');
