@@ -7,7 +7,15 @@ import { engineReports, reportLag, type EngineLag, type EngineReports } from './
 import { take, takesMore } from './intake.js';
 import { fail } from './lifecycle.js';
 import type { Outcome } from './outcome.js';
-import { createPartition, giveBackCredit, refOf, type Partition, type PartitionRef } from './partition.js';
+import {
+  createPartition,
+  giveBackCredit,
+  refOf,
+  takePending,
+  tellSlotListeners,
+  type Partition,
+  type PartitionRef,
+} from './partition.js';
 import type { Position } from './position.js';
 import { defer as deferTask, pump } from './pump.js';
 import type { RecordShape } from './record-shape.js';
@@ -23,6 +31,8 @@ export interface QueueEngine<R> extends EngineReports {
   push(records: readonly R[]): void;
   /** What waits in the queue; only told to telemetry. */
   lag(lag: EngineLag): void;
+  /** An ack that was answered with success turns out to have failed: its message comes again. Only told to telemetry. */
+  ackFailed(error: unknown): void;
   /** Nothing more will be pushed: settle, ack, close, complete. */
   end(): void;
   /** The source cannot go on (I7). */
@@ -42,6 +52,11 @@ export interface QueueAdapter<R> {
   ack(records: readonly R[]): ObservableInput<readonly unknown[]>;
   /** Gives messages back to the broker, which delivers them again. */
   nack(records: readonly R[]): void;
+  /**
+   * The intake has ended for good, by `stop` or an unsubscribe: `close` follows once all is settled. What is pushed from here on
+   * is given back. Optional; the default is `demand(false)`.
+   */
+  leaving?(): void;
   /** Ends every timer, socket and listener. Called once, after the last ack was answered. */
   close(): ObservableInput<unknown>;
 }
@@ -147,10 +162,36 @@ function setUp<R extends object, P extends Position>(definition: QueueSourceDefi
     },
   };
 
+  const orderOf = (record: unknown): string | null => definition.shape.orderedBy?.(record as R) ?? null;
+  // The keys whose messages are just given back, so that what goes with the first of them does so once, in order.
+  const returning = new Set<string>();
+
   const backToBroker = (delivery: DeliveryNode): void => {
-    giveBack([delivery.ref]);
+    const { ref, slot, epoch } = delivery;
+    const key = orderOf(ref);
+    const isFirst = key !== null && !returning.has(key);
+    giveBack([ref]);
     free(delivery);
-    pump(delivery.epoch.session);
+    if (key !== null) returning.add(key);
+    // What an operator holds of the key came before what was not emitted yet.
+    if (epoch.slotListeners !== null) tellSlotListeners(epoch, slot, false);
+    if (isFirst) {
+      const followers = takePending(epoch, (record) => orderOf(record) === key);
+      for (const record of followers) out.delete(record);
+      giveBack(followers);
+      returning.delete(key);
+    }
+    pump(epoch.session);
+  };
+
+  // What follows a message that is still worked on waits for it: sent again now, another consumer would overtake us.
+  const giveBackUnstarted = (records: readonly unknown[]): void => {
+    for (const record of records) out.delete(record);
+    const busy = new Set(definition.shape.orderedBy === undefined ? [] : [...out].map(orderOf));
+    busy.delete(null);
+    giveBack(records.filter((record) => !busy.has(orderOf(record))));
+    // The close gives back what is still out.
+    for (const record of records) if (busy.has(orderOf(record))) out.add(record);
   };
 
   const root: SettlementHook = {
@@ -161,6 +202,7 @@ function setUp<R extends object, P extends Position>(definition: QueueSourceDefi
         return;
       }
       acks.push({ delivery, outcome });
+      if (epoch.slotListeners !== null) tellSlotListeners(epoch, delivery.slot, true);
       deferTask(epoch.session, sendAcks);
     },
     onNack: (delivery, reason, askedMs) => {
@@ -200,10 +242,12 @@ function setUp<R extends object, P extends Position>(definition: QueueSourceDefi
     adapter = definition.connect({
       ...engineReports(session),
       lag: (lag) => reportLag(partition, lag),
+      ackFailed: (error) => notify(session, { type: 'ack-failed', partition: definition.queue, error }),
       push: (records) => {
         if (records.length === 0) return;
         if (!takesMore(partition)) {
-          giveBack(records);
+          if (partition.closed) giveBack(records);
+          else giveBackUnstarted(records);
           return;
         }
         for (const record of records) out.add(record);
@@ -224,12 +268,9 @@ function setUp<R extends object, P extends Position>(definition: QueueSourceDefi
       root,
       demand: (_, wanted) => guarded(() => adapter?.demand(wanted)),
       // What it would still receive would be given back at once, and come again.
-      leaving: () => guarded(() => adapter?.demand(false)),
+      leaving: () => guarded(() => (adapter?.leaving === undefined ? adapter?.demand(false) : adapter.leaving())),
       oldest: () => (queue !== null && queue.out > 0 ? (out.values().next().value ?? null) : null),
-      discard: (_, records) => {
-        for (const record of records) out.delete(record);
-        giveBack(records);
-      },
+      discard: (_, records) => giveBackUnstarted(records),
       settleUp: (_, done) => {
         if (acking === 0 && acks.length === 0) done();
         else settledUp = done;
