@@ -17,7 +17,7 @@ import {
   type PartitionRef,
 } from './partition.js';
 import type { Position } from './position.js';
-import { defer as deferTask, pump } from './pump.js';
+import { corked, defer as deferTask, pump } from './pump.js';
 import type { RecordShape } from './record-shape.js';
 import type { PumpTask, Session } from './session.js';
 import { resolveSourceOptions, type SourceOptions } from './source-options.js';
@@ -170,17 +170,20 @@ function setUp<R extends object, P extends Position>(definition: QueueSourceDefi
     const { ref, slot, epoch } = delivery;
     const key = orderOf(ref);
     const isFirst = key !== null && !returning.has(key);
-    giveBack([ref]);
-    free(delivery);
-    if (key !== null) returning.add(key);
-    // What an operator holds of the key came before what was not emitted yet.
-    if (epoch.slotListeners !== null) tellSlotListeners(epoch, slot, false);
-    if (isFirst) {
-      const followers = takePending(epoch, (record) => orderOf(record) === key);
-      for (const record of followers) out.delete(record);
-      giveBack(followers);
-      returning.delete(key);
-    }
+    // Nothing of the key may be emitted in between.
+    corked(epoch.session, () => {
+      giveBack([ref]);
+      free(delivery);
+      if (key !== null) returning.add(key);
+      // What an operator holds of the key came before what was not emitted yet.
+      if (epoch.slotListeners !== null) tellSlotListeners(epoch, slot, false);
+      if (isFirst) {
+        const followers = takePending(epoch, (record) => orderOf(record) === key);
+        for (const record of followers) out.delete(record);
+        giveBack(followers);
+        returning.delete(key);
+      }
+    });
     pump(epoch.session);
   };
 
