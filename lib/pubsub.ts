@@ -1,11 +1,9 @@
 export { fromPubSub } from './brokers/pubsub/from-pubsub.js';
 export type {
   PubSubClientLike,
-  PubSubDuration,
   PubSubMessageLike,
   PubSubRequest,
   PubSubStreamLike,
-  PubSubStreamOptions,
   PubSubSubscriptionLike,
 } from './brokers/pubsub/pubsub-client.js';
 export type { PubSubSourceOptions } from './brokers/pubsub/pubsub-options.js';

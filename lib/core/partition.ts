@@ -4,9 +4,9 @@ import { RingQueue } from './ring-queue.js';
 import type { Session } from './session.js';
 import type { Window } from './window.js';
 
-/** A partition by name: a number in Kafka, a shard's name in Kinesis, always 0 in Pub/Sub, which has none. @public */
+/** A partition by name: a number in Kafka, a shard's name in Kinesis, a subscription's in Pub/Sub. @public */
 export interface PartitionRef {
-  /** The topic's, stream's or subscription's name. */
+  /** The topic's or stream's name. */
   readonly topic: string;
   /** The partition's number or name in it. */
   readonly partition: number | string;

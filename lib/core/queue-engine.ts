@@ -2,6 +2,7 @@ import { asyncScheduler, defer, type Observable, type ObservableInput } from 'rx
 import { DEFAULT_NACK, exponential, waitOf, type Backoff } from './backoff.js';
 import type { Delivery } from './delivery.js';
 import type { DeliveryNode, SettlementHook } from './delivery-node.js';
+import { SluiceError } from './errors.js';
 import { classifyFailure } from './failures.js';
 import { engineReports, reportLag, type EngineLag, type EngineReports } from './engine-reports.js';
 import { take, takesMore } from './intake.js';
@@ -27,6 +28,8 @@ import { hold, unhold } from './units.js';
 
 /** What the engine offers to the adapter of a queue. @public */
 export interface QueueEngine<R> extends EngineReports {
+  /** Says what the messages come from, once and before any: for a definition that has no `queue`. */
+  assign(queue: PartitionRef): void;
   /** Messages as the broker gives them. Those that come after `stop` or an unsubscribe are given back. */
   push(records: readonly R[]): void;
   /** What waits in the queue; only told to telemetry. */
@@ -65,8 +68,8 @@ export interface QueueAdapter<R> {
 export interface QueueSourceDefinition<R extends object, P extends Position> {
   /** The source's name in errors, for instance `fromPubSub`. */
   readonly name: string;
-  /** What the messages come from, as telemetry and ids name it. */
-  readonly queue: PartitionRef;
+  /** What the messages come from, as telemetry and ids name it. Default: the adapter says so, by `assign`. */
+  readonly queue?: PartitionRef;
   /** The consumer group, where the broker has such: dead letters name it. */
   readonly group?: string;
   /** The user's options, checked by the engine; the adapter's own may be among them. */
@@ -89,6 +92,12 @@ export function queueSource<R extends object, P extends Position>(
 ): Observable<Delivery<Uint8Array | null, P>> {
   const options = resolveSourceOptions(definition.name, definition.options);
   return createSource(definition, options, () => setUp(definition));
+}
+
+function failNamed(name: string): never {
+  throw new SluiceError('source-failed', `${name}: its adapter has not said what it reads; assign() comes first.`, {
+    details: { owner: name },
+  });
 }
 
 function answersOf(value: unknown): readonly unknown[] | undefined {
@@ -238,23 +247,29 @@ function setUp<R extends object, P extends Position>(definition: QueueSourceDefi
   };
 
   const start = (session: Session): void => {
-    const partition = createPartition(session, definition.queue, null);
-    queue = partition;
-    session.partitions.push(partition);
-    notify(session, { type: 'assigned', partition: definition.queue });
+    const assign = (ref: PartitionRef): void => {
+      queue = createPartition(session, ref, null);
+      session.partitions.push(queue);
+      notify(session, { type: 'assigned', partition: ref });
+    };
+    const assigned = (): Partition => queue ?? failNamed(name);
+    if (definition.queue !== undefined) assign(definition.queue);
     adapter = definition.connect({
       ...engineReports(session),
-      lag: (lag) => reportLag(partition, lag),
-      ackFailed: (error) => notify(session, { type: 'ack-failed', partition: definition.queue, error }),
+      assign,
+      lag: (lag) => reportLag(assigned(), lag),
+      ackFailed: (error) => notify(session, { type: 'ack-failed', partition: refOf(assigned()), error }),
       push: (records) => {
         if (records.length === 0) return;
-        if (!takesMore(partition)) {
-          if (partition.closed) giveBack(records);
-          else giveBackUnstarted(records);
-          return;
+        const partition = assigned();
+        if (partition.closed) {
+          giveBack(records);
+        } else if (takesMore(partition)) {
+          for (const record of records) out.add(record);
+          take(partition, records);
+        } else {
+          giveBackUnstarted(records);
         }
-        for (const record of records) out.add(record);
-        take(partition, records);
       },
       end: () => {
         session.inputEnded = true;

@@ -3,6 +3,7 @@ import type { Delivery } from '../../core/delivery.js';
 import { queueSource } from '../../core/queue-engine.js';
 import { connectPubSub } from './pubsub-adapter.js';
 import type { PubSubSubscriptionLike } from './pubsub-client.js';
+import { shortName } from './pubsub-names.js';
 import { resolvePubSubOptions, type PubSubSourceOptions } from './pubsub-options.js';
 import { pubsubShape, type PubSubPosition, type PubSubRecord } from './pubsub-record.js';
 
@@ -31,13 +32,9 @@ export function fromPubSub(
   const short = shortName(subscription.name);
   return queueSource<PubSubRecord, PubSubPosition>({
     name: 'fromPubSub',
-    queue: { topic: short, partition: 0 },
+    group: short,
     options,
     shape: pubsubShape,
     connect: (engine) => connectPubSub(engine, subscription, short, resolved),
   });
-}
-
-function shortName(name: string): string {
-  return name.slice(name.lastIndexOf('/') + 1);
 }

@@ -5,6 +5,7 @@ import { callPubSub } from './pubsub-call.js';
 import type { PubSubSubscriptionLike } from './pubsub-client.js';
 import type { ResolvedPubSubOptions } from './pubsub-options.js';
 import { pullMessages } from './pubsub-pull.js';
+import { shortName } from './pubsub-names.js';
 import type { PubSubRecord } from './pubsub-record.js';
 import {
   cannotBeRead,
@@ -29,6 +30,7 @@ const SHORTEST_DEADLINE_S = 10;
 
 /** What the service tells of a subscription; all of it optional, as in protobuf. */
 interface SubscriptionInfo {
+  readonly topic?: string | null;
   readonly ackDeadlineSeconds?: number | null;
   readonly enableExactlyOnceDelivery?: boolean | null;
   readonly detached?: boolean | null;
@@ -62,6 +64,8 @@ export function connectPubSub(
       return;
     }
     warnOfFewAttempts(info);
+    // A topic that was deleted is told as `_deleted-topic_`.
+    engine.assign({ topic: shortName(info.topic ?? name), partition: short });
     const deadlineMs = (info.ackDeadlineSeconds ?? SHORTEST_DEADLINE_S) * 1_000;
     const made =
       options.mode === 'pull'

@@ -20,7 +20,7 @@ export interface PubSubClientLike {
   /** False once the client was closed. */
   readonly isOpen: boolean;
   /** Another object for the same subscription, with settings of its own; nothing is opened. */
-  subscription(name: string, options: PubSubStreamOptions): PubSubStreamLike;
+  subscription(name: string, options: object): PubSubStreamLike;
   /** One call of the service. */
   request(config: PubSubRequest, callback: (error: Error | null, response?: unknown) => void): void;
 }
@@ -28,7 +28,7 @@ export interface PubSubClientLike {
 /** One call of the service, as the client takes it. @public */
 export interface PubSubRequest {
   /** The service. */
-  readonly client: string;
+  readonly client: 'SubscriberClient' | 'PublisherClient';
   /** The call. */
   readonly method: string;
   /** Its input. */
@@ -37,46 +37,18 @@ export interface PubSubRequest {
   readonly gaxOpts: object;
 }
 
-/** A length of time, as the client takes it: the part of its `Duration` that it reads. @public */
-export interface PubSubDuration {
-  /** In milliseconds. */
-  readonly milliseconds: number;
-  /** In another unit. */
-  total(unit: string): number;
-  /** In another unit, by its older name. */
-  totalOf(unit: string): number;
-  /** Less another. */
-  subtract(other: { readonly milliseconds?: number }): PubSubDuration;
-}
-
-/** What a subscription object is made with: the part of `SubscriptionOptions` that `fromPubSub` sets. @public */
-export interface PubSubStreamOptions {
-  /** The least that a lease is extended by. */
-  readonly minAckDeadline: PubSubDuration;
-  /** The most that a lease is extended by. */
-  readonly maxAckDeadline: PubSubDuration;
-  /** For how long leases are extended. */
-  readonly maxExtensionTime: PubSubDuration;
-  /** How acks are grouped. */
-  readonly batching: { readonly maxMilliseconds: number };
-  /** What may be out at once. */
-  readonly flowControl: {
-    readonly maxMessages: number;
-    readonly maxBytes: number;
-    readonly allowExcessMessages: boolean;
-  };
-  /** How many streams are opened. */
-  readonly streamingOptions: { readonly maxStreams: number };
-  /** What `close` does with messages that are out. */
-  readonly closeOptions: { readonly behavior: 'WAIT' | 'NACK'; readonly timeout: PubSubDuration };
-}
-
 /** A subscription object that streams: it opens with its first `message` listener. @public */
 export interface PubSubStreamLike {
-  /** Adds a listener: of `message`, `error`, `close` or `debug`. */
-  on(event: string, listener: (value: never) => void): unknown;
+  /** Adds a listener of messages. */
+  on(event: 'message', listener: (message: PubSubMessageLike) => void): unknown;
+  /** Adds a listener of what ends the stream. */
+  on(event: 'error', listener: (error: Error) => void): unknown;
+  /** Adds a listener of the end, after which nothing is sent any more. */
+  on(event: 'close', listener: () => void): unknown;
+  /** Adds a listener of what the client mends, or cannot mend, by itself. */
+  on(event: 'debug', listener: (message: { readonly error?: unknown }) => void): unknown;
   /** Replaces settings. */
-  setOptions(options: PubSubStreamOptions): void;
+  setOptions(options: object): void;
   /** Ends the stream, then waits for what is out, as `closeOptions` say. */
   close(): Promise<unknown>;
 }

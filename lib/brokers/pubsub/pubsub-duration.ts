@@ -1,4 +1,14 @@
-import type { PubSubDuration } from './pubsub-client.js';
+/** A length of time, as the client takes it: the part of its `Duration` that it reads. @internal */
+export interface PubSubDuration {
+  /** In milliseconds. */
+  readonly milliseconds: number;
+  /** In another unit. */
+  total(unit: string): number;
+  /** In another unit, by its older name. */
+  totalOf(unit: string): number;
+  /** Less another. */
+  subtract(other: { readonly milliseconds?: number }): PubSubDuration;
+}
 
 const UNIT_MS: Readonly<Record<string, number>> = { millisecond: 1, second: 1_000, minute: 60_000, hour: 3_600_000 };
 

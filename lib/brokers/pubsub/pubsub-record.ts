@@ -5,6 +5,8 @@ import type { RecordShape } from '../../core/record-shape.js';
 export interface PubSubPosition extends Position {
   /** The discriminant. */
   readonly broker: 'pubsub';
+  /** The topic, without its project; the subscription's name where the client may not look at that. */
+  readonly topic: string;
   /** The subscription, without its project. */
   readonly subscription: string;
   /** Unique in the topic, and the same for each redelivery. */
@@ -44,7 +46,12 @@ export const pubsubShape: RecordShape<PubSubRecord, PubSubPosition> = {
   headers: ({ attributes }) => attributes,
   timestamp: ({ publishedAt }) => publishedAt,
   positionText: ({ id }) => id,
-  position: ({ id }, { topic }) => ({ broker: 'pubsub', subscription: topic, messageId: id }),
+  position: ({ id }, { topic, partition }) => ({
+    broker: 'pubsub',
+    topic,
+    subscription: partition as string,
+    messageId: id,
+  }),
   attempt: ({ attempt }) => attempt,
   orderedBy: ({ orderingKey }) => orderingKey,
   detach: (record) => {

@@ -2,27 +2,24 @@ import { asyncScheduler, defer, from, type Subscription } from 'rxjs';
 import { exponential, waitOf } from '../../core/backoff.js';
 import { environment } from '../../core/environment.js';
 import type { QueueAdapter, QueueEngine } from '../../core/queue-engine.js';
-import type {
-  PubSubMessageLike,
-  PubSubStreamLike,
-  PubSubStreamOptions,
-  PubSubSubscriptionLike,
-} from './pubsub-client.js';
-import { pubsubDuration } from './pubsub-duration.js';
+import type { PubSubMessageLike, PubSubStreamLike, PubSubSubscriptionLike } from './pubsub-client.js';
 import { createInventory } from './pubsub-inventory.js';
 import type { ResolvedPubSubOptions } from './pubsub-options.js';
 import { createOutages } from './pubsub-outages.js';
 import type { PubSubArrival, PubSubRecord } from './pubsub-record.js';
 import { clientClosed, isMendable, pubsubSourceError } from './pubsub-source-errors.js';
+import { streamOptions } from './pubsub-stream-options.js';
 
 type StreamRecord = PubSubRecord<PubSubMessageLike>;
 
 /** For how long what is done after a drain may still be on its way to the service. */
 const LAST_CALLS_MS = 1_000;
 
-/** What the client says on `debug` of calls and streams that failed; nothing of it is sure to be there. */
-interface DebugMessageLike {
-  readonly error?: { readonly code?: unknown; readonly ackIds?: readonly unknown[]; readonly message?: string };
+/** What the client says on `debug` of a call or a stream that failed; nothing of it is sure to be there. */
+interface DebugErrorLike {
+  readonly code?: unknown;
+  readonly ackIds?: readonly unknown[];
+  readonly message?: string;
 }
 
 /**
@@ -50,17 +47,17 @@ export function streamMessages(
   let reopening: Subscription | null = null;
 
   const connect = (): void => {
-    const stream = pubsub.subscription(subscription.name, settings(options, options.maxExtensionMs));
+    const stream = pubsub.subscription(subscription.name, streamOptions(options, options.maxExtensionMs));
     current = stream;
     open.set(stream, []);
     // Without a listener of its errors the process would end by one that comes late.
-    stream.on('error', (error: unknown) => lost(stream, error));
+    stream.on('error', (error) => lost(stream, error));
     stream.on('close', () => {
       lost(stream, null);
       closed(stream);
     });
-    stream.on('debug', (message: DebugMessageLike) => onDebug(stream, message));
-    stream.on('message', (message: PubSubMessageLike) => receive(message));
+    stream.on('debug', ({ error }) => onDebug(stream, (error ?? {})));
+    stream.on('message', receive);
   };
 
   const closed = (stream: PubSubStreamLike): void => {
@@ -91,10 +88,10 @@ export function streamMessages(
     }, delayMs);
   };
 
-  const onDebug = (stream: PubSubStreamLike, { error }: DebugMessageLike): void => {
-    if (error?.ackIds !== undefined) {
+  const onDebug = (stream: PubSubStreamLike, error: DebugErrorLike): void => {
+    if (error.ackIds !== undefined) {
       if (/"ack"/.test(error.message ?? '')) for (const _ of error.ackIds) engine.ackFailed(error);
-    } else if (stream === current && typeof error?.code === 'number') {
+    } else if (stream === current && typeof error.code === 'number') {
       outages.failed(error);
     }
   };
@@ -159,7 +156,7 @@ export function streamMessages(
       const last = current;
       current = null;
       if (last === null) return;
-      last.setOptions(settings(options, options.drainTimeoutMs + LAST_CALLS_MS));
+      last.setOptions(streamOptions(options, options.drainTimeoutMs + LAST_CALLS_MS));
       end(last);
     },
     close: () =>
@@ -184,20 +181,5 @@ function arrivalOf(message: PubSubMessageLike): PubSubArrival<PubSubMessageLike>
     deliveryAttempt,
     publishedAt: publishTime.getTime(),
     handle: message,
-  };
-}
-
-function settings(options: ResolvedPubSubOptions, closeMs: number): PubSubStreamOptions {
-  const most = options.maxInFlight + options.readAhead;
-  const deadline = pubsubDuration(options.ackDeadlineMs);
-  return {
-    minAckDeadline: deadline,
-    maxAckDeadline: deadline,
-    maxExtensionTime: pubsubDuration(options.maxExtensionMs),
-    // What is acked counts as out until its group is sent: with few out, a long wait would be all that is done.
-    batching: { maxMilliseconds: Math.min(10, Math.max(1, Math.round(most / 100))) },
-    flowControl: { maxMessages: most, maxBytes: options.maxBufferedBytes, allowExcessMessages: true },
-    streamingOptions: { maxStreams: 1 },
-    closeOptions: { behavior: 'WAIT', timeout: pubsubDuration(closeMs) },
   };
 }
