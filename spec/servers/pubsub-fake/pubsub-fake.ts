@@ -55,10 +55,19 @@ export interface PubSubFake extends Omit<Faults, 'fateOf'> {
 const STARTS = 5;
 const PROJECT = 'demo';
 
-/** Starts one; on a port of its own, unless `port` says which. */
-export async function startPubSubFake({ port: given }: { readonly port?: number } = {}): Promise<PubSubFake> {
+/** How to start a fake. */
+export interface PubSubFakeOptions {
+  /** Default: one that nobody uses. */
+  readonly port?: number;
+  /** Whether it counts the deliveries of each message, which takes memory for each. Default true. */
+  readonly countDeliveries?: boolean;
+}
+
+/** Starts a fake in this process. */
+export async function startPubSubFake(options: PubSubFakeOptions = {}): Promise<PubSubFake> {
+  const { port: given, countDeliveries = true } = options;
   const clock = fakeClock();
-  const rows = store(clock);
+  const rows = store(clock, countDeliveries);
   const fault = faults();
   const answers = handlers(rows);
   const calls = new Map<RpcName, number>();
