@@ -62,8 +62,12 @@ const REQUEST_MESSAGES = 1_000;
 const REQUEST_BYTES = 5_000_000;
 const TAKE_MS = 30_000;
 const POLL_MS = 20;
-/** What fails is to be seen at once. */
-const ONCE: CallOptions = { timeout: 10_000, retry: createRetryOptions([], createDefaultBackoffSettings()) };
+/** What fails is to be seen at once; and publishes of several keys must not become one request, as they do otherwise. */
+const ONCE: CallOptions = {
+  timeout: 10_000,
+  retry: createRetryOptions([], createDefaultBackoffSettings()),
+  isBundling: false,
+};
 
 /** Opens a test client; it connects when it is first used. Throws where it could reach anything but 127.0.0.1. */
 export function pubsubTestClient({ endpoint }: { readonly endpoint: string }): PubSubTestClient {

@@ -118,7 +118,7 @@ export async function startPubSubFake(options: PubSubFakeOptions = {}): Promise<
     const started = new grpc.Server({ 'grpc.max_receive_message_length': -1, 'grpc.max_send_message_length': -1 });
     const names = Object.keys(UNARY) as UnaryName[];
     const implementation = Object.fromEntries(names.map((name) => [name, unary(name)]));
-    started.addService(serviceDefinition(), { ...implementation, StreamingPull: streamingPull } as never);
+    started.addService(serviceDefinition(), { ...implementation, StreamingPull: streamingPull });
     await new Promise<void>((resolve, reject) => {
       const credentials = grpc.ServerCredentials.createInsecure();
       started.bindAsync(`127.0.0.1:${port}`, credentials, (error) => (error === null ? resolve() : reject(error)));
