@@ -62,10 +62,12 @@ const REQUEST_MESSAGES = 1_000;
 const REQUEST_BYTES = 5_000_000;
 const TAKE_MS = 30_000;
 const POLL_MS = 20;
-/** What fails is to be seen at once. */
-const ONCE: CallOptions = { timeout: 10_000, retry: createRetryOptions([], createDefaultBackoffSettings()) };
-/** By itself the client joins requests of one topic, whatever their keys. */
-const UNBUNDLED: CallOptions = { ...ONCE, isBundling: false };
+/** What fails is to be seen at once; and publishes of several keys must not become one request, as they do otherwise. */
+const ONCE: CallOptions = {
+  timeout: 10_000,
+  retry: createRetryOptions([], createDefaultBackoffSettings()),
+  isBundling: false,
+};
 
 /** Opens a test client; it connects when it is first used. Throws where it could reach anything but 127.0.0.1. */
 export function pubsubTestClient({ endpoint }: { readonly endpoint: string }): PubSubTestClient {
@@ -131,7 +133,7 @@ export function pubsubTestClient({ endpoint }: { readonly endpoint: string }): P
       const publishAll = async (numbers: readonly number[]): Promise<void> => {
         for (const request of requestsOf(numbers, (number) => messageOf(first + number, shape))) {
           const messages = request.map(({ message }) => message);
-          const [{ messageIds }] = await publisher.publish({ topic: topicPath(topic), messages }, UNBUNDLED);
+          const [{ messageIds }] = await publisher.publish({ topic: topicPath(topic), messages }, ONCE);
           request.forEach(({ number }, index) => (ids[number] = messageIds?.[index] ?? ''));
         }
       };

@@ -1,6 +1,6 @@
 import { grpc } from 'google-gax';
 import type { RpcName } from './rpcs.js';
-import { ackRefusal, FakeStatusError, refusal } from './status.js';
+import { ackRefusal, type FakeStatusError, refusal } from './status.js';
 
 /** How calls fail. */
 export interface CallFault {

@@ -55,10 +55,19 @@ export interface PubSubFake extends Omit<Faults, 'fateOf'> {
 const STARTS = 5;
 const PROJECT = 'demo';
 
-/** Starts one; on a port of its own, unless `port` says which. */
-export async function startPubSubFake({ port: given }: { readonly port?: number } = {}): Promise<PubSubFake> {
+/** How to start a fake. */
+export interface PubSubFakeOptions {
+  /** Default: one that nobody uses. */
+  readonly port?: number;
+  /** Whether it counts the deliveries of each message, which takes memory for each. Default true. */
+  readonly countDeliveries?: boolean;
+}
+
+/** Starts a fake in this process. */
+export async function startPubSubFake(options: PubSubFakeOptions = {}): Promise<PubSubFake> {
+  const { port: given, countDeliveries = true } = options;
   const clock = fakeClock();
-  const rows = store(clock);
+  const rows = store(clock, countDeliveries);
   const fault = faults();
   const answers = handlers(rows);
   const calls = new Map<RpcName, number>();
@@ -109,7 +118,7 @@ export async function startPubSubFake({ port: given }: { readonly port?: number 
     const started = new grpc.Server({ 'grpc.max_receive_message_length': -1, 'grpc.max_send_message_length': -1 });
     const names = Object.keys(UNARY) as UnaryName[];
     const implementation = Object.fromEntries(names.map((name) => [name, unary(name)]));
-    started.addService(serviceDefinition(), { ...implementation, StreamingPull: streamingPull } as never);
+    started.addService(serviceDefinition(), { ...implementation, StreamingPull: streamingPull });
     await new Promise<void>((resolve, reject) => {
       const credentials = grpc.ServerCredentials.createInsecure();
       started.bindAsync(`127.0.0.1:${port}`, credentials, (error) => (error === null ? resolve() : reject(error)));

@@ -47,7 +47,7 @@ const MAX_DEADLINE_SECONDS = 600;
 const MIN_ATTEMPTS = 5;
 const MAX_ATTEMPTS = 100;
 
-export function store(clock: FakeClock): Store {
+export function store(clock: FakeClock, countDeliveries: boolean): Store {
   const topics = new Map<string, FakeTopic>();
   const subscriptions = new Map<string, SubscriptionRow>();
   let ids = 0;
@@ -109,6 +109,7 @@ export function store(clock: FakeClock): Store {
       const subscription = fakeSubscription({
         config,
         clock,
+        countDeliveries,
         publish: (to, message) => {
           if (!topics.has(to)) return false;
           publish(to, [message]);

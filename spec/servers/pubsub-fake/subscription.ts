@@ -56,6 +56,7 @@ export interface DeliveryLimit {
 export interface SubscriptionOptions {
   readonly config: SubscriptionConfig;
   readonly clock: FakeClock;
+  readonly countDeliveries: boolean;
   /** Publishes a dead letter; false where the topic is missing. */
   readonly publish: (topic: string, message: PubsubMessage) => boolean;
 }
@@ -63,7 +64,8 @@ export interface SubscriptionOptions {
 const INVALID = 'PERMANENT_FAILURE_INVALID_ACK_ID';
 const UNORDERED = 'TRANSIENT_FAILURE_UNORDERED_ACK_ID';
 
-export function fakeSubscription({ config, clock, publish }: SubscriptionOptions): FakeSubscription {
+export function fakeSubscription(options: SubscriptionOptions): FakeSubscription {
+  const { config, clock, countDeliveries, publish } = options;
   const messages = backlog(config.enableMessageOrdering === true);
   const exactlyOnce = config.enableExactlyOnceDelivery === true;
   const leases = new Map<string, Lease>();
@@ -132,7 +134,7 @@ export function fakeSubscription({ config, clock, publish }: SubscriptionOptions
     taker.messages++;
     taker.bytes += entry.bytes;
     wakeAt(deadline);
-    counts.deliveries.set(entry.id, (counts.deliveries.get(entry.id) ?? 0) + 1);
+    if (countDeliveries) counts.deliveries.set(entry.id, (counts.deliveries.get(entry.id) ?? 0) + 1);
     const deliveryAttempt = maxDeliveryAttempts(config) === Infinity ? 0 : entry.failures + 1;
     return { ackId, message: entry.message, deliveryAttempt };
   };
