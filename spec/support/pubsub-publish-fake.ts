@@ -36,6 +36,8 @@ export interface PublishFake {
   fail: (messages: readonly PublishedMessage[], request: number) => Verdict;
   /** A message for which its whole request is refused. */
   refuse: (message: PublishedMessage) => boolean;
+  /** What the answer says of the ids. */
+  ids: (ids: readonly string[]) => readonly string[];
   /** What a look at the topic fails with, or null. */
   failLook: (look: number) => Verdict;
   /** What the client cannot begin for. */
@@ -95,7 +97,7 @@ export function publishFake(): PublishFake {
       return timer(latencyMs).pipe(
         map(() => {
           if (verdict !== null) throw verdict.error;
-          return [{ messageIds }];
+          return [{ messageIds: fake.ids(messageIds) }];
         }),
         finalize(() => storing.unsubscribe()),
       );
@@ -115,6 +117,7 @@ export function publishFake(): PublishFake {
     latencyMs: () => 10,
     fail: () => null,
     refuse: () => false,
+    ids: (ids) => ids,
     failLook: () => null,
     failOpen: null,
   };
