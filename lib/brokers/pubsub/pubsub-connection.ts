@@ -81,7 +81,11 @@ export function createConnection(service: PubSubServiceLike, topicName: string, 
       service,
       { topic: topicName, requestTimeoutMs },
       parcel.entries.map(({ outgoing }) => outgoing.message),
-    ).subscribe((sent) => answered(parcel, sent));
+    ).subscribe({
+      next: (sent) => answered(parcel, sent),
+      // It never errs by itself.
+      error: (error: unknown) => answered(parcel, { answers: [], failure: { error } }),
+    });
   };
 
   const answered = (parcel: Parcel, { answers, failure }: Sent): void => {

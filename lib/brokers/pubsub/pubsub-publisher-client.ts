@@ -37,6 +37,8 @@ export interface PubSubCallOptions {
   timeout: number;
   /** `null`: the client tries once. */
   retry: null;
+  /** `false`: the client sends the request as it is; else it mixes the messages of several, and of their keys. */
+  isBundling: false;
 }
 
 /** A message as the client sends it. @internal */

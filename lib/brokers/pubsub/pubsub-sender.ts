@@ -29,7 +29,7 @@ const OUTAGE_MS = 10_000;
 
 /** One call of the service, once, cut off after `timeoutMs`. @internal */
 export function callService<R>(timeoutMs: number, call: (options: PubSubCallOptions) => Promise<R>): Observable<R> {
-  return defer(() => call({ timeout: timeoutMs, retry: null })).pipe(
+  return defer(() => call({ timeout: timeoutMs, retry: null, isBundling: false })).pipe(
     // The client's own deadline does not begin before it has its credentials and a connection.
     timeout({ first: timeoutMs, with: () => throwError(() => timedOut(timeoutMs)) }),
     last(),

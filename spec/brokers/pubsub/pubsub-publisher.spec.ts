@@ -136,13 +136,13 @@ describe('a request', () => {
     });
   });
 
-  it('is tried once by the client, which is told how long it may take', () => {
+  it('is sent as it is and once by the client, which is told how long it may take', () => {
     marbles(({ advanceTo }) => {
       const fake = newFake();
       const { publish, close } = hold(fake, { requestTimeoutMs: 5_000 });
       publish(keyless('x'));
       advanceTo(20);
-      expect(fake.requests[0]?.options).toEqual({ timeout: 5_000, retry: null });
+      expect(fake.requests[0]?.options).toEqual({ timeout: 5_000, retry: null, isBundling: false });
       close();
     });
   });
@@ -251,7 +251,7 @@ describe('the connection', () => {
       advanceTo(2_000);
       expect(failed.error).toMatchObject({
         code: 'connection-failed',
-        message: expect.stringContaining('Pub/Sub says DEADLINE_EXCEEDED (4)') as string,
+        message: expect.stringContaining('Pub/Sub says DEADLINE_EXCEEDED (4)') as unknown,
       });
     });
   });
