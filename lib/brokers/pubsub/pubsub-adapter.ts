@@ -3,24 +3,16 @@ import { exponential, waitOf } from '../../core/backoff.js';
 import type { QueueAdapter, QueueEngine } from '../../core/queue-engine.js';
 import { callPubSub } from './pubsub-call.js';
 import type { PubSubSubscriptionLike } from './pubsub-client.js';
+import { grpcNameOf } from './pubsub-errors.js';
 import type { ResolvedPubSubOptions } from './pubsub-options.js';
 import { pullMessages } from './pubsub-pull.js';
 import { shortName } from './pubsub-names.js';
 import type { PubSubRecord } from './pubsub-record.js';
-import {
-  cannotBeRead,
-  clientClosed,
-  grpcCodeOf,
-  isMendable,
-  needsStreaming,
-  pubsubSourceError,
-} from './pubsub-source-errors.js';
+import { cannotBeRead, clientClosed, isMendable, needsStreaming, pubsubSourceError } from './pubsub-source-errors.js';
 import { streamMessages } from './pubsub-streaming.js';
 
 /** How often the first call may fail in a row: after that nothing says that there is a service at all. */
 const FIRST_TRIES = 5;
-
-const PERMISSION_DENIED = 7;
 
 /** A message that is given back as its consumer ends uses up one of these. */
 const FEW_ATTEMPTS = 10;
@@ -110,7 +102,7 @@ export function connectPubSub(
             next: begin,
             error: (error: unknown) => {
               // To consume takes no permission to look.
-              if (grpcCodeOf(error) === PERMISSION_DENIED) begin({});
+              if (grpcNameOf(error) === 'PERMISSION_DENIED') begin({});
               else engine.fail(pubsubSourceError(short, error, 'connection-failed'));
             },
           }),

@@ -4,6 +4,7 @@ import { environment } from '../../core/environment.js';
 import type { QueueAdapter, QueueEngine } from '../../core/queue-engine.js';
 import { callPubSub } from './pubsub-call.js';
 import type { PubSubSubscriptionLike } from './pubsub-client.js';
+import { grpcNameOf } from './pubsub-errors.js';
 import { createIdCalls } from './pubsub-id-calls.js';
 import { createInventory } from './pubsub-inventory.js';
 import { leasesToExtend, type PulledHandle } from './pubsub-leases.js';
@@ -11,7 +12,7 @@ import type { ResolvedPubSubOptions } from './pubsub-options.js';
 import { createOutages } from './pubsub-outages.js';
 import { arrivalsOf, type PullResponseLike } from './pubsub-pulled.js';
 import type { PubSubRecord } from './pubsub-record.js';
-import { clientClosed, grpcCodeOf, isMendable, pubsubSourceError } from './pubsub-source-errors.js';
+import { clientClosed, isMendable, pubsubSourceError } from './pubsub-source-errors.js';
 
 type PulledRecord = PubSubRecord<PulledHandle>;
 
@@ -24,8 +25,6 @@ const MOST_MESSAGES = 1_000;
 
 /** In the time of the shortest deadline, 10 s, leases are looked at four times. */
 const LOOK_MS = 2_500;
-
-const DEADLINE_EXCEEDED = 4;
 
 /**
  * Messages as they are asked for: never more than may be emitted at once. Their leases are ours to extend, and their acks are
@@ -85,7 +84,7 @@ export function pullMessages(
         },
         error: (error: unknown) => {
           ended();
-          if (grpcCodeOf(error) === DEADLINE_EXCEEDED) answered({});
+          if (grpcNameOf(error) === 'DEADLINE_EXCEEDED') answered({});
           else failed(error);
         },
       }),

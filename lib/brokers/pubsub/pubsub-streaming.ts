@@ -56,7 +56,7 @@ export function streamMessages(
       lost(stream, null);
       closed(stream);
     });
-    stream.on('debug', ({ error }) => onDebug(stream, (error ?? {})));
+    stream.on('debug', ({ error }) => onDebug(stream, error ?? {}));
     stream.on('message', receive);
   };
 
