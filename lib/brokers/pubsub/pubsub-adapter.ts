@@ -1,4 +1,4 @@
-import { EMPTY, retry, Subscription, throwError, timer } from 'rxjs';
+import { asyncScheduler, EMPTY, retry, Subscription, throwError, timer } from 'rxjs';
 import { exponential, waitOf } from '../../core/backoff.js';
 import type { QueueAdapter, QueueEngine } from '../../core/queue-engine.js';
 import { callPubSub } from './pubsub-call.js';
@@ -13,6 +13,9 @@ import { streamMessages } from './pubsub-streaming.js';
 
 /** How often the first call may fail in a row: after that nothing says that there is a service at all. */
 const FIRST_TRIES = 5;
+
+/** How often is looked whether the client was closed. */
+const LOOK_MS = 1_000;
 
 /** A message that is given back as its consumer ends uses up one of these. */
 const FEW_ATTEMPTS = 10;
@@ -66,6 +69,13 @@ export function connectPubSub(
     reader = made;
     if (!wanted) reader.demand(false);
     reader.start();
+    // Streams and calls that are under way outlive a client that is closed, and say nothing of it.
+    looking.add(
+      asyncScheduler.schedule(function look() {
+        if (!pubsub.isOpen) engine.fail(clientClosed(short));
+        else this.schedule(undefined, LOOK_MS);
+      }, LOOK_MS),
+    );
   };
 
   const warnOfFewAttempts = ({ deadLetterPolicy }: SubscriptionInfo): void => {
