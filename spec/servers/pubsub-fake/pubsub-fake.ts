@@ -29,7 +29,8 @@ export interface TopicView {
 
 /**
  * A Pub/Sub in this process, on a port of 127.0.0.1: true to what the service documents, and it fails as a spec asks.
- * It ignores filters, and does not seek. Names are as the client takes them: of the project `demo`, or in full.
+ * Where that leaves a choice, it takes the worse one: an ack after the deadline has no effect. It ignores filters, and
+ * does not seek. Names are as the client takes them: of the project `demo`, or in full.
  */
 export interface PubSubFake extends FaultControls {
   /** For the client: host and port. */
