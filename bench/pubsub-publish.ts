@@ -56,7 +56,7 @@ function openTheirs(pubsub: PubSub, name: string): Sender {
     send: (messages) =>
       Promise.all(
         messages.map(({ key, value }) =>
-          topic.publishMessage({ data: value as Buffer, ...(key === undefined ? {} : { orderingKey: key as string }) }),
+          topic.publishMessage({ data: value, ...(key === undefined ? {} : { orderingKey: key as string }) }),
         ),
       ),
     close: () => undefined,

@@ -154,7 +154,8 @@ describe('pubsubPublisher, without credentials', () => {
     const unhandled: unknown[] = [];
     const note = (reason: unknown): void => void unhandled.push(reason);
     process.on('unhandledRejection', note);
-    const client = new PubSub({ projectId: 'demo', apiEndpoint: '127.0.0.1:1', keyFilename: '/no/such/key.json' });
+    const keyFilename = '/no/such/key.json';
+    const client = new PubSub({ projectId: 'demo', apiEndpoint: '127.0.0.1:1', emulatorMode: false, keyFilename });
     await expect(
       lastValueFrom(publish(pubsubPublisher(client, { topic: 'orders' }), [{ value: 'a' }])),
     ).rejects.toMatchObject({
