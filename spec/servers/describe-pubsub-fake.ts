@@ -21,7 +21,7 @@ export function describePubSubFake(
     });
     afterAll(async () => {
       await client?.close();
-      await fake?.stop();
+      fake?.stop();
     });
     specs(
       () => fake,

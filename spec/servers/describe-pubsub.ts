@@ -34,7 +34,7 @@ export function describePubSub(
     whyNoPubSub(server),
     () => {
       let client: PubSubTestClient;
-      let stop = (): Promise<void> => Promise.resolve();
+      let stop = (): void => undefined;
       beforeAll(async () => {
         if (server === 'fake') {
           const fake = await startPubSubFake();
@@ -46,7 +46,7 @@ export function describePubSub(
       }, START_TIMEOUT_MS);
       afterAll(async () => {
         await client?.close();
-        await stop();
+        stop();
       });
       specs(() => client);
     },

@@ -21,6 +21,9 @@ export interface PubSubMessageShape {
   readonly attributes?: (index: number) => Readonly<Record<string, string>>;
 }
 
+/** A message, as it is in a request. */
+export type WireMessage = protos.google.pubsub.v1.IPubsubMessage;
+
 /** A message, as a pull answers with it. */
 export interface PulledMessage {
   readonly ackId: string;
@@ -46,6 +49,8 @@ export interface PubSubTestClient {
   deleteSubscription(subscription: string): Promise<void>;
   /** Publishes `count` messages, those of a key in the order of their numbers; answers with their ids, in that order. */
   publish(topic: string, count: number, shape?: PubSubMessageShape): Promise<string[]>;
+  /** Publishes these by one request, whatever they are; answers with their ids. */
+  send(topic: string, messages: readonly WireMessage[]): Promise<string[]>;
   /** Pulls up to so many, once; `wait: true` waits for the first, without it nothing may come. Acks nothing. */
   pull(subscription: string, maxMessages: number, options?: { readonly wait?: boolean }): Promise<PulledMessage[]>;
   acknowledge(subscription: string, ackIds: readonly string[]): Promise<void>;
@@ -94,6 +99,10 @@ export function pubsubTestClient({ endpoint }: { readonly endpoint: string }): P
   };
   const own = newPubSub();
 
+  const send: PubSubTestClient['send'] = async (topic, messages) => {
+    const [{ messageIds }] = await publisher.publish({ topic: topicPath(topic), messages: [...messages] }, ONCE);
+    return messageIds ?? [];
+  };
   const pull: PubSubTestClient['pull'] = async (name, maxMessages, { wait = false } = {}) => {
     const request = { subscription: subscriptionPath(name), maxMessages, returnImmediately: !wait };
     const [{ receivedMessages }] = await subscriber.pull(request, ONCE);
@@ -106,6 +115,7 @@ export function pubsubTestClient({ endpoint }: { readonly endpoint: string }): P
   return {
     endpoint,
     newPubSub,
+    send,
     pull,
     acknowledge,
     createTopic: async (prefix = 'topic') => {
@@ -133,8 +143,8 @@ export function pubsubTestClient({ endpoint }: { readonly endpoint: string }): P
       const publishAll = async (numbers: readonly number[]): Promise<void> => {
         for (const request of requestsOf(numbers, (number) => messageOf(first + number, shape))) {
           const messages = request.map(({ message }) => message);
-          const [{ messageIds }] = await publisher.publish({ topic: topicPath(topic), messages }, ONCE);
-          request.forEach(({ number }, index) => (ids[number] = messageIds?.[index] ?? ''));
+          const sent = await send(topic, messages);
+          request.forEach(({ number }, index) => (ids[number] = sent[index] ?? ''));
         }
       };
       // All messages of a request have the same key.
@@ -175,8 +185,6 @@ export function pubsubTestClient({ endpoint }: { readonly endpoint: string }): P
     },
   };
 }
-
-type WireMessage = protos.google.pubsub.v1.IPubsubMessage;
 
 function messageOf(index: number, { data = String, ...shape }: Omit<PubSubMessageShape, 'first'>): WireMessage {
   const payload = data(index);

@@ -22,8 +22,8 @@ export interface Fate {
   readonly after: FakeStatusError | undefined;
 }
 
-/** The faults that specs ask for. */
-export interface Faults {
+/** How specs ask for faults. */
+export interface FaultControls {
   /** The next calls of this name fail. */
   fail(rpc: RpcName, fault?: CallFault): void;
   /** Calls of this name are answered so much later; 0 ends that. */
@@ -32,6 +32,10 @@ export interface Faults {
   deny(...rpcs: RpcName[]): void;
   /** Ends all faults. */
   heal(): void;
+}
+
+/** The faults that specs ask for. */
+export interface Faults extends FaultControls {
   fateOf(rpc: RpcName, ackIds: readonly string[]): Fate;
 }
 

@@ -1,12 +1,11 @@
 import { grpc } from 'google-gax';
 import { freePorts } from '../free-ports.js';
 import { fakeClock } from './clock.js';
-import { faults, type Faults } from './faults.js';
-import { handlers } from './handlers.js';
-import { serviceDefinition, UNARY, type PullCall, type RpcName, type UnaryName } from './rpcs.js';
-import { FakeStatusError, type FakeStatus } from './status.js';
+import { faults, type FaultControls } from './faults.js';
+import { grpcServer } from './grpc-server.js';
+import type { RpcName } from './rpcs.js';
+import type { FakeStatus } from './status.js';
 import { store } from './store.js';
-import { answerStream } from './streaming-pull.js';
 import type { SubscriptionConfig, SubscriptionCounts } from './subscription.js';
 
 /** What a spec sees of a subscription. */
@@ -30,9 +29,10 @@ export interface TopicView {
 
 /**
  * A Pub/Sub in this process, on a port of 127.0.0.1: true to what the service documents, and it fails as a spec asks.
- * Names are as the client takes them: of the project `demo`, or in full.
+ * Where that leaves a choice, it takes the worse one: an ack after the deadline has no effect. It ignores filters, and
+ * does not seek. Names are as the client takes them: of the project `demo`, or in full.
  */
-export interface PubSubFake extends Omit<Faults, 'fateOf'> {
+export interface PubSubFake extends FaultControls {
   /** For the client: host and port. */
   readonly endpoint: string;
   /** How many calls of this name have come, refused ones included. */
@@ -45,15 +45,15 @@ export interface PubSubFake extends Omit<Faults, 'fateOf'> {
   /** Puts the clock of deadlines and backoffs forward. */
   advance(ms: number): void;
   /** Destroys all connections, and listens no more. */
-  kill(): Promise<void>;
-  /** Listens again at the same port; `'lost'` (as an emulator does it) forgets topics and subscriptions. */
+  kill(): void;
+  /**
+   * Listens again at the same port, after a `kill` if there was none. `'kept'`: with its topics, subscriptions and
+   * leases, as the service would; `'lost'`: without, as an emulator. Default `'kept'`.
+   */
   restart(state?: 'kept' | 'lost'): Promise<void>;
   /** Ends the server; no socket and no timer is left. Repeats do nothing. */
-  stop(): Promise<void>;
+  stop(): void;
 }
-
-const STARTS = 5;
-const PROJECT = 'demo';
 
 /** How to start a fake. */
 export interface PubSubFakeOptions {
@@ -63,72 +63,21 @@ export interface PubSubFakeOptions {
   readonly countDeliveries?: boolean;
 }
 
+const STARTS = 5;
+const PROJECT = 'demo';
+
 /** Starts a fake in this process. */
 export async function startPubSubFake(options: PubSubFakeOptions = {}): Promise<PubSubFake> {
   const { port: given, countDeliveries = true } = options;
   const clock = fakeClock();
   const rows = store(clock, countDeliveries);
-  const fault = faults();
-  const answers = handlers(rows);
-  const calls = new Map<RpcName, number>();
-  const count = (rpc: RpcName): void => void calls.set(rpc, (calls.get(rpc) ?? 0) + 1);
-  const delays = new Set<NodeJS.Timeout>();
-  const delay = (ms: number, run: () => void): void => {
-    const timer = setTimeout(() => {
-      delays.delete(timer);
-      run();
-    }, ms);
-    delays.add(timer.unref());
-  };
+  const { fateOf, ...controls } = faults();
+  const server = grpcServer(rows, fateOf);
 
-  const unary = (name: UnaryName) => {
-    const answer = answers[name] as (request: unknown, call: grpc.ServerUnaryCall<unknown, unknown>) => unknown;
-    return (call: grpc.ServerUnaryCall<unknown, unknown>, callback: grpc.sendUnaryData<unknown>): void => {
-      count(name);
-      const { ackIds = [] } = call.request as { ackIds?: readonly string[] };
-      const { delayMs, before, after } = fault.fateOf(name, ackIds);
-      const work = async (): Promise<void> => {
-        try {
-          if (before !== undefined) throw before;
-          const response = await answer(call.request, call);
-          if (after !== undefined) throw after;
-          callback(null, response);
-        } catch (error) {
-          callback(statusOf(error));
-        }
-      };
-      if (delayMs > 0) delay(delayMs, () => void work());
-      else void work();
-    };
-  };
-  const streamingPull = (call: PullCall): void => {
-    count('StreamingPull');
-    const { delayMs, before } = fault.fateOf('StreamingPull', []);
-    const work = (): void =>
-      answerStream(call, (name) => {
-        if (before !== undefined) throw before;
-        return rows.attached(name);
-      });
-    if (delayMs > 0) delay(delayMs, work);
-    else work();
-  };
-
-  let server: grpc.Server | undefined;
-  const listen = async (port: number): Promise<void> => {
-    const started = new grpc.Server({ 'grpc.max_receive_message_length': -1, 'grpc.max_send_message_length': -1 });
-    const names = Object.keys(UNARY) as UnaryName[];
-    const implementation = Object.fromEntries(names.map((name) => [name, unary(name)]));
-    started.addService(serviceDefinition(), { ...implementation, StreamingPull: streamingPull });
-    await new Promise<void>((resolve, reject) => {
-      const credentials = grpc.ServerCredentials.createInsecure();
-      started.bindAsync(`127.0.0.1:${port}`, credentials, (error) => (error === null ? resolve() : reject(error)));
-    });
-    server = started;
-  };
   const listenOnFreePort = async (tries: number): Promise<number> => {
     const [port = 0] = await freePorts(1);
     try {
-      await listen(port);
+      await server.listen(port);
       return port;
     } catch (error) {
       if (tries > 1) return listenOnFreePort(tries - 1);
@@ -140,21 +89,17 @@ export async function startPubSubFake(options: PubSubFakeOptions = {}): Promise<
       if (only === undefined || name === only) dispatcher.end(status);
     }
   };
-  const kill = async (): Promise<void> => {
-    for (const timer of delays) clearTimeout(timer);
-    delays.clear();
-    server?.forceShutdown();
-    server = undefined;
+  const kill = (): void => {
+    server.kill();
     endStreams({ code: grpc.status.UNAVAILABLE, details: 'The server is killed.' });
   };
 
+  if (given !== undefined) await server.listen(given);
   const port = given ?? (await listenOnFreePort(STARTS));
-  if (given !== undefined) await listen(given);
-  const { fateOf: _, ...controls } = fault;
   return {
     ...controls,
     endpoint: `127.0.0.1:${port}`,
-    calls: (rpc) => calls.get(rpc) ?? 0,
+    calls: server.calls,
     subscription: (name) => {
       const { config, subscription, dispatcher } = rows.row(nameOf(name, 'subscriptions'));
       const { counts, outstanding, backlog } = subscription;
@@ -168,13 +113,13 @@ export async function startPubSubFake(options: PubSubFakeOptions = {}): Promise<
     detach: (name) => rows.detach(nameOf(name, 'subscriptions')),
     advance: clock.advance,
     kill,
-    restart: async (state = 'lost') => {
-      if (server !== undefined) await kill();
+    restart: async (state = 'kept') => {
+      kill();
       if (state === 'lost') rows.clear();
-      await listen(port);
+      await server.listen(port);
     },
-    stop: async () => {
-      await kill();
+    stop: () => {
+      kill();
       rows.clear();
       clock.clear();
     },
@@ -183,10 +128,4 @@ export async function startPubSubFake(options: PubSubFakeOptions = {}): Promise<
 
 function nameOf(name: string, kind: 'topics' | 'subscriptions'): string {
   return name.includes('/') ? name : `projects/${PROJECT}/${kind}/${name}`;
-}
-
-function statusOf(error: unknown): FakeStatus & { readonly name: string; readonly message: string } {
-  const status =
-    error instanceof FakeStatusError ? error.status : { code: grpc.status.INTERNAL, details: String(error) };
-  return { ...status, name: 'Error', message: status.details };
 }

@@ -36,8 +36,8 @@ export function answerStream(call: PullCall, find: (name: string) => StreamTarge
     const target = find(request.subscription);
     const stream: OpenStream = {
       taker: { messages: 0, bytes: 0 },
-      maxMessages: Number(request.maxOutstandingMessages) || Infinity,
-      maxBytes: Number(request.maxOutstandingBytes) || Infinity,
+      maxMessages: boundOf(request.maxOutstandingMessages),
+      maxBytes: boundOf(request.maxOutstandingBytes),
       deadlineSeconds,
       send: (response, sent) => void call.write(response, sent),
       end,
@@ -75,6 +75,11 @@ export function answerStream(call: PullCall, find: (name: string) => StreamTarge
       close();
     });
   }
+}
+
+/** None where it is not positive. */
+function boundOf(bound: Request['maxOutstandingMessages']): number {
+  return Number(bound) > 0 ? Number(bound) : Infinity;
 }
 
 function deadlineOf({ streamAckDeadlineSeconds: seconds }: Request): number {

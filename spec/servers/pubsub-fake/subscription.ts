@@ -63,6 +63,7 @@ export interface SubscriptionOptions {
 
 const INVALID = 'PERMANENT_FAILURE_INVALID_ACK_ID';
 const UNORDERED = 'TRANSIENT_FAILURE_UNORDERED_ACK_ID';
+const NO_ALARM = { time: Infinity, cancel: (): void => undefined };
 
 export function fakeSubscription(options: SubscriptionOptions): FakeSubscription {
   const { config, clock, countDeliveries, publish } = options;
@@ -79,7 +80,7 @@ export function fakeSubscription(options: SubscriptionOptions): FakeSubscription
     deliveries: new Map(),
   };
   let ready = (): void => undefined;
-  let alarm = { time: Infinity, cancel: (): void => undefined };
+  let alarm = NO_ALARM;
 
   /** The alarm may ring early, never late. */
   const wakeAt = (time: number): void => {
@@ -106,13 +107,16 @@ export function fakeSubscription(options: SubscriptionOptions): FakeSubscription
     const readyAt = delay === 0 ? 0 : clock.now() + delay;
     for (const later of messages.putBack(entry, readyAt)) {
       if (later.lease === undefined) continue;
-      if (later.lease.deadline <= clock.now()) later.failures++;
+      if (later.lease.deadline <= clock.now()) {
+        counts.expired++;
+        later.failures++;
+      }
       end(later.lease);
     }
     if (readyAt > 0) wakeAt(readyAt);
   };
   const expire = (): void => {
-    alarm = { time: Infinity, cancel: () => undefined };
+    alarm = NO_ALARM;
     const now = clock.now();
     let next = Infinity;
     for (const lease of leases.values()) {
@@ -140,8 +144,9 @@ export function fakeSubscription(options: SubscriptionOptions): FakeSubscription
   };
   /** Applies a change to each lease that still stands; only exactly-once subscriptions say which do not. */
   const each = (ackIds: readonly string[], change: (lease: Lease) => string | undefined): AckOutcome => {
-    if (!exactlyOnce && !ackIds.every(isAckId))
+    if (!exactlyOnce && !ackIds.every(isAckId)) {
       throw refusal('INVALID_ARGUMENT', 'You have passed an invalid ack ID to the service.');
+    }
     const refused: AckOutcome = new Map();
     for (const ackId of ackIds) {
       const found = leases.get(ackId);
@@ -207,7 +212,7 @@ export function fakeSubscription(options: SubscriptionOptions): FakeSubscription
       for (const current of [...leases.values()]) end(current);
       messages.clear();
       alarm.cancel();
-      alarm = { time: Infinity, cancel: () => undefined };
+      alarm = NO_ALARM;
     },
   };
 }
