@@ -59,6 +59,8 @@ const PASSING = new Set<GrpcName>([
 
 // google-auth-library has no codes; these are its words where it finds no credentials or no project.
 const NO_CREDENTIALS = /^(Could not load the default credentials|Unable to detect a Project Id|invalid_grant)/;
+// A file of credentials that is not there, or not ours to read.
+const NO_FILE = new Set<unknown>(['ENOENT', 'EACCES', 'EISDIR']);
 
 /** A failure of the Pub/Sub client as a typed error; what it says of itself is the `cause`. @internal */
 export function pubsubError(
@@ -121,10 +123,12 @@ function codeOf(error: unknown): SluiceErrorCode | null {
   const name = grpcNameOf(error);
   if (name !== null) return CODES[name] ?? null;
   const chain = chainOf(error);
-  if (chain.some(({ message }) => typeof message === 'string' && NO_CREDENTIALS.test(message))) {
-    return 'authentication-failed';
-  }
+  if (chain.some(isOfCredentials)) return 'authentication-failed';
   return chain.some(({ code }) => isOfNetwork(code)) ? 'connection-failed' : null;
+}
+
+function isOfCredentials({ code, message }: ClientFailure): boolean {
+  return NO_FILE.has(code) || (typeof message === 'string' && NO_CREDENTIALS.test(message));
 }
 
 function isOfNetwork(code: unknown): boolean {

@@ -16,8 +16,8 @@ export interface EncodeOptions {
   readonly orderingKey: ((message: Message) => string | undefined) | undefined;
 }
 
-/** What one request may carry: the service's 10 MB are of ten powers, as its Java and Go clients have them. @internal */
-export const MOST_REQUEST_BYTES = 10_000_000;
+/** What one request may carry: the service's 10 MB are of ten powers, as its Java and Go clients have them. */
+const MOST_REQUEST_BYTES = 10_000_000;
 
 // The name of a topic in a request; names of a project and of a topic are far shorter.
 const MOST_NAME_BYTES = 1_024;

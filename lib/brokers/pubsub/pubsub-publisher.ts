@@ -28,7 +28,7 @@ export interface PubSubPublisherOptions {
   readonly maxBatchBytes?: number;
   /**
    * How many requests may be under way at once: one a key, and at most 4 without a key. A whole number, 1 to 1,000.
-   * Default: 50.
+   * Default: 100, which is how many a connection of gRPC usually takes.
    */
   readonly maxRequests?: number;
   /**
@@ -103,7 +103,7 @@ export function pubsubPublisher(
     orderingKey,
     maxBatch = MOST_MESSAGES,
     maxBatchBytes = 2_000_000,
-    maxRequests = 50,
+    maxRequests = 100,
     lingerMs = 0,
     backoff = exponential({ initialMs: 100, maxMs: 1_000 }),
     retryTimeoutMs = 60_000,

@@ -40,6 +40,10 @@ describe('a failure of the client', () => {
     }
   });
 
+  it.each(['ENOENT', 'EACCES'])('is authentication-failed where the file of credentials cannot be read: %s', (code) =>
+    expect(codeOf(network(code))).toBe('authentication-failed'),
+  );
+
   it('is found behind others too, and in whatever is thrown', () => {
     expect(codeOf(new Error('outer', { cause: grpcError(5) }))).toBe('unknown-topic');
     const loop: { cause?: unknown } = {};
