@@ -7,4 +7,8 @@ export type {
   PubSubSubscriptionLike,
 } from './brokers/pubsub/pubsub-client.js';
 export type { PubSubSourceOptions } from './brokers/pubsub/pubsub-options.js';
+export type { PubSubPublishedPosition } from './brokers/pubsub/pubsub-published-position.js';
+export type { PubSubPublisherClientLike } from './brokers/pubsub/pubsub-publisher-client.js';
+export { pubsubPublisher } from './brokers/pubsub/pubsub-publisher.js';
+export type { PubSubPublisherOptions } from './brokers/pubsub/pubsub-publisher.js';
 export type { PubSubPosition } from './brokers/pubsub/pubsub-record.js';
