@@ -292,7 +292,7 @@ describePubSubFake('fromPubSub', (fake, pubsub) => {
       const seen = open(name, { mode }, (source) => source.pipe(ackEach()));
       await pubsub().publish(topic, 5);
       await until('five are done', () => seen.values.length === 5, 10_000);
-      await fake().kill();
+      fake().kill();
       await until('it says so', () => seen.ofType('unavailable').length === 1, 20_000);
       await fake().restart('kept');
       await pubsub().publish(topic, 5, { first: 5 });
