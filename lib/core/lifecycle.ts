@@ -66,11 +66,15 @@ export function fail(session: Session, error: unknown): void {
 
 /** Lets go of all that waits for a retry: it comes again, from the broker. @internal */
 export function releaseParked(partition: Partition): void {
+  const { window, session } = partition;
   for (const delivery of takeParked(partition)) {
-    partition.window?.release(delivery.slot);
+    if (window === null) {
+      session.engine.root.onAbandon(delivery);
+      continue;
+    }
+    window.release(delivery.slot);
     giveBackCredit(partition);
     tellSlotListeners(partition, delivery.slot, false);
-    if (partition.window === null) partition.session.engine.discard(partition, [delivery.ref]);
   }
 }
 

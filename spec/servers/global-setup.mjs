@@ -5,6 +5,7 @@ import { createServer } from 'node:http';
 import { tsImport } from 'tsx/esm/api';
 
 const startKinesis = async (name) => (await tsImport('./kinesis.ts', import.meta.url)).startKinesis(name);
+const startPubSub = async (name) => (await tsImport('./pubsub.ts', import.meta.url)).startPubSub(name);
 
 /** What can be shared, by the path that asks for it. */
 const openers = {
@@ -16,6 +17,8 @@ const openers = {
   '/kinesis-local': () => startKinesis('kinesis-local'),
   '/ferrokinesis': () => startKinesis('ferrokinesis'),
   '/ministack': () => startKinesis('ministack'),
+  '/pubsub-emulator': () => startPubSub('emulator'),
+  '/pubsub-pstest': () => startPubSub('pstest'),
 };
 
 export default async function listenForSpecs() {
@@ -36,6 +39,8 @@ export default async function listenForSpecs() {
 
   // The AWS SDK warns of the end of Node 20, once a process; the specs run on what the package supports.
   process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED = 'true';
+  // Google's client asks a cloud for credentials otherwise, with an emulator too; the test clients refuse to work then.
+  process.env.METADATA_SERVER_DETECTION = 'none';
   process.env.RXSLUICE_SHARED_SERVERS = `http://127.0.0.1:${desk.address().port}`;
   globalThis[Symbol.for('rxsluice.stopSharedServers')] = async () => {
     desk.close();

@@ -1,0 +1,223 @@
+import { asapScheduler, asyncScheduler, Observable, type Subscription } from 'rxjs';
+import { waitOf, type Backoff } from '../../core/backoff.js';
+import { environment } from '../../core/environment.js';
+import type { Message } from '../../core/message.js';
+import type { PublishOutcome } from '../../core/publisher.js';
+import { failureOfCall, pubsubError, tellOf } from './pubsub-errors.js';
+import {
+  createLanes,
+  inTheirOrder,
+  isLive,
+  type Entry,
+  type LanesOptions,
+  type Parcel,
+  type PublishCall,
+} from './pubsub-lanes.js';
+import { encodeMessage, refused, type EncodeOptions } from './pubsub-outgoing.js';
+import type { PubSubPublishedPosition } from './pubsub-published-position.js';
+import type { PubSubServiceLike } from './pubsub-publisher-client.js';
+import { patienceMs, sendMessages, type MessageAnswer, type Sent } from './pubsub-sender.js';
+
+/** @internal */
+export interface ConnectionOptions extends LanesOptions, EncodeOptions {
+  /** As the user names it. */
+  readonly topic: string;
+  readonly maxRequests: number;
+  readonly backoff: Backoff;
+  readonly retryTimeoutMs: number;
+  readonly requestTimeoutMs: number;
+}
+
+type Settlement = readonly [Entry, PublishOutcome];
+
+/** `topicName` is the full name of the topic. @internal */
+export function createConnection(service: PubSubServiceLike, topicName: string, options: ConnectionOptions) {
+  const { topic, maxRequests, backoff, retryTimeoutMs, requestTimeoutMs } = options;
+  // Holds what callers wait for, so their bounds are its bound.
+  const lanes = createLanes(options);
+  // What failed and waits.
+  const resting = new Map<Parcel, Subscription>();
+  let calls = 0;
+  let requests = 0;
+  let timer: Subscription | null = null;
+  // When it is due.
+  let dueAt = 0;
+  let closed = false;
+
+  const schedule = (): void => {
+    const waitMs = waitFor();
+    if (waitMs === null) {
+      timer?.unsubscribe();
+      timer = null;
+      return;
+    }
+    const at = environment.now() + waitMs;
+    if (timer !== null && dueAt <= at) return;
+    timer?.unsubscribe();
+    dueAt = at;
+    // What is published in one turn goes together, and no timer adds to the latency.
+    timer = (waitMs === 0 ? asapScheduler : asyncScheduler).schedule(sendAll, waitMs);
+  };
+
+  const waitFor = (): number | null => {
+    if (requests === maxRequests) return null;
+    const waitMs = lanes.waitMs(environment.now());
+    return closed && waitMs !== null ? 0 : waitMs;
+  };
+
+  const sendAll = (): void => {
+    timer = null;
+    while (requests < maxRequests) {
+      const parcel = lanes.next(environment.now(), closed);
+      if (parcel === null) break;
+      send(parcel);
+    }
+    schedule();
+  };
+
+  const send = (parcel: Parcel): void => {
+    requests++;
+    sendMessages(
+      service,
+      { topic: topicName, requestTimeoutMs },
+      parcel.entries.map(({ outgoing }) => outgoing.message),
+    ).subscribe({
+      next: (sent) => answered(parcel, sent),
+      // It never errs by itself.
+      error: (error: unknown) => answered(parcel, { answers: [], failure: { error } }),
+    });
+  };
+
+  const answered = (parcel: Parcel, { answers, failure }: Sent): void => {
+    requests--;
+    const settlements: Settlement[] = answers.map((answer, index) => [
+      parcel.entries[index] as Entry,
+      outcomeOf(answer),
+    ]);
+    parcel.entries = parcel.entries.slice(answers.length);
+    const lost = failure === null ? null : failed(parcel, failure.error, settlements);
+    if (failure === null) lanes.free(parcel);
+    // Last, and as they came, since whoever is answered may publish again before this returns.
+    settlements.sort(([left], [right]) => inTheirOrder(left.call, right.call));
+    for (const [{ call, index }, outcome] of settlements) settle(call, index, outcome);
+    for (const call of lost?.calls ?? []) call.fail(lost?.error);
+    schedule();
+  };
+
+  const outcomeOf = (answer: MessageAnswer): PublishOutcome => {
+    if (answer.status !== 'ok') return answer;
+    const position: PubSubPublishedPosition = { broker: 'pubsub', topic, messageId: answer.messageId };
+    return { status: 'ok', position };
+  };
+
+  /** Tries it again, gives it up, or says which calls are lost. */
+  const failed = (
+    parcel: Parcel,
+    error: unknown,
+    settlements: Settlement[],
+  ): { readonly calls: readonly PublishCall[]; readonly error: unknown } | null => {
+    parcel.entries = parcel.entries.filter(isLive);
+    if (parcel.entries.length === 0) {
+      lanes.free(parcel);
+      return null;
+    }
+    const now = environment.now();
+    if (parcel.failures++ === 0) parcel.failedAt = now;
+    const leftMs = parcel.failedAt + patienceMs(error, retryTimeoutMs) - now;
+    if (leftMs > 0) rest(parcel, Math.min(leftMs, waitOf(backoff, parcel.failures)));
+    else if (failureOfCall(error) === 'transient') giveUp(parcel, error, settlements);
+    else return lose(parcel, error);
+    return null;
+  };
+
+  const rest = (parcel: Parcel, waitMs: number): void => {
+    const due = asyncScheduler.schedule(() => {
+      resting.delete(parcel);
+      lanes.retry(parcel);
+      schedule();
+    }, waitMs);
+    resting.set(parcel, due);
+  };
+
+  const giveUp = (parcel: Parcel, cause: unknown, settlements: Settlement[]): void => {
+    const error = refused(`${topic} did not take it within ${retryTimeoutMs} ms: ${tellOf(cause)}`, { cause });
+    const behind = refused('not sent, since an earlier message of its key was given up', { cause: error });
+    for (const entry of parcel.entries) settlements.push([entry, { status: 'transient', error }]);
+    for (const entry of lanes.drop(parcel)) settlements.push([entry, { status: 'transient', error: behind }]);
+  };
+
+  const lose = (parcel: Parcel, cause: unknown) => {
+    // What waits behind a message that is lost must not be stored before it comes again.
+    const lost = lanes.withThoseBehind(parcel.entries.map(({ call }) => call));
+    for (const call of lost) call.over = true;
+    lanes.free(parcel);
+    sweep();
+    return { calls: lost, error: pubsubError('pubsubPublisher', cause, { topic, otherwise: 'publish-failed' }) };
+  };
+
+  // What nobody waits for any more is not tried again.
+  const sweep = (): void => {
+    for (const [parcel, due] of resting) {
+      if (parcel.entries.some(isLive)) continue;
+      due.unsubscribe();
+      resting.delete(parcel);
+      lanes.free(parcel);
+    }
+  };
+
+  const settle = (call: PublishCall, index: number, outcome: PublishOutcome): void => {
+    call.outcomes[index] = outcome;
+    if (--call.left > 0 || call.over) return;
+    call.over = true;
+    call.done(call.outcomes);
+  };
+
+  const enqueue = (messages: readonly Message[], call: PublishCall): void => {
+    const now = environment.now();
+    const refusals: [number, PublishOutcome][] = [];
+    messages.forEach((message, index) => {
+      try {
+        lanes.add(encodeMessage(message, options), call, index, now);
+      } catch (error) {
+        refusals.push([index, { status: 'permanent', error }]);
+      }
+    });
+    for (const [index, outcome] of refusals) settle(call, index, outcome);
+  };
+
+  return {
+    publish: (messages: readonly Message[]): Observable<readonly PublishOutcome[]> =>
+      new Observable((subscriber) => {
+        const call: PublishCall = {
+          serial: calls++,
+          outcomes: new Array<PublishOutcome>(messages.length),
+          left: messages.length,
+          over: false,
+          done: (outcomes) => {
+            subscriber.next(outcomes);
+            subscriber.complete();
+          },
+          fail: (error) => subscriber.error(error),
+        };
+        if (closed) {
+          call.fail(refused('the connection is closed'));
+          return;
+        }
+        if (messages.length === 0) call.done([]);
+        enqueue(messages, call);
+        schedule();
+        return () => {
+          if (call.over) return;
+          call.over = true;
+          sweep();
+          schedule();
+        };
+      }),
+
+    /** Sends at once what waits for others; what failed is tried on. */
+    close: (): void => {
+      closed = true;
+      schedule();
+    },
+  };
+}

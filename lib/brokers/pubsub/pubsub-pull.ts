@@ -1,0 +1,197 @@
+import { asyncScheduler, concat, defer, EMPTY, map, Subscription, takeUntil, timer } from 'rxjs';
+import { exponential, waitOf } from '../../core/backoff.js';
+import { environment } from '../../core/environment.js';
+import type { QueueAdapter, QueueEngine } from '../../core/queue-engine.js';
+import { callPubSub } from './pubsub-call.js';
+import type { PubSubSubscriptionLike } from './pubsub-client.js';
+import { grpcNameOf } from './pubsub-errors.js';
+import { createIdCalls } from './pubsub-id-calls.js';
+import { createInventory } from './pubsub-inventory.js';
+import { leasesToExtend, type PulledHandle } from './pubsub-leases.js';
+import type { ResolvedPubSubOptions } from './pubsub-options.js';
+import { createOutages } from './pubsub-outages.js';
+import { arrivalsOf, type PullResponseLike } from './pubsub-pulled.js';
+import type { PubSubRecord } from './pubsub-record.js';
+import { clientClosed, isMendable, pubsubSourceError } from './pubsub-source-errors.js';
+
+type PulledRecord = PubSubRecord<PulledHandle>;
+
+/** How long a pull waits for a first message. */
+const PULL_MS = 30_000;
+const MOST_PULLS = 4;
+
+/** The most that one pull may bring. */
+const MOST_MESSAGES = 1_000;
+
+/** In the time of the shortest deadline, 10 s, leases are looked at four times. */
+const LOOK_MS = 2_500;
+
+/**
+ * Messages as they are asked for: never more than may be emitted at once. Their leases are ours to extend, and their acks are
+ * answered.
+ * @internal
+ */
+export function pullMessages(
+  engine: QueueEngine<PulledRecord>,
+  { pubsub, name }: PubSubSubscriptionLike,
+  short: string,
+  options: ResolvedPubSubOptions,
+  /** What a lease has from the pull on, in milliseconds. */
+  firstDeadlineMs: number,
+): QueueAdapter<PulledRecord> {
+  const { maxInFlight, ackDeadlineMs, maxExtensionMs, requestTimeoutMs } = options;
+  const inventory = createInventory<PulledHandle>();
+  const backoff = exponential({ initialMs: 100, maxMs: 30_000 });
+  const outages = createOutages(engine);
+  const pulling = new Subscription();
+  const timers = new Subscription();
+  let pulls = 0;
+  /** How many messages the pulls under way may bring. */
+  let asked = 0;
+  let paused = false;
+  let failures = 0;
+  let waits = false;
+
+  const call = (method: string, reqOpts: object, timeoutMs = requestTimeoutMs) =>
+    callPubSub(pubsub, method, { subscription: name, ...reqOpts }, timeoutMs);
+  const acks = createIdCalls({ call: (ackIds) => call('acknowledge', { ackIds }), isMendable });
+  const nacks = createIdCalls({
+    call: (ackIds) => call('modifyAckDeadline', { ackIds, ackDeadlineSeconds: 0 }),
+    isMendable,
+  });
+
+  const pullMore = (): void => {
+    while (!pulling.closed && !paused && !waits && pulls < (failures > 0 ? 1 : MOST_PULLS)) {
+      const free = maxInFlight - inventory.size - asked;
+      // One that waits for a first message takes all that is free; another only helps where much is.
+      if (free < (pulls === 0 ? 1 : Math.ceil(maxInFlight / 2))) return;
+      pull(Math.min(free, MOST_MESSAGES));
+    }
+  };
+
+  const pull = (maxMessages: number): void => {
+    pulls++;
+    asked += maxMessages;
+    const ended = (): void => {
+      pulls--;
+      asked -= maxMessages;
+    };
+    pulling.add(
+      call('pull', { maxMessages }, PULL_MS).subscribe({
+        next: (response) => {
+          ended();
+          answered(response as PullResponseLike);
+        },
+        error: (error: unknown) => {
+          ended();
+          if (grpcNameOf(error) === 'DEADLINE_EXCEEDED') answered({});
+          else failed(error);
+        },
+      }),
+    );
+  };
+
+  const answered = (response: PullResponseLike): void => {
+    failures = 0;
+    outages.answered();
+    const receivedAt = environment.now();
+    const records: PulledRecord[] = [];
+    for (const arrival of arrivalsOf(response, receivedAt, firstDeadlineMs)) {
+      const record = inventory.receive(arrival);
+      if (record !== null) records.push(record);
+    }
+    const [first] = records;
+    if (first !== undefined) engine.lag({ lagMs: Math.max(0, environment.wallClock() - first.publishedAt) });
+    engine.push(records);
+    pullMore();
+  };
+
+  const failed = (error: unknown): void => {
+    if (!pubsub.isOpen) {
+      engine.fail(clientClosed(short));
+    } else if (!isMendable(error)) {
+      engine.fail(pubsubSourceError(short, error));
+    } else {
+      failures++;
+      outages.failed(error);
+      waits = true;
+      pulling.add(
+        asyncScheduler.schedule(
+          () => {
+            waits = false;
+            pullMore();
+          },
+          waitOf(backoff, failures),
+        ),
+      );
+    }
+  };
+
+  const extend = (): void => {
+    // Early enough for some looks before it ends, be it the first lease or a longer one of ours.
+    const deadlineMs = Math.min(ackDeadlineMs, 2 * firstDeadlineMs);
+    const due = leasesToExtend(inventory.records(), { deadlineMs, maxExtensionMs });
+    const until = environment.now() + ackDeadlineMs;
+    for (let first = 0; first < due.length; first += MOST_MESSAGES) {
+      const group = due.slice(first, first + MOST_MESSAGES);
+      const ackIds = group.map(({ ackId }) => ackId);
+      const extension = call('modifyAckDeadline', { ackIds, ackDeadlineSeconds: Math.floor(ackDeadlineMs / 1_000) });
+      timers.add(
+        extension.subscribe({
+          complete: () => {
+            for (const handle of group) handle.leaseEndsAt = until;
+          },
+          // Tried again at the next look; a lease that runs out meanwhile is one whose message comes again.
+          error: () => undefined,
+        }),
+      );
+    }
+  };
+
+  return {
+    start: () => {
+      timers.add(
+        asyncScheduler.schedule(function again() {
+          extend();
+          timers.add(asyncScheduler.schedule(again, LOOK_MS));
+        }, LOOK_MS),
+      );
+      pullMore();
+    },
+    demand: (wanted) => {
+      paused = !wanted;
+      pullMore();
+    },
+    ack: (records) => {
+      const ids = records.map(({ handles }) => (handles.at(-1) as PulledHandle).ackId);
+      return acks.send(ids).pipe(
+        map((error) => {
+          for (const record of records) inventory.acked(record);
+          pullMore();
+          return records.map(() => error);
+        }),
+      );
+    },
+    nack: (records) => {
+      for (const record of records) inventory.nacked(record);
+      nacks
+        .send(records.map(({ handles }) => (handles.at(-1) as PulledHandle).ackId))
+        .subscribe({ error: () => undefined });
+      pullMore();
+    },
+    leaving: () => {
+      outages.end();
+      pulling.unsubscribe();
+    },
+    close: () =>
+      concat(
+        nacks.idle().pipe(takeUntil(timer(options.drainTimeoutMs))),
+        defer(() => {
+          timers.unsubscribe();
+          acks.end();
+          nacks.end();
+          return EMPTY;
+        }),
+      ),
+  };
+}
