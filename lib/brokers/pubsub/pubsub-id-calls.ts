@@ -1,4 +1,4 @@
-import { defer as deferred, EMPTY, Observable, retry, Subscription, timer, type ObservableInput } from 'rxjs';
+import { asapScheduler, defer as deferred, EMPTY, Observable, retry, Subscription, timer, type ObservableInput } from 'rxjs';
 import { exponential, waitOf } from '../../core/backoff.js';
 import { environment } from '../../core/environment.js';
 
@@ -21,7 +21,7 @@ export interface PubSubIdCallsOptions {
 
 /** A request may have 512 KiB, an id has some 200 bytes. */
 const MOST_IDS = 2_000;
-const MOST_CALLS = 4;
+const MOST_CALLS = 2;
 
 /** For how long a call is tried again; what it is about comes again meanwhile. */
 const GIVE_UP_MS = 60_000;
@@ -81,7 +81,8 @@ export function createIdCalls({ call, isMendable }: PubSubIdCallsOptions): PubSu
           subscriber.complete();
         };
         waiting.push({ ids, answer });
-        start();
+        // What is settled in one turn goes together.
+        if (waiting.length === 1) asapScheduler.schedule(start);
       }),
     idle: () => {
       if (calls === 0 && waiting.length === 0) return EMPTY;

@@ -54,10 +54,12 @@ export function pullMessages(
 
   const call = (method: string, reqOpts: object, timeoutMs = requestTimeoutMs) =>
     callPubSub(pubsub, method, { subscription: name, ...reqOpts }, timeoutMs);
-  const acks = createIdCalls({ call: (ackIds) => call('acknowledge', { ackIds }), isMendable });
+  // A client that was closed stays closed.
+  const mayPass = (error: unknown): boolean => pubsub.isOpen && isMendable(error);
+  const acks = createIdCalls({ call: (ackIds) => call('acknowledge', { ackIds }), isMendable: mayPass });
   const nacks = createIdCalls({
     call: (ackIds) => call('modifyAckDeadline', { ackIds, ackDeadlineSeconds: 0 }),
-    isMendable,
+    isMendable: mayPass,
   });
 
   const pullMore = (): void => {
@@ -128,6 +130,7 @@ export function pullMessages(
   };
 
   const extend = (): void => {
+    if (!pubsub.isOpen) return;
     // Early enough for some looks before it ends, be it the first lease or a longer one of ours.
     const deadlineMs = Math.min(ackDeadlineMs, 2 * firstDeadlineMs);
     const due = leasesToExtend(inventory.records(), { deadlineMs, maxExtensionMs });

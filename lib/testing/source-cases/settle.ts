@@ -70,7 +70,7 @@ export const settleCases: readonly SourceCase[] = [
     guarantees: ['I2'],
     run: async (world) => {
       const { place, probe } = await receivesFive(world);
-      const [first] = probe.deliveries as [RawDelivery];
+      const first = probe.newest('a');
       for (const times of [1, 2]) {
         probe.newest('a').nack('again, please', { delayMs: 1 });
         await world.until(
