@@ -1,4 +1,13 @@
-import { asapScheduler, defer as deferred, EMPTY, Observable, retry, Subscription, timer, type ObservableInput } from 'rxjs';
+import {
+  asapScheduler,
+  defer as deferred,
+  EMPTY,
+  Observable,
+  retry,
+  Subscription,
+  timer,
+  type ObservableInput,
+} from 'rxjs';
 import { exponential, waitOf } from '../../core/backoff.js';
 import { environment } from '../../core/environment.js';
 

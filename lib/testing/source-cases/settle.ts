@@ -1,6 +1,6 @@
 import { check, list } from '../check.js';
 import { messages, names } from '../numbered.js';
-import type { Probe, RawDelivery } from '../probe.js';
+import type { Probe } from '../probe.js';
 import { textOf } from '../raw.js';
 import type { SourceCase } from '../source-case.js';
 import type { Place, SourceWorld } from '../source-world.js';
