@@ -69,6 +69,8 @@ export function streamMessages(
   const lost = (stream: PubSubStreamLike, error: unknown): void => {
     if (stream !== current) return;
     current = null;
+    // Not each error ends its stream: one that goes on would be read beside the next.
+    if (error !== null) end(stream);
     if (left) return;
     if (!pubsub.isOpen) {
       engine.fail(clientClosed(short));
