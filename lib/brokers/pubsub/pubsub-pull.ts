@@ -18,6 +18,7 @@ import type { QueueAdapter, QueueEngine } from '../../core/queue-engine.js';
 import { callPubSub } from './pubsub-call.js';
 import type { PubSubSubscriptionLike } from './pubsub-client.js';
 import { grpcNameOf } from './pubsub-errors.js';
+import { groupsOf } from './pubsub-groups.js';
 import { createIdCalls } from './pubsub-id-calls.js';
 import { createInventory } from './pubsub-inventory.js';
 import { leasesToExtend, type PulledHandle } from './pubsub-leases.js';
@@ -225,12 +226,4 @@ export function pullMessages(
 
 function newestOf({ handles }: PulledRecord): PulledHandle {
   return handles.at(-1) as PulledHandle;
-}
-
-// A request has a limit of bytes.
-function groupsOf<T>(list: readonly T[]): T[][] {
-  const groups: T[][] = [];
-  for (let first = 0; first < list.length; first += MOST_MESSAGES)
-    groups.push(list.slice(first, first + MOST_MESSAGES));
-  return groups;
 }

@@ -54,6 +54,34 @@ describePubSubFake('fromPubSub where things cross', (fake, pubsub) => {
     await until('nothing streams', () => fake().subscription(name).streams === 0, 1_000);
   }, 30_000);
 
+  it.each([0, 1])(
+    'streaming, exactly once: gives back at a stop what the client takes in late; at work: %i',
+    async (busy) => {
+      const { topic, name } = await place({ enableExactlyOnceDelivery: true });
+      const stop = new AbortController();
+      const seen: PubSubDelivery[] = [];
+      const { source, ofType } = sourceOf(name, { stop: stop.signal });
+      opened.push(source.subscribe((delivery) => void seen.push(delivery)));
+      await pubsub().publish(topic, 1);
+      await until('one is here', () => seen.length === 1, 5_000);
+      if (busy === 0) seen[0]?.ack();
+      await until('it is done', () => ofType('settled').length === 1 - busy, 5_000);
+      // The client confirms a lease before it hands the message out.
+      fake().delay('ModifyAckDeadline', 600);
+      await pubsub().publish(topic, 5);
+      await until('they are sent', () => fake().subscription(name).outstanding === 5 + busy, 5_000);
+      await sleep(100);
+      const from = performance.now();
+      stop.abort();
+      await sleep(800);
+      if (busy === 1) seen[0]?.ack();
+      await until('it is closed', () => ofType('closed').length === 1, 20_000);
+      expect(performance.now() - from).toBeLessThan(4_000);
+      expect([seen.length, fake().subscription(name).outstanding, ofType('ack-failed').length]).toEqual([1, 0, 0]);
+    },
+    30_000,
+  );
+
   it('pull: acks and gives back more at once than a request may hold', async () => {
     const { topic, name } = await place();
     await pubsub().publish(topic, 4_000);
