@@ -151,10 +151,15 @@ export function pullMessages(
       outages.failed(error);
       waits = true;
       pulling.add(
-        timer(waitOf(backoff, failures)).subscribe(() => {
-          waits = false;
-          pullMore();
-        }),
+        asyncScheduler.schedule(
+          function again() {
+            // Else it would be kept for as long as this reads.
+            this.unsubscribe();
+            waits = false;
+            pullMore();
+          },
+          waitOf(backoff, failures),
+        ),
       );
     }
   };
@@ -204,7 +209,8 @@ export function pullMessages(
       ),
     nack: (records) => {
       for (const record of records) inventory.nacked(record);
-      for (const group of groupsOf(records)) nacks.send(group.map((record) => newestOf(record).ackId)).subscribe();
+      for (const group of groupsOf(records))
+        nacks.send(group.map((record) => newestOf(record).ackId)).subscribe({ error: () => undefined });
       pullMore();
     },
     leaving: () => {

@@ -1,4 +1,4 @@
-import { asyncScheduler, catchError, defer, EMPTY, from, merge, type Observable, type Subscription } from 'rxjs';
+import { asyncScheduler, defer, from, merge, type Observable, type Subscription } from 'rxjs';
 import { exponential, waitOf } from '../../core/backoff.js';
 import { environment } from '../../core/environment.js';
 import type { QueueAdapter, QueueEngine } from '../../core/queue-engine.js';
@@ -11,7 +11,7 @@ import { createOutages } from './pubsub-outages.js';
 import type { PubSubArrival, PubSubRecord } from './pubsub-record.js';
 import { clientClosed, isMendable, pubsubSourceError } from './pubsub-source-errors.js';
 import { streamOptions } from './pubsub-stream-options.js';
-import { undispensedOf } from './pubsub-undispensed.js';
+import { forgetHeld, undispensedOf } from './pubsub-undispensed.js';
 
 type StreamRecord = PubSubRecord<PubSubMessageLike>;
 
@@ -73,14 +73,14 @@ export function streamMessages(
     // What its last calls brought is here one turn later, and not to be given back by a stream that is closed.
     asyncScheduler.schedule(() => {
       const groups = groupsOf(undispensedOf(stream).map(({ ackId }) => ackId));
-      const calls = groups.map((ackIds) => giveBack(ackIds).pipe(catchError(() => EMPTY)));
-      merge(...calls).subscribe({
-        complete: () => {
-          const waiters = open.get(stream) ?? [];
-          open.delete(stream);
-          for (const done of waiters) done();
-        },
-      });
+      forgetHeld(stream);
+      const gone = (): void => {
+        const waiters = open.get(stream) ?? [];
+        open.delete(stream);
+        for (const done of waiters) done();
+      };
+      // Where it fails, they come again once their leases have run out.
+      merge(...groups.map(giveBack)).subscribe({ error: gone, complete: gone });
     });
   };
 

@@ -2,7 +2,9 @@ import type { PubSubStreamLike } from './pubsub-client.js';
 
 /** Insides of the client, which nobody promises: where they change, what is in them comes again once its lease has run out. */
 interface StreamInsides {
-  readonly _subscriber?: { readonly _inventory?: { readonly _messages?: Iterable<UndispensedMessage> } };
+  readonly _subscriber?: {
+    readonly _inventory?: { readonly _messages?: Iterable<UndispensedMessage>; clear?(): unknown };
+  };
 }
 
 interface UndispensedMessage {
@@ -20,4 +22,9 @@ interface UndispensedMessage {
 export function undispensedOf(stream: PubSubStreamLike): readonly UndispensedMessage[] {
   const held = (stream as StreamInsides)._subscriber?._inventory?._messages ?? [];
   return [...held].filter((message) => message.isDispatched?.() === false);
+}
+
+/** Has a stream that is closed forget what it holds, and the timer by which that is extended. @internal */
+export function forgetHeld(stream: PubSubStreamLike): void {
+  (stream as StreamInsides)._subscriber?._inventory?.clear?.();
 }
