@@ -26,11 +26,12 @@ export interface PubSubIdCallsOptions {
   call(ids: readonly string[]): ObservableInput<unknown>;
   /** Whether a failure may pass. */
   isMendable(error: unknown): boolean;
+  /** How many calls may be under way at once: with 1, nothing overtakes what is tried again. */
+  readonly mostCalls: number;
 }
 
 /** A request may have 512 KiB, an id has some 200 bytes. */
 const MOST_IDS = 2_000;
-const MOST_CALLS = 2;
 
 /** For how long a call is tried again; what it is about comes again meanwhile. */
 const GIVE_UP_MS = 60_000;
@@ -41,7 +42,7 @@ interface Waiting {
 }
 
 /** @internal */
-export function createIdCalls({ call, isMendable }: PubSubIdCallsOptions): PubSubIdCalls {
+export function createIdCalls({ call, isMendable, mostCalls }: PubSubIdCallsOptions): PubSubIdCalls {
   const backoff = exponential({ initialMs: 100, maxMs: 5_000 });
   const subscriptions = new Subscription();
   const listeners = new Set<() => void>();
@@ -49,7 +50,7 @@ export function createIdCalls({ call, isMendable }: PubSubIdCallsOptions): PubSu
   let calls = 0;
 
   const start = (): void => {
-    while (waiting.length > 0 && calls < MOST_CALLS) {
+    while (waiting.length > 0 && calls < mostCalls) {
       const group = takeGroup();
       const begunAt = environment.now();
       const ids = group.flatMap((item) => item.ids);

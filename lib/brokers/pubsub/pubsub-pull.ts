@@ -1,10 +1,24 @@
-import { asyncScheduler, concat, defer, EMPTY, map, Subscription, takeUntil, timer } from 'rxjs';
+import {
+  asyncScheduler,
+  concat,
+  defer,
+  EMPTY,
+  forkJoin,
+  map,
+  of,
+  Subscription,
+  switchMap,
+  takeUntil,
+  timer,
+  type Observable,
+} from 'rxjs';
 import { exponential, waitOf } from '../../core/backoff.js';
 import { environment } from '../../core/environment.js';
 import type { QueueAdapter, QueueEngine } from '../../core/queue-engine.js';
 import { callPubSub } from './pubsub-call.js';
 import type { PubSubSubscriptionLike } from './pubsub-client.js';
 import { grpcNameOf } from './pubsub-errors.js';
+import { groupsOf } from './pubsub-groups.js';
 import { createIdCalls } from './pubsub-id-calls.js';
 import { createInventory } from './pubsub-inventory.js';
 import { leasesToExtend, type PulledHandle } from './pubsub-leases.js';
@@ -56,11 +70,29 @@ export function pullMessages(
     callPubSub(pubsub, method, { subscription: name, ...reqOpts }, timeoutMs);
   // A client that was closed stays closed.
   const mayPass = (error: unknown): boolean => pubsub.isOpen && isMendable(error);
-  const acks = createIdCalls({ call: (ackIds) => call('acknowledge', { ackIds }), isMendable: mayPass });
+  const acks = createIdCalls({
+    call: (ackIds) => call('acknowledge', { ackIds }),
+    isMendable: mayPass,
+    mostCalls: 2,
+  });
   const nacks = createIdCalls({
     call: (ackIds) => call('modifyAckDeadline', { ackIds, ackDeadlineSeconds: 0 }),
     isMendable: mayPass,
+    // What follows a message of its key is not to be back before it.
+    mostCalls: 1,
   });
+
+  const ackGroup = (records: readonly PulledRecord[]): Observable<readonly unknown[]> => {
+    const sent = records.map(newestOf);
+    return acks.send(sent.map(({ ackId }) => ackId)).pipe(
+      switchMap((error) => {
+        // What came again while its ack was under way is done too.
+        const late = error === null ? records.filter((record, index) => newestOf(record) !== sent[index]) : [];
+        if (late.length === 0) return of(records.map(() => error));
+        return ackGroup(late).pipe(map((answers) => records.map((record) => answers[late.indexOf(record)] ?? null)));
+      }),
+    );
+  };
 
   const pullMore = (): void => {
     while (!pulling.closed && !paused && !waits && pulls < (failures > 0 ? 1 : MOST_PULLS)) {
@@ -113,13 +145,16 @@ export function pullMessages(
       engine.fail(clientClosed(short));
     } else if (!isMendable(error)) {
       engine.fail(pubsubSourceError(short, error));
-    } else {
+    } else if (!waits) {
+      // Calls that were under way together end together: one failure.
       failures++;
       outages.failed(error);
       waits = true;
       pulling.add(
         asyncScheduler.schedule(
-          () => {
+          function again() {
+            // Else it would be kept for as long as this reads.
+            this.unsubscribe();
             waits = false;
             pullMore();
           },
@@ -135,8 +170,7 @@ export function pullMessages(
     const deadlineMs = Math.min(ackDeadlineMs, 2 * firstDeadlineMs);
     const due = leasesToExtend(inventory.records(), { deadlineMs, maxExtensionMs });
     const until = environment.now() + ackDeadlineMs;
-    for (let first = 0; first < due.length; first += MOST_MESSAGES) {
-      const group = due.slice(first, first + MOST_MESSAGES);
+    for (const group of groupsOf(due)) {
       const ackIds = group.map(({ ackId }) => ackId);
       const extension = call('modifyAckDeadline', { ackIds, ackDeadlineSeconds: Math.floor(ackDeadlineMs / 1_000) });
       timers.add(
@@ -154,9 +188,9 @@ export function pullMessages(
   return {
     start: () => {
       timers.add(
-        asyncScheduler.schedule(function again() {
+        asyncScheduler.schedule(function look() {
           extend();
-          timers.add(asyncScheduler.schedule(again, LOOK_MS));
+          this.schedule(undefined, LOOK_MS);
         }, LOOK_MS),
       );
       pullMore();
@@ -165,21 +199,18 @@ export function pullMessages(
       paused = !wanted;
       pullMore();
     },
-    ack: (records) => {
-      const ids = records.map(({ handles }) => (handles.at(-1) as PulledHandle).ackId);
-      return acks.send(ids).pipe(
-        map((error) => {
+    ack: (records) =>
+      forkJoin(groupsOf(records).map(ackGroup)).pipe(
+        map((answers) => {
           for (const record of records) inventory.acked(record);
           pullMore();
-          return records.map(() => error);
+          return answers.flat();
         }),
-      );
-    },
+      ),
     nack: (records) => {
       for (const record of records) inventory.nacked(record);
-      nacks
-        .send(records.map(({ handles }) => (handles.at(-1) as PulledHandle).ackId))
-        .subscribe({ error: () => undefined });
+      for (const group of groupsOf(records))
+        nacks.send(group.map((record) => newestOf(record).ackId)).subscribe({ error: () => undefined });
       pullMore();
     },
     leaving: () => {
@@ -197,4 +228,8 @@ export function pullMessages(
         }),
       ),
   };
+}
+
+function newestOf({ handles }: PulledRecord): PulledHandle {
+  return handles.at(-1) as PulledHandle;
 }

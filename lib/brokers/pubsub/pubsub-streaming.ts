@@ -1,19 +1,25 @@
-import { asyncScheduler, defer, from, type Subscription } from 'rxjs';
+import { asyncScheduler, defer, from, merge, type Observable, type Subscription } from 'rxjs';
 import { exponential, waitOf } from '../../core/backoff.js';
 import { environment } from '../../core/environment.js';
 import type { QueueAdapter, QueueEngine } from '../../core/queue-engine.js';
+import { callPubSub } from './pubsub-call.js';
 import type { PubSubMessageLike, PubSubStreamLike, PubSubSubscriptionLike } from './pubsub-client.js';
+import { groupsOf } from './pubsub-groups.js';
 import { createInventory } from './pubsub-inventory.js';
 import type { ResolvedPubSubOptions } from './pubsub-options.js';
 import { createOutages } from './pubsub-outages.js';
 import type { PubSubArrival, PubSubRecord } from './pubsub-record.js';
 import { clientClosed, isMendable, pubsubSourceError } from './pubsub-source-errors.js';
 import { streamOptions } from './pubsub-stream-options.js';
+import { forgetHeld, undispensedOf } from './pubsub-undispensed.js';
 
 type StreamRecord = PubSubRecord<PubSubMessageLike>;
 
 /** For how long what is done after a drain may still be on its way to the service. */
 const LAST_CALLS_MS = 1_000;
+
+/** How often is looked for what a stream that closes was about to hand out. */
+const LOOK_MS = 100;
 
 /** What the client says on `debug` of a call or a stream that failed; nothing of it is sure to be there. */
 interface DebugErrorLike {
@@ -41,6 +47,7 @@ export function streamMessages(
   const outages = createOutages(engine);
   // All that are not closed yet: those before the last one wait for what they gave.
   const open = new Map<PubSubStreamLike, (() => void)[]>();
+  const closing = new WeakSet<PubSubStreamLike>();
   let current: PubSubStreamLike | null = null;
   let left = false;
   let failures = 0;
@@ -61,14 +68,32 @@ export function streamMessages(
   };
 
   const closed = (stream: PubSubStreamLike): void => {
-    const waiters = open.get(stream) ?? [];
-    open.delete(stream);
-    for (const done of waiters) done();
+    if (closing.has(stream)) return;
+    closing.add(stream);
+    // What its last calls brought is here one turn later, and not to be given back by a stream that is closed.
+    asyncScheduler.schedule(() => {
+      const groups = groupsOf(undispensedOf(stream).map(({ ackId }) => ackId));
+      forgetHeld(stream);
+      const gone = (): void => {
+        const waiters = open.get(stream) ?? [];
+        open.delete(stream);
+        for (const done of waiters) done();
+      };
+      // Where it fails, they come again once their leases have run out.
+      merge(...groups.map(giveBack)).subscribe({ error: gone, complete: gone });
+    });
+  };
+
+  const giveBack = (ackIds: readonly string[]): Observable<unknown> => {
+    const request = { subscription: subscription.name, ackIds, ackDeadlineSeconds: 0 };
+    return callPubSub(pubsub, 'modifyAckDeadline', request, options.requestTimeoutMs);
   };
 
   const lost = (stream: PubSubStreamLike, error: unknown): void => {
     if (stream !== current) return;
     current = null;
+    // Not each error ends its stream: one that goes on would be read beside the next.
+    if (error !== null) end(stream);
     if (left) return;
     if (!pubsub.isOpen) {
       engine.fail(clientClosed(short));
@@ -119,7 +144,14 @@ export function streamMessages(
   };
 
   const end = (stream: PubSubStreamLike): void => {
-    const gone = (): void => closed(stream);
+    const looking = asyncScheduler.schedule(function look() {
+      for (const message of undispensedOf(stream)) message.nack();
+      this.schedule(undefined, LOOK_MS);
+    }, LOOK_MS);
+    const gone = (): void => {
+      looking.unsubscribe();
+      closed(stream);
+    };
     stream.close().then(gone, gone);
   };
 
