@@ -30,6 +30,13 @@ export interface ConnectionOptions extends LanesOptions, EncodeOptions {
 
 type Settlement = readonly [Entry, PublishOutcome];
 
+/** What comes of a request that is not tried again: calls that fail, or messages that are given up. */
+interface Lost {
+  readonly calls: readonly PublishCall[];
+  readonly error: unknown;
+  readonly settlements: Settlement[];
+}
+
 /** `topicName` is the full name of the topic. @internal */
 export function createConnection(service: PubSubServiceLike, topicName: string, options: ConnectionOptions) {
   const { topic, maxRequests, backoff, retryTimeoutMs, requestTimeoutMs } = options;
@@ -95,12 +102,13 @@ export function createConnection(service: PubSubServiceLike, topicName: string, 
       outcomeOf(answer),
     ]);
     parcel.entries = parcel.entries.slice(answers.length);
-    const lost = failure === null ? null : failed(parcel, failure.error, settlements);
+    let lost: Lost | null = null;
     if (failure === null) lanes.free(parcel);
-    // Last, and as they came, since whoever is answered may publish again before this returns.
-    settlements.sort(([left], [right]) => inTheirOrder(left.call, right.call));
-    for (const [{ call, index }, outcome] of settlements) settle(call, index, outcome);
+    else lost = failed(parcel, failure.error);
+    // Last, since whoever is answered may publish again before this returns: what was not stored must be first to hear.
     for (const call of lost?.calls ?? []) call.fail(lost?.error);
+    settleAll(lost?.settlements ?? []);
+    settleAll(settlements);
     schedule();
   };
 
@@ -110,12 +118,8 @@ export function createConnection(service: PubSubServiceLike, topicName: string, 
     return { status: 'ok', position };
   };
 
-  /** Tries it again, gives it up, or says which calls are lost. */
-  const failed = (
-    parcel: Parcel,
-    error: unknown,
-    settlements: Settlement[],
-  ): { readonly calls: readonly PublishCall[]; readonly error: unknown } | null => {
+  /** Tries it again, or says what is lost. */
+  const failed = (parcel: Parcel, error: unknown): Lost | null => {
     parcel.entries = parcel.entries.filter(isLive);
     if (parcel.entries.length === 0) {
       lanes.free(parcel);
@@ -124,9 +128,8 @@ export function createConnection(service: PubSubServiceLike, topicName: string, 
     const now = environment.now();
     if (parcel.failures++ === 0) parcel.failedAt = now;
     const leftMs = parcel.failedAt + patienceMs(error, retryTimeoutMs) - now;
-    if (leftMs > 0) rest(parcel, Math.min(leftMs, waitOf(backoff, parcel.failures)));
-    else if (failureOfCall(error) === 'transient') giveUp(parcel, error, settlements);
-    else return lose(parcel, error);
+    if (leftMs <= 0) return failureOfCall(error) === 'transient' ? giveUp(parcel, error) : lose(parcel, error);
+    rest(parcel, Math.min(leftMs, waitOf(backoff, parcel.failures)));
     return null;
   };
 
@@ -139,20 +142,24 @@ export function createConnection(service: PubSubServiceLike, topicName: string, 
     resting.set(parcel, due);
   };
 
-  const giveUp = (parcel: Parcel, cause: unknown, settlements: Settlement[]): void => {
+  const giveUp = (parcel: Parcel, cause: unknown): Lost => {
     const error = refused(`${topic} did not take it within ${retryTimeoutMs} ms: ${tellOf(cause)}`, { cause });
     const behind = refused('not sent, since an earlier message of its key was given up', { cause: error });
-    for (const entry of parcel.entries) settlements.push([entry, { status: 'transient', error }]);
-    for (const entry of lanes.drop(parcel)) settlements.push([entry, { status: 'transient', error: behind }]);
+    const settlements: Settlement[] = [
+      ...parcel.entries.map((entry): Settlement => [entry, { status: 'transient', error }]),
+      ...lanes.drop(parcel).map((entry): Settlement => [entry, { status: 'transient', error: behind }]),
+    ];
+    return { calls: [], error, settlements };
   };
 
-  const lose = (parcel: Parcel, cause: unknown) => {
+  const lose = (parcel: Parcel, cause: unknown): Lost => {
     // What waits behind a message that is lost must not be stored before it comes again.
-    const lost = lanes.withThoseBehind(parcel.entries.map(({ call }) => call));
-    for (const call of lost) call.over = true;
+    const calls = lanes.withThoseBehind(parcel.entries.map(({ call }) => call));
+    for (const call of calls) call.over = true;
     lanes.free(parcel);
     sweep();
-    return { calls: lost, error: pubsubError('pubsubPublisher', cause, { topic, otherwise: 'publish-failed' }) };
+    const error = pubsubError('pubsubPublisher', cause, { topic, otherwise: 'publish-failed' });
+    return { calls, error, settlements: [] };
   };
 
   // What nobody waits for any more is not tried again.
@@ -163,6 +170,12 @@ export function createConnection(service: PubSubServiceLike, topicName: string, 
       resting.delete(parcel);
       lanes.free(parcel);
     }
+  };
+
+  // As they came.
+  const settleAll = (settlements: Settlement[]): void => {
+    settlements.sort(([left], [right]) => inTheirOrder(left.call, right.call));
+    for (const [{ call, index }, outcome] of settlements) settle(call, index, outcome);
   };
 
   const settle = (call: PublishCall, index: number, outcome: PublishOutcome): void => {
