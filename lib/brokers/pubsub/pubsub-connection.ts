@@ -34,7 +34,7 @@ type Settlement = readonly [Entry, PublishOutcome];
 interface Lost {
   readonly calls: readonly PublishCall[];
   readonly error: unknown;
-  readonly settlements: Settlement[];
+  readonly settlements: readonly Settlement[];
 }
 
 /** `topicName` is the full name of the topic. @internal */
@@ -105,10 +105,13 @@ export function createConnection(service: PubSubServiceLike, topicName: string, 
     let lost: Lost | null = null;
     if (failure === null) lanes.free(parcel);
     else lost = failed(parcel, failure.error);
-    // Last, since whoever is answered may publish again before this returns: what was not stored must be first to hear.
+    // Last, since whoever is answered may publish again before this returns: who lost something must hear of it first.
     for (const call of lost?.calls ?? []) call.fail(lost?.error);
-    settleAll(lost?.settlements ?? []);
-    settleAll(settlements);
+    const givenUp = lost?.settlements ?? [];
+    const losers = new Set(givenUp.map(([{ call }]) => call));
+    const ended = settle([...givenUp, ...settlements]);
+    ended.sort((left, right) => Number(losers.has(right)) - Number(losers.has(left)) || inTheirOrder(left, right));
+    for (const call of ended) call.done(call.outcomes);
     schedule();
   };
 
@@ -172,30 +175,31 @@ export function createConnection(service: PubSubServiceLike, topicName: string, 
     }
   };
 
-  // As they came.
-  const settleAll = (settlements: Settlement[]): void => {
-    settlements.sort(([left], [right]) => inTheirOrder(left.call, right.call));
-    for (const [{ call, index }, outcome] of settlements) settle(call, index, outcome);
-  };
-
-  const settle = (call: PublishCall, index: number, outcome: PublishOutcome): void => {
-    call.outcomes[index] = outcome;
-    if (--call.left > 0 || call.over) return;
-    call.over = true;
-    call.done(call.outcomes);
+  // Gives the calls that have all of their outcomes by now, and does not tell them.
+  const settle = (settlements: readonly Settlement[]): PublishCall[] => {
+    const ended: PublishCall[] = [];
+    for (const [{ call, index }, outcome] of settlements) {
+      call.outcomes[index] = outcome;
+      if (--call.left > 0 || call.over) continue;
+      call.over = true;
+      ended.push(call);
+    }
+    return ended;
   };
 
   const enqueue = (messages: readonly Message[], call: PublishCall): void => {
     const now = environment.now();
-    const refusals: [number, PublishOutcome][] = [];
     messages.forEach((message, index) => {
       try {
         lanes.add(encodeMessage(message, options), call, index, now);
       } catch (error) {
-        refusals.push([index, { status: 'permanent', error }]);
+        call.outcomes[index] = { status: 'permanent', error };
+        call.left--;
       }
     });
-    for (const [index, outcome] of refusals) settle(call, index, outcome);
+    if (call.left > 0) return;
+    call.over = true;
+    call.done(call.outcomes);
   };
 
   return {
@@ -216,7 +220,6 @@ export function createConnection(service: PubSubServiceLike, topicName: string, 
           call.fail(refused('the connection is closed'));
           return;
         }
-        if (messages.length === 0) call.done([]);
         enqueue(messages, call);
         schedule();
         return () => {

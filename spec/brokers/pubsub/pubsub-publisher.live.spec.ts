@@ -263,7 +263,7 @@ describePubSubFake('pubsubPublisher, of which the service sees', (fake, pubsub) 
       }
     })();
     await pause(100);
-    await fake().kill();
+    fake().kill();
     await pause(500);
     await fake().restart('kept');
     await pause(300);
