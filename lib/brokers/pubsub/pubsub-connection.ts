@@ -30,6 +30,13 @@ export interface ConnectionOptions extends LanesOptions, EncodeOptions {
 
 type Settlement = readonly [Entry, PublishOutcome];
 
+/** What comes of a request that is not tried again: calls that fail, or messages that are given up. */
+interface Lost {
+  readonly calls: readonly PublishCall[];
+  readonly error: unknown;
+  readonly settlements: readonly Settlement[];
+}
+
 /** `topicName` is the full name of the topic. @internal */
 export function createConnection(service: PubSubServiceLike, topicName: string, options: ConnectionOptions) {
   const { topic, maxRequests, backoff, retryTimeoutMs, requestTimeoutMs } = options;
@@ -95,12 +102,16 @@ export function createConnection(service: PubSubServiceLike, topicName: string, 
       outcomeOf(answer),
     ]);
     parcel.entries = parcel.entries.slice(answers.length);
-    const lost = failure === null ? null : failed(parcel, failure.error, settlements);
+    let lost: Lost | null = null;
     if (failure === null) lanes.free(parcel);
-    // Last, and as they came, since whoever is answered may publish again before this returns.
-    settlements.sort(([left], [right]) => inTheirOrder(left.call, right.call));
-    for (const [{ call, index }, outcome] of settlements) settle(call, index, outcome);
+    else lost = failed(parcel, failure.error);
+    // Last, since whoever is answered may publish again before this returns: who lost something must hear of it first.
     for (const call of lost?.calls ?? []) call.fail(lost?.error);
+    const givenUp = lost?.settlements ?? [];
+    const losers = new Set(givenUp.map(([{ call }]) => call));
+    const ended = settle([...givenUp, ...settlements]);
+    ended.sort((left, right) => Number(losers.has(right)) - Number(losers.has(left)) || inTheirOrder(left, right));
+    for (const call of ended) call.done(call.outcomes);
     schedule();
   };
 
@@ -110,12 +121,8 @@ export function createConnection(service: PubSubServiceLike, topicName: string, 
     return { status: 'ok', position };
   };
 
-  /** Tries it again, gives it up, or says which calls are lost. */
-  const failed = (
-    parcel: Parcel,
-    error: unknown,
-    settlements: Settlement[],
-  ): { readonly calls: readonly PublishCall[]; readonly error: unknown } | null => {
+  /** Tries it again, or says what is lost. */
+  const failed = (parcel: Parcel, error: unknown): Lost | null => {
     parcel.entries = parcel.entries.filter(isLive);
     if (parcel.entries.length === 0) {
       lanes.free(parcel);
@@ -124,9 +131,8 @@ export function createConnection(service: PubSubServiceLike, topicName: string, 
     const now = environment.now();
     if (parcel.failures++ === 0) parcel.failedAt = now;
     const leftMs = parcel.failedAt + patienceMs(error, retryTimeoutMs) - now;
-    if (leftMs > 0) rest(parcel, Math.min(leftMs, waitOf(backoff, parcel.failures)));
-    else if (failureOfCall(error) === 'transient') giveUp(parcel, error, settlements);
-    else return lose(parcel, error);
+    if (leftMs <= 0) return failureOfCall(error) === 'transient' ? giveUp(parcel, error) : lose(parcel, error);
+    rest(parcel, Math.min(leftMs, waitOf(backoff, parcel.failures)));
     return null;
   };
 
@@ -139,20 +145,24 @@ export function createConnection(service: PubSubServiceLike, topicName: string, 
     resting.set(parcel, due);
   };
 
-  const giveUp = (parcel: Parcel, cause: unknown, settlements: Settlement[]): void => {
+  const giveUp = (parcel: Parcel, cause: unknown): Lost => {
     const error = refused(`${topic} did not take it within ${retryTimeoutMs} ms: ${tellOf(cause)}`, { cause });
     const behind = refused('not sent, since an earlier message of its key was given up', { cause: error });
-    for (const entry of parcel.entries) settlements.push([entry, { status: 'transient', error }]);
-    for (const entry of lanes.drop(parcel)) settlements.push([entry, { status: 'transient', error: behind }]);
+    const settlements: Settlement[] = [
+      ...parcel.entries.map((entry): Settlement => [entry, { status: 'transient', error }]),
+      ...lanes.drop(parcel).map((entry): Settlement => [entry, { status: 'transient', error: behind }]),
+    ];
+    return { calls: [], error, settlements };
   };
 
-  const lose = (parcel: Parcel, cause: unknown) => {
+  const lose = (parcel: Parcel, cause: unknown): Lost => {
     // What waits behind a message that is lost must not be stored before it comes again.
-    const lost = lanes.withThoseBehind(parcel.entries.map(({ call }) => call));
-    for (const call of lost) call.over = true;
+    const calls = lanes.withThoseBehind(parcel.entries.map(({ call }) => call));
+    for (const call of calls) call.over = true;
     lanes.free(parcel);
     sweep();
-    return { calls: lost, error: pubsubError('pubsubPublisher', cause, { topic, otherwise: 'publish-failed' }) };
+    const error = pubsubError('pubsubPublisher', cause, { topic, otherwise: 'publish-failed' });
+    return { calls, error, settlements: [] };
   };
 
   // What nobody waits for any more is not tried again.
@@ -165,24 +175,31 @@ export function createConnection(service: PubSubServiceLike, topicName: string, 
     }
   };
 
-  const settle = (call: PublishCall, index: number, outcome: PublishOutcome): void => {
-    call.outcomes[index] = outcome;
-    if (--call.left > 0 || call.over) return;
-    call.over = true;
-    call.done(call.outcomes);
+  // Gives the calls that have all of their outcomes by now, and does not tell them.
+  const settle = (settlements: readonly Settlement[]): PublishCall[] => {
+    const ended: PublishCall[] = [];
+    for (const [{ call, index }, outcome] of settlements) {
+      call.outcomes[index] = outcome;
+      if (--call.left > 0 || call.over) continue;
+      call.over = true;
+      ended.push(call);
+    }
+    return ended;
   };
 
   const enqueue = (messages: readonly Message[], call: PublishCall): void => {
     const now = environment.now();
-    const refusals: [number, PublishOutcome][] = [];
     messages.forEach((message, index) => {
       try {
         lanes.add(encodeMessage(message, options), call, index, now);
       } catch (error) {
-        refusals.push([index, { status: 'permanent', error }]);
+        call.outcomes[index] = { status: 'permanent', error };
+        call.left--;
       }
     });
-    for (const [index, outcome] of refusals) settle(call, index, outcome);
+    if (call.left > 0) return;
+    call.over = true;
+    call.done(call.outcomes);
   };
 
   return {
@@ -203,7 +220,6 @@ export function createConnection(service: PubSubServiceLike, topicName: string, 
           call.fail(refused('the connection is closed'));
           return;
         }
-        if (messages.length === 0) call.done([]);
         enqueue(messages, call);
         schedule();
         return () => {

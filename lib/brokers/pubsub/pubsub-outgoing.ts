@@ -16,7 +16,7 @@ export interface EncodeOptions {
   readonly orderingKey: ((message: Message) => string | undefined) | undefined;
 }
 
-/** What one request may carry: the service's 10 MB are of ten powers, as its Java and Go clients have them. */
+// What one request may carry. The 10 MB are of ten powers, and of the encoded request, as Google's Go client has them.
 const MOST_REQUEST_BYTES = 10_000_000;
 
 // The name of a topic in a request; names of a project and of a topic are far shorter.
