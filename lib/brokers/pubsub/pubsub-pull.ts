@@ -12,6 +12,7 @@ import type { ResolvedPubSubOptions } from './pubsub-options.js';
 import { createOutages } from './pubsub-outages.js';
 import { arrivalsOf, type PullResponseLike } from './pubsub-pulled.js';
 import type { PubSubRecord } from './pubsub-record.js';
+import { createReturns } from './pubsub-returns.js';
 import { clientClosed, isMendable, pubsubSourceError } from './pubsub-source-errors.js';
 
 type PulledRecord = PubSubRecord<PulledHandle>;
@@ -41,6 +42,7 @@ export function pullMessages(
 ): QueueAdapter<PulledRecord> {
   const { maxInFlight, ackDeadlineMs, maxExtensionMs, requestTimeoutMs } = options;
   const inventory = createInventory<PulledHandle>();
+  const returns = createReturns();
   const backoff = exponential({ initialMs: 100, maxMs: 30_000 });
   const outages = createOutages(engine);
   const pulling = new Subscription();
@@ -61,6 +63,10 @@ export function pullMessages(
     call: (ackIds) => call('modifyAckDeadline', { ackIds, ackDeadlineSeconds: 0 }),
     isMendable: mayPass,
   });
+
+  const sendNacks = (ackIds: readonly string[]): void => {
+    nacks.send(ackIds).subscribe({ error: () => undefined });
+  };
 
   const pullMore = (): void => {
     while (!pulling.closed && !paused && !waits && pulls < (failures > 0 ? 1 : MOST_PULLS)) {
@@ -98,12 +104,18 @@ export function pullMessages(
     outages.answered();
     const receivedAt = environment.now();
     const records: PulledRecord[] = [];
+    const tooEarly: string[] = [];
     for (const arrival of arrivalsOf(response, receivedAt, firstDeadlineMs)) {
+      if (returns.isTooEarly(arrival)) {
+        tooEarly.push(arrival.handle.ackId);
+        continue;
+      }
       const record = inventory.receive(arrival);
       if (record !== null) records.push(record);
     }
     const [first] = records;
     if (first !== undefined) engine.lag({ lagMs: Math.max(0, environment.wallClock() - first.publishedAt) });
+    if (tooEarly.length > 0) sendNacks(tooEarly);
     engine.push(records);
     pullMore();
   };
@@ -176,10 +188,11 @@ export function pullMessages(
       );
     },
     nack: (records) => {
-      for (const record of records) inventory.nacked(record);
-      nacks
-        .send(records.map(({ handles }) => (handles.at(-1) as PulledHandle).ackId))
-        .subscribe({ error: () => undefined });
+      for (const record of records) {
+        inventory.nacked(record);
+        returns.wentBack(record);
+      }
+      sendNacks(records.map(({ handles }) => (handles.at(-1) as PulledHandle).ackId));
       pullMore();
     },
     leaving: () => {
