@@ -26,6 +26,7 @@ import type { ResolvedPubSubOptions } from './pubsub-options.js';
 import { createOutages } from './pubsub-outages.js';
 import { arrivalsOf, type PullResponseLike } from './pubsub-pulled.js';
 import type { PubSubRecord } from './pubsub-record.js';
+import { createReturns } from './pubsub-returns.js';
 import { clientClosed, isMendable, pubsubSourceError } from './pubsub-source-errors.js';
 
 type PulledRecord = PubSubRecord<PulledHandle>;
@@ -55,6 +56,7 @@ export function pullMessages(
 ): QueueAdapter<PulledRecord> {
   const { maxInFlight, ackDeadlineMs, maxExtensionMs, requestTimeoutMs } = options;
   const inventory = createInventory<PulledHandle>();
+  const returns = createReturns();
   const backoff = exponential({ initialMs: 100, maxMs: 30_000 });
   const outages = createOutages(engine);
   const pulling = new Subscription();
@@ -94,6 +96,10 @@ export function pullMessages(
     );
   };
 
+  const sendNacks = (ackIds: readonly string[]): void => {
+    for (const group of groupsOf(ackIds)) nacks.send(group).subscribe({ error: () => undefined });
+  };
+
   const pullMore = (): void => {
     while (!pulling.closed && !paused && !waits && pulls < (failures > 0 ? 1 : MOST_PULLS)) {
       const free = maxInFlight - inventory.size - asked;
@@ -130,12 +136,18 @@ export function pullMessages(
     outages.answered();
     const receivedAt = environment.now();
     const records: PulledRecord[] = [];
+    const tooEarly: string[] = [];
     for (const arrival of arrivalsOf(response, receivedAt, firstDeadlineMs)) {
+      if (returns.isTooEarly(arrival)) {
+        tooEarly.push(arrival.handle.ackId);
+        continue;
+      }
       const record = inventory.receive(arrival);
       if (record !== null) records.push(record);
     }
     const [first] = records;
     if (first !== undefined) engine.lag({ lagMs: Math.max(0, environment.wallClock() - first.publishedAt) });
+    if (tooEarly.length > 0) sendNacks(tooEarly);
     engine.push(records);
     pullMore();
   };
@@ -208,9 +220,11 @@ export function pullMessages(
         }),
       ),
     nack: (records) => {
-      for (const record of records) inventory.nacked(record);
-      for (const group of groupsOf(records))
-        nacks.send(group.map((record) => newestOf(record).ackId)).subscribe({ error: () => undefined });
+      for (const record of records) {
+        inventory.nacked(record);
+        returns.wentBack(record);
+      }
+      sendNacks(records.map((record) => newestOf(record).ackId));
       pullMore();
     },
     leaving: () => {

@@ -9,6 +9,7 @@ import { createInventory } from './pubsub-inventory.js';
 import type { ResolvedPubSubOptions } from './pubsub-options.js';
 import { createOutages } from './pubsub-outages.js';
 import type { PubSubArrival, PubSubRecord } from './pubsub-record.js';
+import { createReturns } from './pubsub-returns.js';
 import { clientClosed, isMendable, pubsubSourceError } from './pubsub-source-errors.js';
 import { streamOptions } from './pubsub-stream-options.js';
 import { forgetHeld, undispensedOf } from './pubsub-undispensed.js';
@@ -42,6 +43,7 @@ export function streamMessages(
 ): QueueAdapter<StreamRecord> {
   const { pubsub } = subscription;
   const inventory = createInventory<PubSubMessageLike>();
+  const returns = createReturns();
   const backoff = exponential({ initialMs: 100, maxMs: 30_000 });
   const most = options.maxInFlight + options.readAhead;
   const outages = createOutages(engine);
@@ -124,7 +126,12 @@ export function streamMessages(
   const receive = (message: PubSubMessageLike): void => {
     failures = 0;
     outages.answered();
-    const record = inventory.receive(arrivalOf(message));
+    const arrival = arrivalOf(message);
+    if (returns.isTooEarly(arrival)) {
+      message.nack();
+      return;
+    }
+    const record = inventory.receive(arrival);
     if (record === null) return;
     engine.lag({ lagMs: Math.max(0, environment.wallClock() - record.publishedAt) });
     engine.push([record]);
@@ -176,6 +183,7 @@ export function streamMessages(
     nack: (records) => {
       for (const record of records) {
         inventory.nacked(record);
+        returns.wentBack(record);
         for (const message of record.handles) message.nack();
       }
       resumeIfRoom();
