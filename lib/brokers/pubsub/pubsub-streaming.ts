@@ -45,6 +45,7 @@ export function streamMessages(
   let left = false;
   let failures = 0;
   let reopening: Subscription | null = null;
+  let arrived: StreamRecord[] = [];
 
   const connect = (): void => {
     const stream = pubsub.subscription(subscription.name, streamOptions(options, options.maxExtensionMs));
@@ -100,9 +101,16 @@ export function streamMessages(
     failures = 0;
     outages.answered();
     const record = inventory.receive(arrivalOf(message));
-    if (record === null) return;
-    engine.lag({ lagMs: Math.max(0, environment.wallClock() - record.publishedAt) });
-    engine.push([record]);
+    if (record !== null && arrived.push(record) === 1) queueMicrotask(pushArrived);
+  };
+
+  // The client hands out each message of an answer in a tick of its own, and all ticks come before the microtask.
+  const pushArrived = (): void => {
+    const records = arrived;
+    arrived = [];
+    const [oldest] = records;
+    if (oldest !== undefined) engine.lag({ lagMs: Math.max(0, environment.wallClock() - oldest.publishedAt) });
+    engine.push(records);
     stopFlood();
   };
 
@@ -123,6 +131,16 @@ export function streamMessages(
     stream.close().then(gone, gone);
   };
 
+  // Without exactly-once delivery there is no answer to wait for, and a promise a message would be most of what an ack takes.
+  const ackUnanswered = (records: readonly StreamRecord[]): (readonly null[])[] => {
+    for (const record of records) {
+      for (const message of record.handles) message.ack();
+      inventory.acked(record);
+    }
+    resumeIfRoom();
+    return [records.map(noError)];
+  };
+
   const ackOne = (record: StreamRecord): Promise<unknown> => {
     const handles = [...record.handles];
     const answers = handles.map((message) => message.ackWithResponse().then(noError, (error: unknown) => error));
@@ -140,7 +158,7 @@ export function streamMessages(
     start: connect,
     // The client knows no way to pause; the service stops at its own count of what is out.
     demand: () => undefined,
-    ack: (records) => defer(() => Promise.all(records.map(ackOne))),
+    ack: (records) => (records.some(isAnswered) ? Promise.all(records.map(ackOne)) : ackUnanswered(records)),
     nack: (records) => {
       for (const record of records) {
         inventory.nacked(record);
@@ -165,6 +183,10 @@ export function streamMessages(
         return from(Promise.all(ends));
       }),
   };
+}
+
+function isAnswered({ handles }: StreamRecord): boolean {
+  return handles.some(({ isExactlyOnceDelivery }) => isExactlyOnceDelivery);
 }
 
 function noError(): null {
