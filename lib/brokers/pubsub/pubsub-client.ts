@@ -67,8 +67,8 @@ export interface PubSubMessageLike {
   readonly publishTime: { getTime(): number };
   /** From 1 where the subscription has a dead letter policy, else 0. */
   readonly deliveryAttempt: number;
-  /** Whether the service answers acks. */
-  readonly isExactlyOnceDelivery: boolean;
+  /** Whether the service answers acks; the client has it, and does not declare it. Missing: an answer is waited for. */
+  readonly isExactlyOnceDelivery?: boolean;
   /** Acks, without an answer. */
   ack(): void;
   /** Acks; resolves with the service's answer where delivery is exactly once, and at once elsewhere. */

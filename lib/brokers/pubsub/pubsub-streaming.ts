@@ -186,7 +186,7 @@ export function streamMessages(
 }
 
 function isAnswered({ handles }: StreamRecord): boolean {
-  return handles.some(({ isExactlyOnceDelivery }) => isExactlyOnceDelivery);
+  return handles.some(({ isExactlyOnceDelivery }) => isExactlyOnceDelivery !== false);
 }
 
 function noError(): null {
