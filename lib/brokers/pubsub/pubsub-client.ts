@@ -67,6 +67,10 @@ export interface PubSubMessageLike {
   readonly publishTime: { getTime(): number };
   /** From 1 where the subscription has a dead letter policy, else 0. */
   readonly deliveryAttempt: number;
+  /** Whether the service answers acks; the client has it, and does not declare it. Missing: an answer is waited for. */
+  readonly isExactlyOnceDelivery?: boolean;
+  /** Acks, without an answer. */
+  ack(): void;
   /** Acks; resolves with the service's answer where delivery is exactly once, and at once elsewhere. */
   ackWithResponse(): Promise<unknown>;
   /** Gives it back. */

@@ -7,6 +7,7 @@ import { recordOf, type PubSubArrival, type PubSubRecord } from './pubsub-record
  */
 export interface PubSubInventory<H> {
   readonly size: number;
+  has(id: string): boolean;
   /** The record to be pushed, or `null` where the message is held already. */
   receive(arrival: PubSubArrival<H>): PubSubRecord<H> | null;
   /** It is done. */
@@ -36,6 +37,7 @@ export function createInventory<H>(): PubSubInventory<H> {
     get size() {
       return held.size;
     },
+    has: (id) => held.has(id),
     receive: (arrival) => {
       const known = held.get(arrival.id);
       if (known !== undefined) {

@@ -138,7 +138,7 @@ export function pullMessages(
     const records: PulledRecord[] = [];
     const tooEarly: string[] = [];
     for (const arrival of arrivalsOf(response, receivedAt, firstDeadlineMs)) {
-      if (returns.isTooEarly(arrival)) {
+      if (!inventory.has(arrival.id) && returns.isTooEarly(arrival)) {
         tooEarly.push(arrival.handle.ackId);
         continue;
       }

@@ -1,4 +1,4 @@
-import { asyncScheduler, defer, from, merge, type Observable, type Subscription } from 'rxjs';
+import { asapScheduler, asyncScheduler, defer, from, merge, type Observable, type Subscription } from 'rxjs';
 import { exponential, waitOf } from '../../core/backoff.js';
 import { environment } from '../../core/environment.js';
 import type { QueueAdapter, QueueEngine } from '../../core/queue-engine.js';
@@ -54,6 +54,7 @@ export function streamMessages(
   let left = false;
   let failures = 0;
   let reopening: Subscription | null = null;
+  let arrived: StreamRecord[] = [];
 
   const connect = (): void => {
     const stream = pubsub.subscription(subscription.name, streamOptions(options, options.maxExtensionMs));
@@ -127,14 +128,21 @@ export function streamMessages(
     failures = 0;
     outages.answered();
     const arrival = arrivalOf(message);
-    if (returns.isTooEarly(arrival)) {
+    if (!inventory.has(arrival.id) && returns.isTooEarly(arrival)) {
       message.nack();
       return;
     }
     const record = inventory.receive(arrival);
-    if (record === null) return;
-    engine.lag({ lagMs: Math.max(0, environment.wallClock() - record.publishedAt) });
-    engine.push([record]);
+    if (record !== null && arrived.push(record) === 1) asapScheduler.schedule(pushArrived);
+  };
+
+  // The client hands out each message of an answer in a tick of its own, and all ticks come before the microtask.
+  const pushArrived = (): void => {
+    const records = arrived;
+    arrived = [];
+    const [oldest] = records;
+    if (oldest !== undefined) engine.lag({ lagMs: Math.max(0, environment.wallClock() - oldest.publishedAt) });
+    engine.push(records);
     stopFlood();
   };
 
@@ -162,6 +170,16 @@ export function streamMessages(
     stream.close().then(gone, gone);
   };
 
+  // Without exactly-once delivery there is no answer to wait for, and a promise a message would be most of what an ack takes.
+  const ackUnanswered = (records: readonly StreamRecord[]): (readonly null[])[] => {
+    for (const record of records) {
+      for (const message of record.handles) message.ack();
+      inventory.acked(record);
+    }
+    resumeIfRoom();
+    return [records.map(noError)];
+  };
+
   const ackOne = (record: StreamRecord): Promise<unknown> => {
     const handles = [...record.handles];
     const answers = handles.map((message) => message.ackWithResponse().then(noError, (error: unknown) => error));
@@ -179,7 +197,7 @@ export function streamMessages(
     start: connect,
     // The client knows no way to pause; the service stops at its own count of what is out.
     demand: () => undefined,
-    ack: (records) => defer(() => Promise.all(records.map(ackOne))),
+    ack: (records) => (records.some(isAnswered) ? Promise.all(records.map(ackOne)) : ackUnanswered(records)),
     nack: (records) => {
       for (const record of records) {
         inventory.nacked(record);
@@ -205,6 +223,10 @@ export function streamMessages(
         return from(Promise.all(ends));
       }),
   };
+}
+
+function isAnswered({ handles }: StreamRecord): boolean {
+  return handles.some(({ isExactlyOnceDelivery }) => isExactlyOnceDelivery !== false);
 }
 
 function noError(): null {
