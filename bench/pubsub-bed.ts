@@ -6,7 +6,7 @@ import type { PubSubTask } from './pubsub-contender.js';
 export type PubSubBed = 'fake' | 'emulator';
 
 /** The size of a message. */
-export const BYTES = 1_024;
+const BYTES = 1_024;
 
 // So long that no lease runs out in a round, whoever reads.
 const ACK_DEADLINE_S = 60;
