@@ -1,4 +1,4 @@
-import { asyncScheduler, defer, from, type Subscription } from 'rxjs';
+import { asapScheduler, asyncScheduler, defer, from, type Subscription } from 'rxjs';
 import { exponential, waitOf } from '../../core/backoff.js';
 import { environment } from '../../core/environment.js';
 import type { QueueAdapter, QueueEngine } from '../../core/queue-engine.js';
@@ -101,7 +101,7 @@ export function streamMessages(
     failures = 0;
     outages.answered();
     const record = inventory.receive(arrivalOf(message));
-    if (record !== null && arrived.push(record) === 1) queueMicrotask(pushArrived);
+    if (record !== null && arrived.push(record) === 1) asapScheduler.schedule(pushArrived);
   };
 
   // The client hands out each message of an answer in a tick of its own, and all ticks come before the microtask.
