@@ -41,12 +41,20 @@ if (!servesPubSub()) void main();
 async function main(): Promise<void> {
   for (const bed of BEDS) {
     await onPubSub(bed, async (client) => {
-      const table = new Table({
-        head: [`${bed}, messages of 1 KB`, 'reader', 'messages/s', 'CPU s a million', '÷ bare', 'most at once', 'bar'],
-      });
       for (const situation of SITUATIONS) {
         const name = nameOf(situation);
         if (ONLY !== undefined && !name.includes(ONLY)) continue;
+        const table = new Table({
+          head: [
+            `${bed}, messages of 1 KB`,
+            'reader',
+            'messages/s',
+            'CPU s a million',
+            '÷ bare',
+            'most at once',
+            'bar',
+          ],
+        });
         const { bar, messages } = situation;
         const { subscriptions, fill, drop } = await newTopic(client, READERS.length);
         const contenders = READERS.map(() => startPubSubContender());
@@ -85,8 +93,8 @@ async function main(): Promise<void> {
             reader === 'streaming' ? `${bar} ${ratio >= bar ? 'met' : 'NOT MET'}` : '',
           ]);
         });
+        console.log(table.toString());
       }
-      if (table.length > 0) console.log(table.toString());
       if (ONLY === undefined || ONLY === 'stalled') await stalled(bed, client);
     });
   }

@@ -8,6 +8,8 @@ import { recordOf, type PubSubArrival, type PubSubRecord } from './pubsub-record
 export interface PubSubInventory<H> {
   readonly size: number;
   has(id: string): boolean;
+  /** What they take in memory. */
+  readonly bytes: number;
   /** The record to be pushed, or `null` where the message is held already. */
   receive(arrival: PubSubArrival<H>): PubSubRecord<H> | null;
   /** It is done. */
@@ -28,9 +30,12 @@ export function createInventory<H>(): PubSubInventory<H> {
   const held = new Map<string, PubSubRecord<H>>();
   // By message, oldest first.
   const attempts = new Map<string, number>();
+  let bytes = 0;
 
   const forget = (record: PubSubRecord<H>): void => {
-    if (held.get(record.id) === record) held.delete(record.id);
+    if (held.get(record.id) !== record) return;
+    held.delete(record.id);
+    bytes -= record.bytes;
   };
 
   return {
@@ -38,6 +43,9 @@ export function createInventory<H>(): PubSubInventory<H> {
       return held.size;
     },
     has: (id) => held.has(id),
+    get bytes() {
+      return bytes;
+    },
     receive: (arrival) => {
       const known = held.get(arrival.id);
       if (known !== undefined) {
@@ -48,6 +56,7 @@ export function createInventory<H>(): PubSubInventory<H> {
       const { id, deliveryAttempt } = arrival;
       const record = recordOf(arrival, deliveryAttempt > 0 ? deliveryAttempt : (attempts.get(id) ?? 0) + 1);
       held.set(id, record);
+      bytes += record.bytes;
       return record;
     },
     acked: (record) => {

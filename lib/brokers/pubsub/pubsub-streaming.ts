@@ -146,9 +146,10 @@ export function streamMessages(
     stopFlood();
   };
 
-  // The emulator, and a service under way to a new limit, push more than was asked for.
+  // The emulator, and a service under way to a new limit, push more than was asked for. What is on its way over a stream that
+  // is ended comes again only once its lease is over, so it is ended for the bound on memory, not for a count.
   const stopFlood = (): void => {
-    if (current === null || inventory.size <= 2 * most) return;
+    if (current === null || inventory.size <= 2 * most || inventory.bytes <= options.maxBufferedBytes) return;
     const flooding = current;
     current = null;
     end(flooding);
