@@ -66,11 +66,15 @@ export function fail(session: Session, error: unknown): void {
 
 /** Lets go of all that waits for a retry: it comes again, from the broker. @internal */
 export function releaseParked(partition: Partition): void {
+  const { window, session } = partition;
   for (const delivery of takeParked(partition)) {
-    partition.window?.release(delivery.slot);
+    if (window === null) {
+      session.engine.root.onAbandon(delivery);
+      continue;
+    }
+    window.release(delivery.slot);
     giveBackCredit(partition);
     tellSlotListeners(partition, delivery.slot, false);
-    if (partition.window === null) partition.session.engine.discard(partition, [delivery.ref]);
   }
 }
 
@@ -79,6 +83,9 @@ export function discardPending(partition: Partition): void {
   const records = dropPending(partition);
   if (records.length > 0) partition.session.engine.discard(partition, records);
 }
+
+// Who waits for no started work still commits what is done, and gives back what it holds.
+const WITHOUT_DRAIN_MS = 1_000;
 
 // Makes durable what is done, voids the rest, closes the connection: each step bounded by the drain time-out.
 function close(session: Session): void {
@@ -123,6 +130,6 @@ function bounded(session: Session, step: (done: () => void) => void, then: () =>
     then();
   };
   session.deadline?.unsubscribe();
-  session.deadline = asyncScheduler.schedule(next, session.options.drainTimeoutMs);
+  session.deadline = asyncScheduler.schedule(next, session.options.drainTimeoutMs || WITHOUT_DRAIN_MS);
   step(next);
 }

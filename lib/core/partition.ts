@@ -6,7 +6,7 @@ import type { Window } from './window.js';
 
 /** A partition by name: a number in Kafka, a shard's name in Kinesis, a subscription's in Pub/Sub. @public */
 export interface PartitionRef {
-  /** The topic's, stream's or subscription's name. */
+  /** The topic's or stream's name. */
   readonly topic: string;
   /** The partition's number or name in it. */
   readonly partition: number | string;
@@ -63,6 +63,8 @@ export interface Partition extends PartitionRef {
   readonly parked: Map<Subscription, DeliveryNode>;
   /** The watermark of a log; a queue broker has none. */
   readonly window: Window | null;
+  /** Where there is no window: the slot of what is emitted next, which names a root and nothing else. */
+  nextSlot: number;
   /** Whoever asked for an abort signal; made on first use. */
   signals: Map<DeliveryNode, AbortController> | null;
   /** Told when the epoch closes; made on first use. */
@@ -103,6 +105,7 @@ export function createPartition(
     ready: new RingQueue(),
     parked: new Map(),
     window,
+    nextSlot: 0,
     signals: null,
     closeListeners: null,
     slotListeners: null,
@@ -161,6 +164,32 @@ export function dropPending(partition: Partition): unknown[] {
     .drain()
     .flatMap(({ records }) => records)
     .slice(cursor);
+}
+
+/** Takes some of what was fetched and not emitted out of it; the answer is what they are, in their order. @internal */
+export function takePending(partition: Partition, matches: (record: unknown) => boolean): unknown[] {
+  if (partition.pending === 0) return [];
+  const { session, chunks } = partition;
+  const taken: unknown[] = [];
+  for (const chunk of chunks.drain()) {
+    const left: unknown[] = [];
+    let freed = 0;
+    for (const record of chunk.records.slice(partition.cursor)) {
+      if (!matches(record)) {
+        left.push(record);
+        continue;
+      }
+      taken.push(record);
+      freed += session.shape.bytes(record);
+    }
+    partition.cursor = 0;
+    const bytes = left.length === 0 ? 0 : chunk.bytes - freed;
+    partition.pendingBytes -= chunk.bytes - bytes;
+    session.pendingBytes -= chunk.bytes - bytes;
+    if (left.length > 0) chunks.push({ records: left, bytes });
+  }
+  partition.pending -= taken.length;
+  return taken;
 }
 
 /** Takes back what waits for a retry, timers included; the answer is what it was, still counted as out. @internal */

@@ -149,7 +149,7 @@ function take(session: Session, partition: Partition): DeliveryNode {
   partition.out++;
   session.inFlight++;
   const { shape, engine } = session;
-  const slot = partition.window === null ? 0 : partition.window.open(record);
+  const slot = partition.window === null ? partition.nextSlot++ : partition.window.open(record);
   const attempt = shape.attempt === undefined ? 1 : shape.attempt(record);
   const delivery = new DeliveryNode(shape.value(record), attempt, null, engine.root, slot, partition, record);
   if (session.telemetry !== null) notify(session, { type: 'received', message: messageInfo(delivery) });

@@ -2,14 +2,23 @@ import { asyncScheduler, defer, type Observable, type ObservableInput } from 'rx
 import { DEFAULT_NACK, exponential, waitOf, type Backoff } from './backoff.js';
 import type { Delivery } from './delivery.js';
 import type { DeliveryNode, SettlementHook } from './delivery-node.js';
+import { SluiceError } from './errors.js';
 import { classifyFailure } from './failures.js';
 import { engineReports, reportLag, type EngineLag, type EngineReports } from './engine-reports.js';
 import { take, takesMore } from './intake.js';
 import { fail } from './lifecycle.js';
 import type { Outcome } from './outcome.js';
-import { createPartition, giveBackCredit, refOf, type Partition, type PartitionRef } from './partition.js';
+import {
+  createPartition,
+  giveBackCredit,
+  refOf,
+  takePending,
+  tellSlotListeners,
+  type Partition,
+  type PartitionRef,
+} from './partition.js';
 import type { Position } from './position.js';
-import { defer as deferTask, pump } from './pump.js';
+import { corked, defer as deferTask, pump } from './pump.js';
 import type { RecordShape } from './record-shape.js';
 import type { PumpTask, Session } from './session.js';
 import { resolveSourceOptions, type SourceOptions } from './source-options.js';
@@ -19,10 +28,14 @@ import { hold, unhold } from './units.js';
 
 /** What the engine offers to the adapter of a queue. @public */
 export interface QueueEngine<R> extends EngineReports {
+  /** Says what the messages come from, once and before any: for a definition that has no `queue`. */
+  assign(queue: PartitionRef): void;
   /** Messages as the broker gives them. Those that come after `stop` or an unsubscribe are given back. */
   push(records: readonly R[]): void;
   /** What waits in the queue; only told to telemetry. */
   lag(lag: EngineLag): void;
+  /** An ack that was answered with success turns out to have failed: its message comes again. Only told to telemetry. */
+  ackFailed(error: unknown): void;
   /** Nothing more will be pushed: settle, ack, close, complete. */
   end(): void;
   /** The source cannot go on (I7). */
@@ -42,6 +55,11 @@ export interface QueueAdapter<R> {
   ack(records: readonly R[]): ObservableInput<readonly unknown[]>;
   /** Gives messages back to the broker, which delivers them again. */
   nack(records: readonly R[]): void;
+  /**
+   * The intake has ended for good, by `stop` or an unsubscribe: `close` follows once all is settled. What is pushed from here on
+   * is given back. Optional; the default is `demand(false)`.
+   */
+  leaving?(): void;
   /** Ends every timer, socket and listener. Called once, after the last ack was answered. */
   close(): ObservableInput<unknown>;
 }
@@ -50,8 +68,8 @@ export interface QueueAdapter<R> {
 export interface QueueSourceDefinition<R extends object, P extends Position> {
   /** The source's name in errors, for instance `fromPubSub`. */
   readonly name: string;
-  /** What the messages come from, as telemetry and ids name it. */
-  readonly queue: PartitionRef;
+  /** What the messages come from, as telemetry and ids name it. Default: the adapter says so, by `assign`. */
+  readonly queue?: PartitionRef;
   /** The consumer group, where the broker has such: dead letters name it. */
   readonly group?: string;
   /** The user's options, checked by the engine; the adapter's own may be among them. */
@@ -74,6 +92,12 @@ export function queueSource<R extends object, P extends Position>(
 ): Observable<Delivery<Uint8Array | null, P>> {
   const options = resolveSourceOptions(definition.name, definition.options);
   return createSource(definition, options, () => setUp(definition));
+}
+
+function failNamed(name: string): never {
+  throw new SluiceError('source-failed', `${name}: its adapter has not said what it reads; assign() comes first.`, {
+    details: { owner: name },
+  });
 }
 
 function answersOf(value: unknown): readonly unknown[] | undefined {
@@ -147,10 +171,39 @@ function setUp<R extends object, P extends Position>(definition: QueueSourceDefi
     },
   };
 
+  const orderOf = (record: unknown): string | null => definition.shape.orderedBy?.(record as R) ?? null;
+  // The keys whose messages are just given back, so that what goes with the first of them does so once, in order.
+  const returning = new Set<string>();
+
   const backToBroker = (delivery: DeliveryNode): void => {
-    giveBack([delivery.ref]);
-    free(delivery);
-    pump(delivery.epoch.session);
+    const { ref, slot, epoch } = delivery;
+    const key = orderOf(ref);
+    const isFirst = key !== null && !returning.has(key);
+    // Nothing of the key may be emitted in between.
+    corked(epoch.session, () => {
+      giveBack([ref]);
+      free(delivery);
+      if (key !== null) returning.add(key);
+      // What an operator holds of the key came before what was not emitted yet.
+      if (epoch.slotListeners !== null) tellSlotListeners(epoch, slot, false);
+      if (isFirst) {
+        const followers = takePending(epoch, (record) => orderOf(record) === key);
+        for (const record of followers) out.delete(record);
+        giveBack(followers);
+        returning.delete(key);
+      }
+    });
+    pump(epoch.session);
+  };
+
+  // What follows a message that is still worked on waits for it: sent again now, another consumer would overtake us.
+  const giveBackUnstarted = (records: readonly unknown[]): void => {
+    for (const record of records) out.delete(record);
+    const busy = new Set(definition.shape.orderedBy === undefined ? [] : [...out].map(orderOf));
+    busy.delete(null);
+    giveBack(records.filter((record) => !busy.has(orderOf(record))));
+    // The close gives back what is still out.
+    for (const record of records) if (busy.has(orderOf(record))) out.add(record);
   };
 
   const root: SettlementHook = {
@@ -161,6 +214,7 @@ function setUp<R extends object, P extends Position>(definition: QueueSourceDefi
         return;
       }
       acks.push({ delivery, outcome });
+      if (epoch.slotListeners !== null) tellSlotListeners(epoch, delivery.slot, true);
       deferTask(epoch.session, sendAcks);
     },
     onNack: (delivery, reason, askedMs) => {
@@ -193,21 +247,29 @@ function setUp<R extends object, P extends Position>(definition: QueueSourceDefi
   };
 
   const start = (session: Session): void => {
-    const partition = createPartition(session, definition.queue, null);
-    queue = partition;
-    session.partitions.push(partition);
-    notify(session, { type: 'assigned', partition: definition.queue });
+    const assign = (ref: PartitionRef): void => {
+      queue = createPartition(session, ref, null);
+      session.partitions.push(queue);
+      notify(session, { type: 'assigned', partition: ref });
+    };
+    const assigned = (): Partition => queue ?? failNamed(name);
+    if (definition.queue !== undefined) assign(definition.queue);
     adapter = definition.connect({
       ...engineReports(session),
-      lag: (lag) => reportLag(partition, lag),
+      assign,
+      lag: (lag) => reportLag(assigned(), lag),
+      ackFailed: (error) => notify(session, { type: 'ack-failed', partition: refOf(assigned()), error }),
       push: (records) => {
         if (records.length === 0) return;
-        if (!takesMore(partition)) {
+        const partition = assigned();
+        if (partition.closed) {
           giveBack(records);
-          return;
+        } else if (takesMore(partition)) {
+          for (const record of records) out.add(record);
+          take(partition, records);
+        } else {
+          giveBackUnstarted(records);
         }
-        for (const record of records) out.add(record);
-        take(partition, records);
       },
       end: () => {
         session.inputEnded = true;
@@ -224,12 +286,9 @@ function setUp<R extends object, P extends Position>(definition: QueueSourceDefi
       root,
       demand: (_, wanted) => guarded(() => adapter?.demand(wanted)),
       // What it would still receive would be given back at once, and come again.
-      leaving: () => guarded(() => adapter?.demand(false)),
+      leaving: () => guarded(() => (adapter?.leaving === undefined ? adapter?.demand(false) : adapter.leaving())),
       oldest: () => (queue !== null && queue.out > 0 ? (out.values().next().value ?? null) : null),
-      discard: (_, records) => {
-        for (const record of records) out.delete(record);
-        giveBack(records);
-      },
+      discard: (_, records) => giveBackUnstarted(records),
       settleUp: (_, done) => {
         if (acking === 0 && acks.length === 0) done();
         else settledUp = done;

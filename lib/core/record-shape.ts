@@ -32,4 +32,9 @@ export interface RecordShape<R, P extends Position> {
   detach?(record: R): void;
   /** The attempt that the broker counts, from 1. Default: 1. */
   attempt?(record: R): number;
+  /**
+   * Of a queue that keeps the order of a key: which key. Where a message of it is given back, the broker sends that one and all
+   * later ones again, so those that are not started yet are given back with it. `null`: comes again by itself. Default: `null`.
+   */
+  orderedBy?(record: R): string | null;
 }

@@ -21,7 +21,7 @@ export interface SourceOptions {
    * bounds memory and the repeats after a crash. Default: 16 × `maxInFlight`.
    */
   readonly maxSpan?: number;
-  /** How long a revoke, `stop` or an unsubscribe waits for started work, in milliseconds. Default: 10,000. */
+  /** How long a revoke, `stop` or an unsubscribe waits for started work, in milliseconds. With 0 the last commit and the close still have a second. Default: 10,000. */
   readonly drainTimeoutMs?: number;
   /** After how long the oldest unsettled delivery is reported, in milliseconds (I2). Default: 60,000. */
   readonly unsettledWarnMs?: number;

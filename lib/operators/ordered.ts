@@ -201,6 +201,21 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
     this.letGo(epoch, waiting);
   }
 
+  // The broker sends all of a key again, from this one on: what waits of it is not to overtake it.
+  private wentBack(epoch: Partition, lane: number, brokersKey: string): void {
+    const lanes = this.lanesOf.get(epoch);
+    const waiting = lanes?.waiting.get(lane);
+    if (lanes !== undefined && waiting !== undefined) {
+      lanes.waiting.delete(lane);
+      const gone = new RingQueue<DeliveryNode>();
+      const others = new RingQueue<DeliveryNode>();
+      for (const delivery of waiting.drain()) (brokersKeyOf(delivery) === brokersKey ? gone : others).push(delivery);
+      if (others.length > 0) lanes.waiting.set(lane, others);
+      this.letGo(epoch, gone);
+    }
+    this.moveOn(epoch, lane);
+  }
+
   private letGo(partition: Partition, waiting: RingQueue<DeliveryNode>): void {
     for (const delivery of waiting.drain()) {
       unhold(partition, 1, 1);
@@ -233,10 +248,12 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
     const { epoch, slot: lane } = child;
     const lanes = this.lanesOf.get(epoch) as Lanes;
     const { slot } = child.root;
+    const brokersKey = brokersKeyOf(child);
     const unlisten = onSlotEnd(epoch, slot, (settled) => {
       lanes.kept.delete(lane);
       if (settled) this.release(epoch, lane);
-      else this.moveOn(epoch, lane);
+      else if (brokersKey === null) this.moveOn(epoch, lane);
+      else this.wentBack(epoch, lane, brokersKey);
     });
     lanes.kept.set(lane, { slot, unlisten });
   }
@@ -244,8 +261,15 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
   // A part does not by itself: the delivery that it is of does, once the others have ended, which may wait for this lane.
   private comesBack(child: DeliveryNode): boolean {
     const { epoch } = child;
-    return epoch.window !== null && isOurs(epoch) && this.lanesOf.has(epoch) && partOf(child) === '';
+    if (epoch.window === null && brokersKeyOf(child) === null) return false;
+    return isOurs(epoch) && this.lanesOf.has(epoch) && partOf(child) === '';
   }
+}
+
+// Of a queue: the key by which the broker sends messages again in their order, once one of them has gone back to it.
+function brokersKeyOf(delivery: DeliveryNode): string | null {
+  const { window, session } = delivery.epoch;
+  return window === null ? (session.shape.orderedBy?.(delivery.root.ref) ?? null) : null;
 }
 
 function isOurs({ live, session }: Partition): boolean {

@@ -6,6 +6,7 @@ import * as broker from 'rxsluice/broker';
 import * as kafka from 'rxsluice/kafka';
 import * as kinesis from 'rxsluice/kinesis';
 import * as memory from 'rxsluice/memory';
+import * as pubsub from 'rxsluice/pubsub';
 import * as testing from 'rxsluice/testing';
 
 const require = createRequire(import.meta.url);
@@ -15,6 +16,7 @@ const required = {
   memory: require('rxsluice/memory'),
   kafka: require('rxsluice/kafka'),
   kinesis: require('rxsluice/kinesis'),
+  pubsub: require('rxsluice/pubsub'),
   testing: require('rxsluice/testing'),
 };
 
@@ -27,6 +29,7 @@ assert.deepEqual(names(broker), names(required.broker));
 assert.deepEqual(names(memory), names(required.memory));
 assert.deepEqual(names(kafka), names(required.kafka));
 assert.deepEqual(names(kinesis), names(required.kinesis));
+assert.deepEqual(names(pubsub), names(required.pubsub));
 assert.deepEqual(names(testing), names(required.testing));
 
 for (const [format, entries] of Object.entries({ esm: { root, memory }, cjs: required })) {

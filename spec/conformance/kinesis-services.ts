@@ -51,6 +51,7 @@ export function liveService(kinesis: () => KinesisTestClient): KinesisService {
 export function fakeService(): KinesisService {
   const kinesis = fakeKinesis({});
   Object.assign(kinesis.limits, { readsPerSecond: Infinity, iteratorsPerSecond: Infinity });
+  Object.assign(kinesis.fanOut, { takeoverMs: 0, subscribesPerSecond: Infinity, quietMs: 100 });
   let made = 0;
   const numberOf = (id: string): number => Number(id.slice(-12));
   return {

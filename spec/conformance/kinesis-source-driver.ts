@@ -20,6 +20,10 @@ export interface KinesisDriverOptions {
   readonly pollMs?: number;
   /** Whether the service can let records go. Default false. */
   readonly trims?: boolean;
+  /** Reads by enhanced fan-out, each consumer with one of its own. Default: by polling. */
+  readonly fanOut?: boolean;
+  /** Whether shards end once they are split or merged. Default true. */
+  readonly reshard?: boolean;
   /** Whether the lease store opens nothing of its own. Default true. */
   readonly openHandles?: boolean;
 }
@@ -27,8 +31,9 @@ export interface KinesisDriverOptions {
 /** `fromKinesis`, each with a client of its own; its groups are consumers in one lease store. */
 export function kinesisSourceDriver(options: KinesisDriverOptions): SourceDriver {
   const { leases: makeLeases = memoryLeaseStore, pollMs = 50, trims = false, openHandles = true } = options;
+  const { fanOut = false, reshard = true } = options;
   return {
-    name: 'fromKinesis',
+    name: fanOut ? 'fromKinesis with fanOut' : 'fromKinesis',
     timings: { withinMs: 20_000, quietMs: 400, drainMs: 500, leaseMs: LEASE_MS, ...options.timings },
     features: {
       // A hash key names the shard.
@@ -58,7 +63,7 @@ export function kinesisSourceDriver(options: KinesisDriverOptions): SourceDriver
       cleanHandover: true,
       positionLost: trims,
       leases: true,
-      reshard: true,
+      reshard,
       brokerRestart: false,
       openHandles,
     },
@@ -96,6 +101,7 @@ export function kinesisSourceDriver(options: KinesisDriverOptions): SourceDriver
             checkpointIntervalMs: 50,
             readIntervalMs: Math.min(50, pollMs),
             pollMs,
+            ...(fanOut ? { fanOut: true } : {}),
           }),
         publish: async (topic, messages) => {
           const { shards } = streamOf(topic);

@@ -12,6 +12,11 @@ describe('fromKinesis conforms, on the fake Kinesis of this process', () => {
   checkAll(driver, sourceConformance(driver));
 });
 
+describe('fromKinesis with fanOut conforms, on the fake Kinesis of this process', () => {
+  const driver = kinesisSourceDriver({ service: fakeService, fanOut: true, trims: true, pollMs: 5 });
+  checkAll(driver, sourceConformance(driver));
+});
+
 for (const server of ['kinesalite', 'kinesis-local', 'ferrokinesis'] as const) {
   describeKinesis(server, 'fromKinesis conforms', (kinesis) => {
     const driver = kinesisSourceDriver({ service: () => liveService(kinesis) });

@@ -63,7 +63,7 @@ export const memorySourceDriver: SourceDriver = {
       },
       committed: (group, topic) => broker.committed(group, topic),
       losePosition: (group, topic) => broker.deleteRecords(topic, 0, (broker.committed(group, topic)[0] ?? 0) + 1),
-      openHandles: openTimers,
+      openHandles: () => openTimers(),
     };
   },
 };
@@ -89,7 +89,7 @@ export const memoryPublisherDriver: PublisherDriver = {
           broker.messages(topic, partition).map((record) => ({ ...record, partition })),
         ).flat(),
       maxMessageBytes: MAX_MESSAGE_BYTES,
-      openHandles: openTimers,
+      openHandles: () => openTimers(),
     };
   },
 };

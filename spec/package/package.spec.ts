@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const ENTRIES = ['index', 'broker', 'memory', 'kafka', 'kinesis'];
+const ENTRIES = ['index', 'broker', 'memory', 'kafka', 'kinesis', 'pubsub'];
 
 let temp: string;
 let installed: string;
@@ -35,7 +35,7 @@ describe('the packed package', () => {
 
   it('does nothing when it is loaded: no timer, no handle, no output keeps the process', async () => {
     const load = `await import('rxsluice'); await import('rxsluice/broker'); await import('rxsluice/memory');
-      await import('rxsluice/kafka'); await import('rxsluice/kinesis');
+      await import('rxsluice/kafka'); await import('rxsluice/kinesis'); await import('rxsluice/pubsub');
       console.log(process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout' || kind === 'Immediate').length)`;
     await expect(
       run(process.execPath, ['--input-type=module', '-e', load], { cwd: temp, timeout: 30_000 }),

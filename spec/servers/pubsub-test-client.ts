@@ -69,7 +69,7 @@ const TAKE_MS = 30_000;
 const POLL_MS = 20;
 /** What fails is to be seen at once; and publishes of several keys must not become one request, as they do otherwise. */
 const ONCE: CallOptions = {
-  timeout: 10_000,
+  timeout: 60_000,
   retry: createRetryOptions([], createDefaultBackoffSettings()),
   isBundling: false,
 };

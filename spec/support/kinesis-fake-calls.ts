@@ -158,7 +158,7 @@ function outcomeOf<T>(serve: () => T): { readonly value: T } | { readonly error:
  * An answer as the library takes it, by `defer(() => client.getRecords(…))`: an Observable, for Promises know no virtual
  * time. Outside of that it may be awaited too.
  */
-function promised<T>(answer: Observable<T>): Promise<T> {
+export function promised<T>(answer: Observable<T>): Promise<T> {
   const then: Promise<T>['then'] = (onValue, onError) => lastValueFrom(answer).then(onValue, onError);
   return Object.assign(answer, { then }) as unknown as Promise<T>;
 }

@@ -83,7 +83,7 @@ export function fakeReads(kinesis: FakeKinesisReads, find: (stream: string, shar
   };
 }
 
-function shardNamed(stream: FakeStream, id: string): FakeShard {
+export function shardNamed(stream: FakeStream, id: string): FakeShard {
   for (const shard of stream.shards.values()) if (shard.id === id) return shard;
   throw noShard(stream.name, id);
 }
@@ -114,7 +114,12 @@ interface FakePage {
 }
 
 /** What a shard gives from a sequence number on. */
-function readPage({ limits, endOfShard }: FakeKinesisReads, shard: FakeShard, from: string, limit: number): FakePage {
+export function readPage(
+  { limits, endOfShard }: Pick<FakeKinesisReads, 'limits' | 'endOfShard'>,
+  shard: FakeShard,
+  from: string,
+  limit: number,
+): FakePage {
   const first = indexFrom(shard.records, from);
   const asked = shard.records.slice(first, first + limit);
   let bytes = 0;
@@ -132,7 +137,7 @@ function readPage({ limits, endOfShard }: FakeKinesisReads, shard: FakeShard, fr
   };
 }
 
-function recordOf({ sequenceNumber, at, data, key }: FakeKinesisRecord) {
+export function recordOf({ sequenceNumber, at, data, key }: FakeKinesisRecord) {
   return {
     SequenceNumber: sequenceNumber,
     ApproximateArrivalTimestamp: new Date(at),
@@ -141,7 +146,7 @@ function recordOf({ sequenceNumber, at, data, key }: FakeKinesisRecord) {
   };
 }
 
-function childOf({ id, parents, hashKeys: [first, last] }: FakeShard) {
+export function childOf({ id, parents, hashKeys: [first, last] }: FakeShard) {
   return {
     ShardId: id,
     ParentShards: parents.map((parent) => parent.id),

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { asyncScheduler } from 'rxjs';
+import { asyncScheduler, Subject, type Observable } from 'rxjs';
 import { LAST_INDEX, sequenceNumber } from './kinesis-fake-sequence.js';
 
 /** A record, as a shard keeps it. */
@@ -55,6 +55,10 @@ export interface FakeStream {
   expire(): void;
   /** The open shard that has a hash key. */
   shardOf(hashKey: bigint): FakeShard;
+  /** Emits when something was stored, or the shards have changed. */
+  readonly changes: Observable<void>;
+  /** Tells of a change that was made from outside. */
+  changed(): void;
 }
 
 export const HASH_KEYS = 2n ** 128n;
@@ -73,6 +77,7 @@ export function hashKeyOf(key: string): bigint {
 /** `nextSecond` gives each generation of shards a second of its own, so that their sequence numbers ascend. */
 export function fakeStream(name: string, count: number, nextSecond: () => number): FakeStream {
   const shards = new Map<number, FakeShard>();
+  const changes = new Subject<void>();
   let numbers = 0;
 
   const open = (hashKeys: FakeShard['hashKeys'], parents: readonly FakeShard[], created: number): FakeShard => {
@@ -113,6 +118,7 @@ export function fakeStream(name: string, count: number, nextSecond: () => number
       at,
     };
     shard.records.push(stored);
+    changes.next();
     return stored.sequenceNumber;
   };
 
@@ -120,6 +126,8 @@ export function fakeStream(name: string, count: number, nextSecond: () => number
     name,
     arn: `arn:aws:kinesis:us-east-1:000000000000:stream/${name}`,
     shards,
+    changes,
+    changed: () => changes.next(),
     retentionHours: 24,
     append: (number, ...records) => {
       const shard = openShard(number);
@@ -141,7 +149,9 @@ export function fakeStream(name: string, count: number, nextSecond: () => number
       if (middle <= first || middle > last) throw new Error(`${middle} does not split ${parent.id}`);
       const created = nextSecond();
       const lower = open([first, middle - 1n], [parent], created);
-      return [lower.number, open([middle, last], [parent], created).number];
+      const upper = open([middle, last], [parent], created);
+      changes.next();
+      return [lower.number, upper.number];
     },
     merge: (number, adjacent) => {
       const [lower, upper] = [openShard(number), openShard(adjacent)].sort((a, b) =>
@@ -150,7 +160,9 @@ export function fakeStream(name: string, count: number, nextSecond: () => number
       if (lower === undefined || upper === undefined || lower.hashKeys[1] + 1n !== upper.hashKeys[0]) {
         throw new Error(`${shardId(number)} and ${shardId(adjacent)} do not adjoin`);
       }
-      return open([lower.hashKeys[0], upper.hashKeys[1]], [lower, upper], nextSecond()).number;
+      const merged = open([lower.hashKeys[0], upper.hashKeys[1]], [lower, upper], nextSecond());
+      changes.next();
+      return merged.number;
     },
     updateShardCount: (wanted) => {
       for (let all = openShards(); all.length < wanted; all = openShards()) stream.split(widest(all).number);

@@ -5,6 +5,7 @@ import type {
   KinesisShardLike,
 } from '../../lib/brokers/kinesis/kinesis-client.js';
 import { fakeCalls, type FakeKinesisCalls, type FakeKinesisOperation } from './kinesis-fake-calls.js';
+import { fakeFanOut, fanOutLimits, type FakeFanOut, type FakeSubscription } from './kinesis-fake-fan-out.js';
 import { invalidArgument, noShard, noStream, sdkError } from './kinesis-fake-errors.js';
 import { decodeIterator } from './kinesis-fake-iterators.js';
 import { serviceLimits } from './kinesis-fake-limits.js';
@@ -12,7 +13,8 @@ import { fakeReads, type FakeKinesisReads } from './kinesis-fake-reads.js';
 import { fakeStream, sequenceRange, shardId, type FakeShard, type FakeStream } from './kinesis-fake-stream.js';
 import { fakeWrites, type FakeKinesisWrites, type FakeRefusal } from './kinesis-fake-writes.js';
 
-export interface FakeKinesis extends KinesisClientLike, FakeKinesisCalls, FakeKinesisReads, FakeKinesisWrites {
+export interface FakeKinesis
+  extends Required<KinesisClientLike>, FakeKinesisCalls, FakeKinesisReads, FakeKinesisWrites, FakeFanOut {
   /** The streams that there are, by name. */
   readonly streams: ReadonlyMap<string, FakeStream>;
   /** How many shards a page of `listShards` holds at most, whatever is asked for. Default 1,000. */
@@ -90,7 +92,18 @@ export function fakeKinesis(streams: Readonly<Record<string, number>> = { s: 1 }
       known.set(name, made);
       return made;
     },
-    deleteStream: (name: string): void => void known.delete(find(name).name),
+    deleteStream: (name: string): void => {
+      const stream = find(name);
+      known.delete(name);
+      stream.changed();
+    },
+    fanOut: fanOutLimits(),
+    subscriptions: [] as FakeSubscription[],
+    subscriptionsOf: (shard: string) => kinesis.subscriptions.filter((one) => one.shard === shard),
+    openSubscriptions: () => kinesis.subscriptions.filter(({ state }) => state === 'open'),
+    neverEnds: false,
+    endContinues: false,
+    deregister: (stream: string, name: string): void => fanOut.deregister(stream, name),
     refuse: (refusal?: FakeRefusal): void => writes.refuse(refusal),
 
     listShards: (input, options) => answer('listShards', input, options, () => listShards(input)),
@@ -107,10 +120,29 @@ export function fakeKinesis(streams: Readonly<Record<string, number>> = { s: 1 }
     },
     putRecords: (input, options) =>
       answer('putRecords', input, options, () => writes.putRecords(find(nameOf(input)), input)),
-    // The place of subscribeToShard: `readPage` of kinesis-fake-reads makes its events too.
+    registerStreamConsumer: (input, options) =>
+      answer('registerStreamConsumer', input, options, () => fanOut.register(input.StreamARN, input.ConsumerName)),
+    describeStreamConsumer: (input, options) =>
+      answer('describeStreamConsumer', input, options, () => fanOut.describe(input)),
+    subscribeToShard: (input, options) => {
+      const serve = () => fanOut.subscribe(input, options?.abortSignal, () => eventLatencyMs(input));
+      return answer('subscribeToShard', input, options, serve, input.ShardId);
+    },
   } satisfies Omit<FakeKinesis, keyof FakeKinesisCalls>);
   const reads = fakeReads(kinesis, find);
   const writes = fakeWrites(kinesis);
+  const fanOut = fakeFanOut(kinesis, find);
+  const eventLatencyMs = (input: { readonly ShardId: string }): number => {
+    const { latencyMs } = kinesis;
+    if (typeof latencyMs === 'number') return latencyMs;
+    return latencyMs({
+      operation: 'subscribeToShard',
+      input,
+      at: asyncScheduler.now(),
+      shard: input.ShardId,
+      outcome: 'open',
+    });
+  };
 
   for (const [name, shards] of Object.entries(streams)) kinesis.createStream(name, shards);
   return kinesis;

@@ -9,7 +9,7 @@ import { kinesisShape, type KinesisPosition, type KinesisRecord } from './kinesi
 /**
  * Reads a stream of Kinesis as one of the workers of a consumer, over a `Kinesis` of `@aws-sdk/client-kinesis` 3 that stays
  * yours. Every shard, through splits and merges: what a shard became is read once all of it is done. Messages that the KPL
- * has aggregated come one by one.
+ * has aggregated come one by one. By polling, or with `fanOut` by enhanced fan-out.
  *
  * ```ts
  * fromKinesis(client, { stream: 'clicks', consumer: 'billing', leases: postgresLeaseStore(pool) })

@@ -7,6 +7,7 @@ import type { LogAdapter, LogEngine } from '../../core/log-engine.js';
 import { decodeCheckpoint, encodeCheckpoint, isEnd, type Checkpoint } from './kinesis-checkpoint.js';
 import type { KinesisClientLike } from './kinesis-client.js';
 import { isThrottled, kinesisError } from './kinesis-errors.js';
+import { fanOutReading, type ReadShard } from './kinesis-fan-out.js';
 import { createLeases } from './kinesis-leases.js';
 import { isReadable, type Rows } from './kinesis-lineage.js';
 import type { ResolvedKinesisOptions } from './kinesis-options.js';
@@ -44,7 +45,7 @@ export function connectKinesis(
   client: KinesisClientLike,
   options: ResolvedKinesisOptions,
 ): LogAdapter<KinesisRecord> {
-  const { stream, consumer, leases: store, leaseMs, drainTimeoutMs, until } = options;
+  const { stream, consumer, leases: store, leaseMs, drainTimeoutMs, until, fanOut } = options;
   const name = streamName(stream);
   const group = { consumer, stream: name };
   const worker = `${options.worker} ${Math.floor(environment.random() * 36 ** 10).toString(36)}`;
@@ -130,6 +131,11 @@ export function connectKinesis(
     },
   );
 
+  const read: ReadShard =
+    fanOut === null
+      ? readShard
+      : fanOutReading(engine, { ...options, client, owner: OWNER, stream: name, fanOut, streamArn: () => shards.arn });
+
   const noteQuiet = (shard: string, reading: Reading): void => {
     const progress = reading.quietProgress();
     if (progress !== null) leases.note(shard, progress);
@@ -155,12 +161,12 @@ export function connectKinesis(
       if (what === 'stop') shard.stop();
       else shard.restart(what);
     };
-    const shard = readShard(
-      { ...options, client, shard: row.shard, from, iterator: shards.latestOf(row) },
+    const shard = read(
+      { ...options, client, shard: row.shard, from, received: null, iterator: shards.latestOf(row) },
       {
         mayRead: () => assigned.live && !assigned.paused && leases.isSure(row.shard),
-        page: (page, records) => {
-          follow(reading.take(page, records));
+        page: (page) => {
+          follow(reading.take(page));
           if (reading.isAtEnd) endIfRead();
         },
         ended: () => {
@@ -173,6 +179,8 @@ export function connectKinesis(
       },
     );
     owned.set(row.shard, { reading, shard, leaving: false });
+    // A start that is still to come.
+    if (reading.isAtEnd) shard.stop();
   };
 
   // What came before its end is still to be done; once it is, a commit tells.

@@ -18,6 +18,7 @@ export function callKinesis<R>(
   });
 }
 
-function timedOut(timeoutMs: number): Error {
+/** @internal */
+export function timedOut(timeoutMs: number): Error {
   return Object.assign(new Error(`no answer within ${timeoutMs} ms`), { name: CALL_TIMED_OUT });
 }

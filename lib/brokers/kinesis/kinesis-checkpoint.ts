@@ -25,6 +25,8 @@ const OLDEST = 'TRIM_HORIZON';
 const LATEST = 'LATEST';
 const TIME = 'AT_TIMESTAMP';
 const END = 'SHARD_END';
+// The nine digits of the pattern.
+export const MOST_SUB = 999_999_999;
 const PLACE = /^(AT|AFTER) (\d{1,129})(?:\/(\d{1,9}))?$/;
 
 /** @internal */

@@ -46,6 +46,21 @@ export interface KinesisClientLike {
     input: { StreamName?: string; StreamARN?: string; Records: KinesisEntryLike[] },
     options?: KinesisCallOptions,
   ): Promise<{ FailedRecordCount?: number | undefined; Records: KinesisPutResultLike[] | undefined }>;
+  /** Registers a consumer with enhanced fan-out. Only `fanOut` needs it, as the two that follow. */
+  registerStreamConsumer?(
+    input: { StreamARN: string; ConsumerName: string },
+    options?: KinesisCallOptions,
+  ): Promise<{ Consumer?: KinesisConsumerLike | undefined }>;
+  /** What is known of a registered consumer. */
+  describeStreamConsumer?(
+    input: { StreamARN?: string; ConsumerName?: string; ConsumerARN?: string },
+    options?: KinesisCallOptions,
+  ): Promise<{ ConsumerDescription?: KinesisConsumerLike | undefined }>;
+  /** Has the records of a shard sent, for at most five minutes. The signal of the call ends what is sent, too. */
+  subscribeToShard?(
+    input: { ConsumerARN: string; ShardId: string; StartingPosition: KinesisStartingPositionLike },
+    options?: KinesisCallOptions,
+  ): Promise<{ EventStream?: AsyncIterable<KinesisStreamEventLike> | undefined }>;
 }
 
 /** How a call is cut off. @public */
@@ -113,6 +128,42 @@ export interface KinesisChildShardLike {
   ShardId: string | undefined;
   /** All of what it comes of. */
   ParentShards: string[] | undefined;
+}
+
+/** A consumer that is registered for enhanced fan-out. @public */
+export interface KinesisConsumerLike {
+  /** Holds the time of its registration: one that is registered anew has another. */
+  ConsumerARN: string | undefined;
+  /** `ACTIVE` once it can be subscribed to. */
+  ConsumerStatus: string | undefined;
+}
+
+/** Where what is sent begins. @public */
+export interface KinesisStartingPositionLike {
+  /** How it is given. */
+  Type: KinesisIteratorType;
+  /** The record to begin at or behind. */
+  SequenceNumber?: string;
+  /** The time to begin at. */
+  Timestamp?: Date;
+}
+
+/** One event of what is sent. Errors among them are thrown by the SDK. @public */
+export interface KinesisStreamEventLike {
+  /** Records. */
+  SubscribeToShardEvent?: KinesisFanOutEventLike | undefined;
+}
+
+/** Records, as `subscribeToShard` sends them. @public */
+export interface KinesisFanOutEventLike {
+  /** In their order; none does not mean the end. */
+  Records?: KinesisRecordLike[] | undefined;
+  /** All up to here has been sent, also where it is no record's. */
+  ContinuationSequenceNumber?: string | undefined;
+  /** How far behind the end of the shard these records are. */
+  MillisBehindLatest?: number | undefined;
+  /** What the shard became: after these records nothing comes any more. */
+  ChildShards?: KinesisChildShardLike[] | undefined;
 }
 
 /** A record to be stored. @public */

@@ -1,6 +1,16 @@
 import { isSluiceError, nameOf, SluiceError, type SluiceErrorCode } from '../../core/errors.js';
 import { CALL_TIMED_OUT } from './kinesis-call.js';
 
+/** The service knows no such thing, or none any more. @internal */
+export const GONE = 'ResourceNotFoundException';
+/** The service does not take what it was asked with. @internal */
+export const INVALID = 'InvalidArgumentException';
+/** It is held by another, or not there yet. @internal */
+export const IN_USE = 'ResourceInUseException';
+
+/** What a subscription fails with that ends again and again without an event. @internal */
+export const NOTHING_SENT = 'RxsluiceNothingSent';
+
 /** What the AWS SDK says of a failure; all of it optional, since anything may be thrown. */
 interface AwsFailure {
   readonly name?: string;
@@ -12,7 +22,7 @@ interface AwsFailure {
 }
 
 const CODES: Readonly<Record<string, SluiceErrorCode>> = {
-  ResourceNotFoundException: 'unknown-topic',
+  [GONE]: 'unknown-topic',
   AccessDenied: 'not-authorized',
   AccessDeniedException: 'not-authorized',
   NotAuthorized: 'not-authorized',
@@ -44,6 +54,7 @@ const CODES: Readonly<Record<string, SluiceErrorCode>> = {
   ServiceUnavailable: 'connection-failed',
   ServiceUnavailableException: 'connection-failed',
   [CALL_TIMED_OUT]: 'connection-failed',
+  [NOTHING_SENT]: 'connection-failed',
 };
 
 // Of the SDK's own list, those that Kinesis, its KMS keys and its front door give.
@@ -61,8 +72,12 @@ const THROTTLING = new Set([
   'TooManyRequestsException',
 ]);
 
-const REFUSALS = new Set(['InvalidArgumentException', 'SerializationException', 'ValidationException']);
+const REFUSALS = new Set([INVALID, 'SerializationException', 'ValidationException']);
 const TOO_LARGE = 413;
+
+const UNKNOWN_OPERATION = new Set(['UnknownOperation', 'UnknownOperationException', 'UnsupportedOperationException']);
+// Not implemented, and HTTP version not supported.
+const NOT_IMPLEMENTED = new Set([501, 505]);
 
 const WHAT_NEXT: Partial<Record<SluiceErrorCode, string>> = {
   'authentication-failed':
@@ -109,6 +124,18 @@ export function isNamed(error: unknown, given: string): boolean {
   return chainOf(error).some(({ name }) => name === given);
 }
 
+/** Whoever answers does not know the operation. @internal */
+export function isUnknownOperation(error: unknown): boolean {
+  return chainOf(error).some(
+    ({ name = '', $metadata }) => UNKNOWN_OPERATION.has(name) || NOT_IMPLEMENTED.has($metadata?.httpStatusCode ?? 0),
+  );
+}
+
+/** The client's identity lacks a permission. @internal */
+export function isDenied(error: unknown): boolean {
+  return codeOf(error) === 'not-authorized';
+}
+
 /** The service's word for what it will never take. @internal */
 export function isRefusalName(name: string | undefined): name is string {
   return name !== undefined && REFUSALS.has(name);
@@ -138,6 +165,7 @@ function isOfNetwork(code: unknown): boolean {
 function tellOf(error: unknown): string {
   const chain = chainOf(error);
   if (chain.some(({ name }) => name === CALL_TIMED_OUT)) return 'no answer came in time';
+  if (chain.some(({ name }) => name === NOTHING_SENT)) return 'subscriptions to a shard end before anything is sent';
   const answered = chain.find(({ $metadata }) => $metadata?.httpStatusCode !== undefined);
   return answered === undefined ? nameOf(error) : `AWS says ${wordOf(answered)}`;
 }

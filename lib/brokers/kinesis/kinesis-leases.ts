@@ -72,6 +72,8 @@ interface Sighting {
 const CALL_TIMEOUT_MS = 10_000;
 const HAND_OVER_MS = 5_000;
 const SOON_MS = 1_000;
+// Also who waits for no started work gives back what it has.
+const WITHOUT_DRAIN_MS = 1_000;
 
 /**
  * The part of one worker in the sharing of shards: a few times a lease it renews its own rows, and looks at all of them to
@@ -260,7 +262,7 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
         defer(() => merge(...[...writer.held.keys()].map((shard) => writer.release(shard)))),
       ).pipe(
         // A store that is out must not keep timers of ours.
-        takeUntil(timer(drainTimeoutMs)),
+        takeUntil(timer(drainTimeoutMs || WITHOUT_DRAIN_MS)),
         finalize(() => {
           closed = true;
           renewing?.unsubscribe();

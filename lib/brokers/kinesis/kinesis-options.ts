@@ -1,7 +1,8 @@
 import type { LeaseStore } from '../../core/lease-store.js';
 import { checkNames, checkOptions } from '../../core/options.js';
 import { resolveSourceOptions, SOURCE_OPTION_NAMES, type SourceOptions } from '../../core/source-options.js';
-import { isStream } from './kinesis-stream.js';
+import { MOST_SUB } from './kinesis-checkpoint.js';
+import { isStream, streamName } from './kinesis-stream.js';
 
 /** Where one shard starts. @public */
 export interface KinesisStartPosition {
@@ -12,6 +13,23 @@ export interface KinesisStartPosition {
   /** Its place in an aggregated record, from 0. Default: `null`, the record as a whole. */
   readonly subSequenceNumber?: number | null;
 }
+
+/**
+ * The consumer of the stream, as AWS calls it, that is sent the records by enhanced fan-out. All workers of a consumer of ours
+ * share one, and nobody else may use it: Kinesis has one subscription a consumer and shard.
+ *
+ * - `true`: one of the name that `consumer` has, which then must be one for AWS too (see below).
+ * - `consumerName`: 1 to 128 characters of `a-z A-Z 0-9 _ . -`. It is registered where there is none (20 a stream at most, 50
+ *   with on-demand advantage), and never deregistered here, for other workers may use it.
+ * - `consumerArn`: one that is registered already, of this stream.
+ *
+ * Needs HTTP/2, which the client speaks by default and not with a `NodeHttpHandler`. With that, and where whoever answers does not know
+ * the calls, the source polls and says so by `misuse`, as the codes `fan-out-needs-http2` and `fan-out-unsupported`. Ends with
+ * `not-authorized` where a permission is missing, and with `source-failed` where the consumer cannot be registered within 60
+ * seconds, or there is none of that ARN.
+ * @public
+ */
+export type KinesisFanOut = true | { readonly consumerName: string } | { readonly consumerArn: string };
 
 /** What `fromKinesis` takes beside the options of every source. @public */
 export interface KinesisSourceOptions extends SourceOptions {
@@ -29,7 +47,7 @@ export interface KinesisSourceOptions extends SourceOptions {
   /**
    * Where the consumer starts that has no checkpoints yet: the oldest records, what comes from now on, the first records of
    * a time or later, or given positions (their ancestors are left out, all other shards start at their oldest record). It is
-   * durable before anything is emitted (I10). A worker that goes on from `'latest'` without having finished a message
+   * durable before anything is emitted (I10). A time to come is waited for. A worker that goes on from `'latest'` without having finished a message
    * starts 10 seconds before that time, since clocks differ. Shards that come of a reshard start at their oldest record.
    * Default: `'earliest'`.
    */
@@ -60,6 +78,11 @@ export interface KinesisSourceOptions extends SourceOptions {
   readonly pollMs?: number;
   /** How many records a read may bring: 1 to 10,000. One read a shard may pass `maxBufferedBytes`. Default: 1,000. */
   readonly recordsPerRead?: number;
+  /**
+   * Reads by enhanced fan-out: Kinesis sends the records of a shard as they come, up to 2 MB a second to this consumer alone,
+   * and AWS charges for it. Default: by polling.
+   */
+  readonly fanOut?: KinesisFanOut;
   /** How often the shards are looked at again without an occasion, in milliseconds, 1,000 to 3,600,000. Default: 120,000. */
   readonly shardSyncMs?: number;
   /** How long a call of the client may take, in milliseconds, 100 to 600,000. Default: 30,000. */
@@ -79,18 +102,21 @@ const OWN_NAMES: readonly string[] = [
   'readIntervalMs',
   'pollMs',
   'recordsPerRead',
+  'fanOut',
   'shardSyncMs',
   'requestTimeoutMs',
 ];
 
 /** What `fromKinesis` uses once defaults are filled in. @internal */
 export interface ResolvedKinesisOptions extends Required<
-  Omit<KinesisSourceOptions, Exclude<keyof SourceOptions, 'drainTimeoutMs'>>
+  Omit<KinesisSourceOptions, Exclude<keyof SourceOptions, 'drainTimeoutMs'> | 'fanOut'>
 > {
   readonly until: 'end' | null;
+  readonly fanOut: Exclude<KinesisFanOut, true> | null;
 }
 
 const CALLS = ['listShards', 'describeStreamSummary', 'getShardIterator', 'getRecords'];
+const FAN_OUT_CALLS = ['registerStreamConsumer', 'describeStreamConsumer', 'subscribeToShard'];
 const STORE_CALLS = ['list', 'add', 'write', 'remove'];
 
 /** Checks the options of a Kinesis source and fills in the defaults. @internal */
@@ -115,10 +141,16 @@ export function resolveKinesisOptions(client: unknown, options: KinesisSourceOpt
       readIntervalMs: ms(0, 60_000),
       pollMs: ms(1, 60_000),
       recordsPerRead: ms(1, 10_000),
+      fanOut: { that: { be: FAN_OUT, holds: (value) => isFanOut(value, options) } },
       shardSyncMs: ms(1_000, 3_600_000),
       requestTimeoutMs: ms(100, 600_000),
     },
   );
+  const { fanOut } = options;
+  if (fanOut !== undefined) {
+    const be = 'a client with registerStreamConsumer, describeStreamConsumer and subscribeToShard, for fanOut';
+    checkOptions('fromKinesis', { client }, { client: { that: { be, holds: has(FAN_OUT_CALLS) } } });
+  }
   return {
     stream: options.stream,
     consumer: options.consumer,
@@ -132,11 +164,27 @@ export function resolveKinesisOptions(client: unknown, options: KinesisSourceOpt
     readIntervalMs: options.readIntervalMs ?? 250,
     pollMs: options.pollMs ?? 1_000,
     recordsPerRead: options.recordsPerRead ?? 1_000,
+    fanOut: fanOut === true ? { consumerName: options.consumer } : (fanOut ?? null),
     shardSyncMs: options.shardSyncMs ?? 120_000,
     requestTimeoutMs: options.requestTimeoutMs ?? 30_000,
     drainTimeoutMs,
     until: options.until ?? null,
   };
+}
+
+const FAN_OUT =
+  'true, where consumer is a name that AWS takes (1 to 128 characters of a-z A-Z 0-9 _ . -), or { consumerName } with such a ' +
+  'name, or { consumerArn } with the ARN of a consumer of the stream';
+const CONSUMER_NAME = /^[a-zA-Z0-9_.-]{1,128}$/;
+const CONSUMER_ARN = /^arn:[^:]*:kinesis:[^:]*:\d{12}:stream\/([^/:]+)\/consumer\/[a-zA-Z0-9_.-]{1,128}:\d+$/;
+
+function isFanOut(value: unknown, { stream, consumer }: KinesisSourceOptions): boolean {
+  const isName = (name: unknown): boolean => typeof name === 'string' && CONSUMER_NAME.test(name);
+  if (value === true) return isName(consumer);
+  if (typeof value !== 'object' || value === null || Object.keys(value).length !== 1) return false;
+  const { consumerName, consumerArn } = value as { consumerName?: unknown; consumerArn?: unknown };
+  if (consumerArn === undefined) return isName(consumerName);
+  return typeof consumerArn === 'string' && CONSUMER_ARN.exec(consumerArn)?.[1] === streamName(stream);
 }
 
 function has(names: readonly string[]): (value: unknown) => boolean {
@@ -158,6 +206,8 @@ function isStart(value: unknown): boolean {
 
 function isStartPosition(value: unknown): boolean {
   const { shard, sequenceNumber, subSequenceNumber = null } = (value ?? {}) as Partial<KinesisStartPosition>;
-  const isSub = subSequenceNumber === null || (Number.isInteger(subSequenceNumber) && subSequenceNumber >= 0);
+  const isSub =
+    subSequenceNumber === null ||
+    (Number.isInteger(subSequenceNumber) && subSequenceNumber >= 0 && subSequenceNumber <= MOST_SUB);
   return isText(200)(shard) && typeof sequenceNumber === 'string' && /^\d{1,129}$/.test(sequenceNumber) && isSub;
 }

@@ -3,12 +3,13 @@ import { decodeAcked, encodeAcked } from '../../core/acked-above.js';
 import type { ShardLease } from '../../core/lease-store.js';
 import type { AssignedPartition, LogCommit, LogEngine } from '../../core/log-engine.js';
 import { encodeCheckpoint, isPlaced, type Checkpoint } from './kinesis-checkpoint.js';
-import type { KinesisPageLike, KinesisRecordLike } from './kinesis-client.js';
+import type { KinesisRecordLike } from './kinesis-client.js';
 import type { Progress } from './kinesis-lease-writer.js';
 import type { ResolvedKinesisOptions } from './kinesis-options.js';
 import { createPages } from './kinesis-pages.js';
 import type { KinesisRecord } from './kinesis-record.js';
 import type { HashRange } from './hash-key.js';
+import type { ShardPage } from './kinesis-shard.js';
 import { CLOCKS_DIFFER_MS } from './kinesis-shards.js';
 
 /** Where a shard stands that is ours: what came of it, and what of that is done. @internal */
@@ -22,7 +23,7 @@ export interface Reading {
   /** It goes on behind something that the shard has had. */
   readonly isPlaced: boolean;
   /** Takes a page in; what it answers is to be done about the reading. */
-  take(page: KinesisPageLike, records: readonly KinesisRecordLike[]): 'on' | 'stop' | Checkpoint;
+  take(page: ShardPage): 'on' | 'stop' | Checkpoint;
   /** Nothing comes any more; `'stop'` where something was to come, and is gone. */
   ends(): 'on' | 'stop';
   /** The checkpoint is not there any more. `mayBeDone`: all that was there may be done. */
@@ -80,19 +81,19 @@ export function createReading(
     shard: row.shard,
     assigned,
     isOver: false,
-    isAtEnd: false,
+    // All that comes of a start in the future comes later.
+    isAtEnd: until === 'end' && start.kind === 'time' && start.ms >= endMs,
     get isPlaced() {
       return isAnchored || isPlaced(start);
     },
-    take: (page, records) => {
-      const { MillisBehindLatest = 0 } = page;
-      engine.lag(assigned, { lagMs: MillisBehindLatest });
+    take: ({ records, lagMs, isLast }) => {
+      engine.lag(assigned, { lagMs });
       const [first] = records;
       if (first !== undefined && !isAnchored) {
         const what = anchor(first);
         if (what !== 'on') return what;
       }
-      const isCaughtUp = records.length === 0 && MillisBehindLatest === 0;
+      const isCaughtUp = records.length === 0 && lagMs === 0;
       // What came after it is gone too.
       if (isCaughtUp && !isAnchored && start.kind === 'after' && mayHavePassed())
         return reading.loses('nothing', false);
@@ -102,7 +103,7 @@ export function createReading(
       if (messages.length > 0) engine.push(assigned, messages);
       if (isCaughtUp) caughtUpAt = environment.wallClock() - CLOCKS_DIFFER_MS;
       // At the end of the shard it goes on with what that became.
-      if (until !== 'end' || page.NextShardIterator === undefined) return 'on';
+      if (until !== 'end' || isLast) return 'on';
       reading.isAtEnd = within.length < records.length || isCaughtUp;
       return reading.isAtEnd ? 'stop' : 'on';
     },

@@ -3,9 +3,9 @@ import { exponential } from '../../core/backoff.js';
 import { environment } from '../../core/environment.js';
 import { callKinesis } from './kinesis-call.js';
 import { isPlaced, type Checkpoint } from './kinesis-checkpoint.js';
-import type { KinesisClientLike, KinesisIteratorType, KinesisPageLike, KinesisRecordLike } from './kinesis-client.js';
-import { isNamed, isThrottled } from './kinesis-errors.js';
-import { CLOCKS_DIFFER_MS } from './kinesis-shards.js';
+import type { KinesisClientLike, KinesisPageLike, KinesisRecordLike } from './kinesis-client.js';
+import { GONE, INVALID, isNamed, isThrottled } from './kinesis-errors.js';
+import { isHardlyPast, startOf, untilStartMs, withoutLatest } from './kinesis-start.js';
 import { streamInput } from './kinesis-stream.js';
 
 /** @internal */
@@ -14,6 +14,8 @@ export interface ShardOptions {
   readonly stream: string;
   readonly shard: string;
   readonly from: Checkpoint;
+  /** What came already, since `from`: it goes on behind that. */
+  readonly received: string | null;
   /** One that stands where `'latest'` was when the source began. */
   readonly iterator: string | null;
   readonly recordsPerRead: number;
@@ -22,11 +24,20 @@ export interface ShardOptions {
   readonly requestTimeoutMs: number;
 }
 
+/** What came at one time. @internal */
+export interface ShardPage {
+  readonly records: readonly KinesisRecordLike[];
+  /** How far behind the end of the shard it is. */
+  readonly lagMs: number;
+  /** Nothing comes after it. */
+  readonly isLast: boolean;
+}
+
 /** What the reading of a shard tells; the last page first, then `ended`. @internal */
 export interface ShardEvents {
   /** Whether a read may be made now. */
   mayRead(): boolean;
-  page(page: KinesisPageLike, records: readonly KinesisRecordLike[]): void;
+  page(page: ShardPage): void;
   /** Nothing comes any more. */
   ended(): void;
   /** The service knows no such shard, or none any more. */
@@ -48,17 +59,14 @@ export interface Shard {
 }
 
 const EXPIRED = 'ExpiredIteratorException';
-const GONE = 'ResourceNotFoundException';
-const INVALID = 'InvalidArgumentException';
 
-/** @internal */
+/** Reads a shard by polling. @internal */
 export function readShard(options: ShardOptions, events: ShardEvents): Shard {
   const { client, stream, shard, recordsPerRead, readIntervalMs, pollMs, requestTimeoutMs } = options;
   const input = streamInput(stream);
   const backoff = exponential({ initialMs: 250, maxMs: 10_000 });
-  let { from, iterator } = options;
-  // The last record that came; an iterator that expired goes on behind it.
-  let received: string | null = null;
+  // An iterator that expired goes on behind the last record that came.
+  let { from, received, iterator } = options;
   let call: Subscription | null = null;
   let wait: Subscription | null = null;
   let asleep = false;
@@ -77,6 +85,11 @@ export function readShard(options: ShardOptions, events: ShardEvents): Shard {
       asleep = true;
       return;
     }
+    const aheadMs = untilStartMs(from, received);
+    if (aheadMs > 0) {
+      next(aheadMs);
+      return;
+    }
     const askedAt = environment.now();
     if (iterator === null) {
       call = askIterator().subscribe({ next: (given) => begin(given), error: iteratorFailed });
@@ -92,7 +105,7 @@ export function readShard(options: ShardOptions, events: ShardEvents): Shard {
 
   const askIterator = (): Observable<string | undefined> =>
     callKinesis(requestTimeoutMs, (how) =>
-      client.getShardIterator({ ...input, ShardId: shard, ...positionOf(from, received) }, how),
+      client.getShardIterator({ ...input, ShardId: shard, ...iteratorStart(from, received) }, how),
     ).pipe(map(({ ShardIterator }) => ShardIterator));
 
   const askPage = (from: string): Observable<KinesisPageLike> =>
@@ -108,12 +121,12 @@ export function readShard(options: ShardOptions, events: ShardEvents): Shard {
     }
     iterator = given;
     // One that expires unused leads back to here, not to what is the latest then.
-    if (from.kind === 'latest') from = { kind: 'time', ms: Math.max(0, environment.wallClock() - CLOCKS_DIFFER_MS) };
+    from = withoutLatest(from);
     next(0);
   };
 
   const take = (page: KinesisPageLike, askedAt: number): void => {
-    const { Records: records = [], NextShardIterator, MillisBehindLatest = 0 } = page;
+    const { Records: records = [], NextShardIterator, MillisBehindLatest: lagMs = 0 } = page;
     failures = 0;
     throttled = 0;
     isNew = false;
@@ -122,13 +135,13 @@ export function readShard(options: ShardOptions, events: ShardEvents): Shard {
     iterator = NextShardIterator ?? null;
     call = null;
     const turn = turns;
-    events.page(page, records);
+    events.page({ records, lagMs, isLast: iterator === null });
     if (over || turn !== turns) return;
     if (iterator === null) {
       end();
       return;
     }
-    const isBehind = records.length > 0 || MillisBehindLatest > 0;
+    const isBehind = records.length > 0 || lagMs > 0;
     next(Math.max(0, (isBehind ? readIntervalMs : pollMs) - (environment.now() - askedAt)));
   };
 
@@ -141,7 +154,8 @@ export function readShard(options: ShardOptions, events: ShardEvents): Shard {
     if (isNamed(error, INVALID) && (isPlaced(from) || received !== null)) {
       call = null;
       events.unknownPosition(error);
-    } else failed(error);
+    } else if (isNamed(error, INVALID) && isHardlyPast(from, received)) rest(pollMs);
+    else failed(error);
   };
 
   const pageFailed = (error: unknown): void => {
@@ -203,23 +217,13 @@ export function readShard(options: ShardOptions, events: ShardEvents): Shard {
   };
 }
 
-function positionOf(
-  from: Checkpoint,
-  received: string | null,
-): { ShardIteratorType: KinesisIteratorType; StartingSequenceNumber?: string; Timestamp?: Date } {
-  if (received !== null) return { ShardIteratorType: 'AFTER_SEQUENCE_NUMBER', StartingSequenceNumber: received };
-  switch (from.kind) {
-    case 'time':
-      return { ShardIteratorType: 'AT_TIMESTAMP', Timestamp: new Date(from.ms) };
-    case 'at':
-    case 'after':
-      // Also behind a message: it tells whether what is above it is still what was counted.
-      return { ShardIteratorType: 'AT_SEQUENCE_NUMBER', StartingSequenceNumber: from.sequenceNumber };
-    case 'latest':
-      return { ShardIteratorType: 'LATEST' };
-    default:
-      return { ShardIteratorType: 'TRIM_HORIZON' };
-  }
+function iteratorStart(from: Checkpoint, received: string | null) {
+  const { type, sequenceNumber, timestamp } = startOf(from, received);
+  return {
+    ShardIteratorType: type,
+    ...(sequenceNumber === undefined ? {} : { StartingSequenceNumber: sequenceNumber }),
+    ...(timestamp === undefined ? {} : { Timestamp: timestamp }),
+  };
 }
 
 function arnOf(input: { readonly StreamName: string } | { readonly StreamARN: string }): { StreamARN?: string } {

@@ -51,6 +51,8 @@ export interface Shards {
   /** Where `'latest'` was when this source began, if it is this worker that made the row. */
   latestOf(row: ShardLease): string | null;
   readonly retentionMs: number;
+  /** As the service gives it; empty until the first look has succeeded. */
+  readonly arn: string;
 }
 
 // By how much the clocks of a worker and of Kinesis may differ.
@@ -69,6 +71,7 @@ export function createShards(
   const ranges = new Map<string, HashRange | null>();
   const latest = new Map<string, { readonly checkpoint: string; readonly iterator: string }>();
   let retentionMs = 24 * HOUR_MS;
+  let arn = '';
   // Ended shards of which it is known what they became.
   let followed: ReadonlySet<string> = new Set();
   let dueAt = -Infinity;
@@ -91,6 +94,7 @@ export function createShards(
     callKinesis(requestTimeoutMs, (how) => client.describeStreamSummary(input, how)).pipe(
       tap(({ StreamDescriptionSummary: summary }) => {
         retentionMs = (summary?.RetentionPeriodHours ?? 24) * HOUR_MS;
+        arn = summary?.StreamARN ?? '';
       }),
     );
 
@@ -133,6 +137,9 @@ export function createShards(
     },
     get retentionMs() {
       return retentionMs;
+    },
+    get arn() {
+      return arn;
     },
     sync: (rows) =>
       defer(() => {

@@ -1,6 +1,6 @@
 import { check, list } from '../check.js';
 import { messages, names } from '../numbered.js';
-import type { Probe, RawDelivery } from '../probe.js';
+import type { Probe } from '../probe.js';
 import { textOf } from '../raw.js';
 import type { SourceCase } from '../source-case.js';
 import type { Place, SourceWorld } from '../source-world.js';
@@ -70,7 +70,7 @@ export const settleCases: readonly SourceCase[] = [
     guarantees: ['I2'],
     run: async (world) => {
       const { place, probe } = await receivesFive(world);
-      const [first] = probe.deliveries as [RawDelivery];
+      const first = probe.newest('a');
       for (const times of [1, 2]) {
         probe.newest('a').nack('again, please', { delayMs: 1 });
         await world.until(

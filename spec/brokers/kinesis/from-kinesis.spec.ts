@@ -142,6 +142,40 @@ describe('fromKinesis', () => {
         expect(worker.texts()).toEqual(['b']);
       }));
 
+    it.each([[undefined], [{ consumerName: 'efo' }]])('at a time to come: waits for it, fanOut %j', (fanOut) =>
+      marbles((helpers) => {
+        const kinesis = fakeKinesis({ s: 2 });
+        const stream = kinesis.stream('s');
+        const start = new Date(150_000);
+        const worker = workersOf(helpers, kinesis).start({ start, ...(fanOut === undefined ? {} : { fanOut }) });
+        helpers.at(100_000, () => stream.append(0, 'before'));
+        helpers.at(150_500, () => stream.append(0, 'after'));
+        helpers.advanceTo(149_000);
+        expect(kinesis.calls.filter(({ shard }) => shard !== undefined)).toEqual([]);
+        helpers.advanceTo(160_000);
+        expect(worker.texts()).toEqual(['after']);
+        expect([worker.error, worker.eventsOf('unavailable')]).toEqual([undefined, []]);
+      }),
+    );
+
+    it.each([[undefined], [{ consumerName: 'efo' }]])(
+      'at a time that by the clock of Kinesis is to come: asks again, fanOut %j',
+      (fanOut) =>
+        marbles((helpers) => {
+          const kinesis = fakeKinesis();
+          const refused = { name: 'InvalidArgumentException', times: 8 };
+          kinesis.fail('getShardIterator', refused);
+          kinesis.fail('subscribeToShard', refused);
+          helpers.advanceTo(20_000);
+          const start = new Date(20_000);
+          const worker = workersOf(helpers, kinesis).start({ start, ...(fanOut === undefined ? {} : { fanOut }) });
+          kinesis.stream('s').append(0, 'a');
+          helpers.advanceTo(40_000);
+          expect(worker.texts()).toEqual(['a']);
+          expect([worker.error, worker.eventsOf('unavailable')]).toEqual([undefined, []]);
+        }),
+    );
+
     it('at given positions, and at the oldest record of the other shards', () =>
       marbles((helpers) => {
         const kinesis = fakeKinesis({ s: 2 });
@@ -164,6 +198,15 @@ describe('fromKinesis', () => {
         helpers.advanceTo(10_000);
         expect(worker.completed).toBe(true);
         expect(worker.texts()).toHaveLength(6);
+      }));
+
+    it('completes at once where it starts at a time to come', () =>
+      marbles((helpers) => {
+        const kinesis = fakeKinesis({ s: 2 });
+        kinesis.stream('s').append(0, 'a');
+        const worker = workersOf(helpers, kinesis).start({ until: 'end', start: new Date(60_000) });
+        helpers.advanceTo(10_000);
+        expect([worker.completed, worker.texts()]).toEqual([true, []]);
       }));
 
     it('completes on a stream that has nothing', () =>

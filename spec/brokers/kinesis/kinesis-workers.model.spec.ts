@@ -25,6 +25,9 @@ const FIRST_SEED = REPLAY !== undefined ? Number(REPLAY) : 1 + Math.floor(Math.r
 const LEASE_MS = 3_000;
 const DRAIN_MS = 5_000;
 const KEYS = [...'abcdefghij'];
+const READS = ['getRecords', 'getShardIterator', 'listShards', 'describeStreamSummary'] as const;
+const FAN_OUT_CALLS = ['subscribeToShard', 'subscribeToShard', 'describeStreamConsumer'] as const;
+const STREAM_ERRORS = ['InternalFailureException', 'ResourceInUseException', 'KMSThrottlingException'] as const;
 const FAULTS: readonly LeaseFault[] = ['fails', 'hangs', 'done and fails', 'done and hangs', 'done and denied'];
 
 interface Member {
@@ -53,6 +56,9 @@ function live(seed: number, helpers: Marbles): Report {
   kinesis.latencyMs = () => 1 + choice.below(20);
   kinesis.endOfShard = choice.chance(0.5) ? 'last-records' : 'empty-page';
   kinesis.childShards = choice.chance(0.5);
+  kinesis.endContinues = choice.chance(0.5);
+  kinesis.fanOut.eventRecords = 1 + choice.below(30);
+  if (choice.chance(0.3)) kinesis.fanOut.subscriptionMs = 8_000;
   if (choice.chance(0.3)) kinesis.shardsPerPage = 2;
   environment.random = () => choice.next();
 
@@ -76,7 +82,9 @@ function live(seed: number, helpers: Marbles): Report {
 
 function createWorld(helpers: Marbles, kinesis: FakeKinesis, choice: Choices, isRough: boolean) {
   const stream = kinesis.stream('s');
-  const log: string[] = [`${isRough ? 'rough' : 'gentle'}, ${stream.shards.size} shards`];
+  // How many of the workers read by fan-out.
+  const fanOutShare = choice.chance(0.5) ? choice.next() * 1.5 : 0;
+  const log: string[] = [`${isRough ? 'rough' : 'gentle'}, ${stream.shards.size} shards, fan-out ${fanOutShare}`];
   const wrong: string[] = [];
   const members: Member[] = [];
   const settled = new Map<string, number>();
@@ -155,6 +163,10 @@ function createWorld(helpers: Marbles, kinesis: FakeKinesis, choice: Choices, is
       checkRead(name, kinesis.calls.at(-1)?.shard as string);
       return answer;
     },
+    subscribeToShard: (input, options) => {
+      checkRead(name, input.ShardId);
+      return kinesis.subscribeToShard(input, options);
+    },
   });
 
   const take = (delivery: Delivery<Uint8Array | null>): void => {
@@ -182,7 +194,8 @@ function createWorld(helpers: Marbles, kinesis: FakeKinesis, choice: Choices, is
     const leases = faultyLeases(watched);
     leases.latencyMs = choice.below(20);
     const stop = new AbortController();
-    say(`${name} joins`);
+    const fans = choice.chance(fanOutShare);
+    say(`${name} joins${fans ? ' by fan-out' : ''}`);
     const source = fromKinesis(clientOf(name), {
       stream: 's',
       consumer: 'c',
@@ -197,6 +210,7 @@ function createWorld(helpers: Marbles, kinesis: FakeKinesis, choice: Choices, is
       shardSyncMs: 20_000,
       recordsPerRead: 10 + choice.below(30),
       maxInFlight: 1 + choice.below(40),
+      ...(fans ? { fanOut: { consumerName: 'efo' } } : {}),
       stop: stop.signal,
       telemetry: (event) => {
         if (event.type === 'settled') noteSettled(event.message.id);
@@ -243,7 +257,7 @@ function createWorld(helpers: Marbles, kinesis: FakeKinesis, choice: Choices, is
     }, ms);
   };
   const disturb = (): void => {
-    const operation = anyOf(['getRecords', 'getShardIterator', 'listShards', 'describeStreamSummary'] as const);
+    const operation = anyOf([...READS, ...(fanOutShare > 0 ? FAN_OUT_CALLS : [])]);
     const times = 1 + choice.below(4);
     const kind = isRough ? choice.below(4) : 0;
     say(`${operation} fails ${times} times: ${kind}`);
@@ -253,10 +267,21 @@ function createWorld(helpers: Marbles, kinesis: FakeKinesis, choice: Choices, is
     else kinesis.fail('getRecords', { name: 'ExpiredIteratorException', times });
   };
 
+  // Of fan-out: as the service ends them, and as the network does.
+  const endSubscriptions = (): void => {
+    for (const open of kinesis.openSubscriptions()) {
+      const what = choice.below(6);
+      if (what === 0) open.end();
+      else if (what === 1) open.fail({ name: anyOf(STREAM_ERRORS) });
+      else if (what === 2) open.fail({ code: 'ECONNRESET' });
+    }
+  };
+
   return {
     join,
     step: () => {
       put();
+      if (choice.chance(0.2)) endSubscriptions();
       const what = choice.below(20);
       const all = here();
       if (what < 2 && all.length < 5) join();
@@ -294,6 +319,7 @@ function createWorld(helpers: Marbles, kinesis: FakeKinesis, choice: Choices, is
       helpers.advanceTo(helpers.now() + 40_000);
       if (helpers.scheduler.actions.length > 0) blame(`${helpers.scheduler.actions.length} timers are left`);
       if (kinesis.openCalls().length > 0) blame('calls are left open');
+      if (kinesis.openSubscriptions().length > 0) blame('subscriptions are left open');
     },
     report: (): Report => ({
       wrong,

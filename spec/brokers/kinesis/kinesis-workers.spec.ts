@@ -371,27 +371,50 @@ describe('workers of one consumer', () => {
     );
   });
 
-  it('leave neither calls nor timers behind, wherever one is unsubscribed', () => {
-    for (let ms = 0; ms < 60; ms++) {
-      marbles((helpers) => {
-        const kinesis = fakeKinesis({ s: 3 });
-        kinesis.latencyMs = 7;
-        const stream = kinesis.stream('s');
-        stream.append(0, 'a', 'b');
-        stream.append(1, 'c');
-        stream.split(1);
-        const workers = workersOf(helpers, kinesis);
-        const leases = faultyLeases(workers.store);
-        leases.latencyMs = 4;
-        const worker = workers.start({ leases, drainTimeoutMs: 100, checkpointIntervalMs: 5 });
-        helpers.advanceTo(ms);
-        worker.unsubscribe();
-        helpers.advanceTo(ms + 400);
-        expect(worker.eventsOf('closed')).toHaveLength(1);
-        expect(kinesis.openCalls()).toEqual([]);
-        expect(helpers.scheduler.actions).toHaveLength(0);
-        expect([...workers.rows().values()].filter(({ owner }) => owner !== null)).toEqual([]);
-      });
-    }
-  });
+  it('give their shards back where they drain for no time', () =>
+    marbles((helpers) => {
+      const kinesis = fakeKinesis({ s: 2 });
+      const workers = workersOf(helpers, kinesis);
+      const leases = faultyLeases(workers.store);
+      leases.latencyMs = 50;
+      const stream = kinesis.stream('s');
+      const places = [0, 1].map((shard) => stream.append(shard, `${shard}`)[0]);
+      const worker = workers.start({ leases, drainTimeoutMs: 0, checkpointIntervalMs: 60_000 });
+      helpers.advanceTo(2_000);
+      expect(worker.texts()).toHaveLength(2);
+      worker.unsubscribe();
+      helpers.advanceTo(2_500);
+      expect(worker.eventsOf('closed')).toHaveLength(1);
+      expect([...workers.rows().values()]).toMatchObject(
+        places.map((place) => ({ owner: null, checkpoint: `AFTER ${place}` })),
+      );
+    }));
+
+  it.each([[false], [true]])(
+    'leave neither calls nor timers behind, wherever one is unsubscribed: fan-out %s',
+    (fans) => {
+      for (let ms = 0; ms < 60; ms++) {
+        marbles((helpers) => {
+          const kinesis = fakeKinesis({ s: 3 });
+          kinesis.latencyMs = 7;
+          const stream = kinesis.stream('s');
+          stream.append(0, 'a', 'b');
+          stream.append(1, 'c');
+          stream.split(1);
+          const workers = workersOf(helpers, kinesis);
+          const leases = faultyLeases(workers.store);
+          leases.latencyMs = 4;
+          const fanOut = fans ? ({ fanOut: true } as const) : {};
+          const worker = workers.start({ leases, drainTimeoutMs: 100, checkpointIntervalMs: 5, ...fanOut });
+          helpers.advanceTo(ms);
+          worker.unsubscribe();
+          helpers.advanceTo(ms + 400);
+          expect(worker.eventsOf('closed')).toHaveLength(1);
+          expect([...kinesis.openCalls(), ...kinesis.openSubscriptions()]).toEqual([]);
+          expect(helpers.scheduler.actions).toHaveLength(0);
+          expect([...workers.rows().values()].filter(({ owner }) => owner !== null)).toEqual([]);
+        });
+      }
+    },
+  );
 });

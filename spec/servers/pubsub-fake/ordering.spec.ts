@@ -65,6 +65,44 @@ describePubSubFake('an ordering key', (fake, pubsub) => {
     expect(datas(stream).slice(4)).toEqual([1, 2, 3]);
   });
 
+  it('counts a failed delivery for each message whose deadline passed', async () => {
+    const deadLetterPolicy = { deadLetterTopic: `projects/demo/topics/${await pubsub().createTopic('dead')}` };
+    const { topic, name } = await ordered({ deadLetterPolicy });
+    await pubsub().publish(topic, 3, one);
+    const stream = open(fake().endpoint, name);
+    await until('all have come', () => stream.messages.length === 3);
+    await pubsub().modifyDeadline(name, ackIds(stream, 2), 60);
+    fake().advance(10_000);
+    await until('all have come again', () => stream.messages.length === 6);
+    expect(stream.messages.map(({ attempt }) => attempt)).toEqual([1, 1, 1, 2, 2, 1]);
+    expect(fake().subscription(name).counts.expired).toBe(2);
+  });
+
+  it('never has messages with two streams, however they ack', async () => {
+    const { topic, name } = await ordered();
+    const bounds = [1, 2, 3].map((maxOutstandingMessages) => ({ maxOutstandingMessages }));
+    const all = bounds.map((bound) => open(fake().endpoint, name, bound));
+    await pubsub().publish(topic, 120, { orderingKey: (index) => `key-${index % 2}` });
+    const acked = new Set<string>();
+    const keysOut = (stream: RawStream): number[] => {
+      const out = stream.messages.filter(({ ackId }) => !acked.has(ackId));
+      return [...new Set(out.map(({ data }) => Number(data) % 2))];
+    };
+    await until('all are acked', async () => {
+      const out = all.flatMap(keysOut);
+      expect(out).toHaveLength(new Set(out).size);
+      for (const { messages } of all) {
+        const ids = messages.map(({ ackId }) => ackId).filter((ackId) => !acked.has(ackId));
+        if (ids.length === 0) continue;
+        // What comes meanwhile may be of the same key.
+        for (const id of ids) acked.add(id);
+        await pubsub().acknowledge(name, ids);
+      }
+      await sleep(5);
+      return acked.size === 120;
+    });
+  });
+
   it('goes to one stream at a time, until nothing of it is out', async () => {
     const { topic, name } = await ordered();
     const bound = { maxOutstandingMessages: 2 };
@@ -139,7 +177,10 @@ describePubSubFake('an ordering key', (fake, pubsub) => {
     await quiet();
     expect(fake().topic(dead).published).toBe(1);
     expect(stream.messages).toHaveLength(10);
-    await pubsub().acknowledge(name, ackIds(stream, 9));
+    await pubsub().publish(topic, 1, { ...one, first: 2 });
+    await until('the next has come', () => stream.messages.length === 11);
+    expect(datas(stream).slice(9)).toEqual([1, 2]);
+    await pubsub().acknowledge(name, ackIds(stream, 9, 10));
     expect(fake().subscription(name)).toMatchObject({ backlog: 0, counts: { deadLettered: 1 } });
   });
 

@@ -1,0 +1,135 @@
+import { Duration, PubSub, type Subscription } from '@google-cloud/pubsub';
+import { ackEach, handle } from '../lib/index.js';
+import { fromPubSub, type PubSubPosition } from '../lib/pubsub.js';
+import { refuseOtherPubSub } from '../spec/servers/pubsub/refuse-other-pubsub.js';
+import type { PubSubTask, Taken } from './pubsub-contender.js';
+
+const CLOSE_S = 30;
+const WORK_MS = 1;
+
+let touched = 0;
+let client: PubSub | undefined;
+
+/** The one client of this process, so that a round does not begin with a connection. */
+export function pubsubAt(endpoint: string): PubSub {
+  refuseOtherPubSub(endpoint);
+  return (client ??= new PubSub({ projectId: 'demo', apiEndpoint: endpoint, emulatorMode: true }));
+}
+
+/** Consumes and acks as many messages as the task has. */
+export async function consume(task: PubSubTask): Promise<Taken> {
+  const meter = createMeter();
+  await (task.reader === 'bare' ? bare(task, meter) : ours(task, meter));
+  return meter.taken();
+}
+
+/** A subscription object of the bare client, with its settings for the bound. */
+export function bareSubscription({ endpoint, subscription, settings, bound }: PubSubTask): Subscription {
+  const { allowExcessMessages, ...others } = settings;
+  return pubsubAt(endpoint).subscription(subscription, {
+    ...others,
+    flowControl: { maxMessages: bound, allowExcessMessages },
+    closeOptions: { behavior: 'WAIT', timeout: Duration.from({ seconds: CLOSE_S }) },
+  });
+}
+
+async function bare(task: PubSubTask, meter: Meter): Promise<void> {
+  const { messages, work } = task;
+  const subscription = bareSubscription(task);
+  let done = 0;
+  await new Promise<void>((resolve, reject) => {
+    const finished = (): void => {
+      if (++done === messages) resolve();
+    };
+    subscription.on('error', reject);
+    subscription.on('message', (message) => {
+      meter.begin();
+      touched += message.data[0] ?? 0;
+      if (work === 'sync') {
+        meter.end();
+        message.ack();
+        finished();
+        return;
+      }
+      void later().then(() => {
+        meter.end();
+        message.ack();
+        finished();
+      });
+    });
+  });
+  await subscription.close();
+  if (done !== messages) throw new Error(`${done} of ${messages} messages came`);
+}
+
+function ours({ endpoint, subscription, reader, bound, messages, work }: PubSubTask, meter: Meter): Promise<void> {
+  const stop = new AbortController();
+  let done = 0;
+  const mode = reader === 'pull' ? 'pull' : 'streaming';
+  const source = fromPubSub(pubsubAt(endpoint).subscription(subscription), {
+    mode,
+    maxInFlight: bound,
+    stop: stop.signal,
+  });
+  const touch = (value: Uint8Array | null): void => {
+    meter.begin();
+    touched += value?.[0] ?? 0;
+  };
+  const atOnce = (value: Uint8Array | null): void => {
+    touch(value);
+    meter.end();
+  };
+  const afterwards = (value: Uint8Array | null): Promise<void> => {
+    touch(value);
+    return later().then(meter.end);
+  };
+  const acked = source.pipe(
+    handle<Uint8Array | null, void, PubSubPosition>(work === 'sync' ? atOnce : afterwards, { concurrency: bound }),
+    ackEach(),
+  );
+  return new Promise((resolve, reject) => {
+    acked.subscribe({
+      next: () => {
+        if (++done === messages) stop.abort();
+      },
+      error: reject,
+      complete: () => {
+        if (done === messages) resolve();
+        else reject(new Error(`${done} of ${messages} messages came`));
+      },
+    });
+  });
+}
+
+function later(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, WORK_MS));
+}
+
+interface Meter {
+  /** A handler begins; the first one starts the clock. */
+  begin(): void;
+  end(): void;
+  taken(): Taken;
+}
+
+function createMeter(): Meter {
+  let begun = 0;
+  let cpu: NodeJS.CpuUsage;
+  let running = 0;
+  let peak = 0;
+  return {
+    begin: () => {
+      if (begun === 0) {
+        begun = performance.now();
+        cpu = process.cpuUsage();
+      }
+      if (++running > peak) peak = running;
+    },
+    end: () => void running--,
+    taken: () => {
+      const { user, system } = process.cpuUsage(cpu);
+      if (touched < 0) throw new Error('never');
+      return { seconds: (performance.now() - begun) / 1_000, cpuSeconds: (user + system) / 1e6, peak };
+    },
+  };
+}

@@ -1,0 +1,141 @@
+import { asyncScheduler, EMPTY, retry, Subscription, throwError, timer } from 'rxjs';
+import { exponential, waitOf } from '../../core/backoff.js';
+import type { QueueAdapter, QueueEngine } from '../../core/queue-engine.js';
+import { callPubSub } from './pubsub-call.js';
+import type { PubSubSubscriptionLike } from './pubsub-client.js';
+import { grpcNameOf } from './pubsub-errors.js';
+import type { ResolvedPubSubOptions } from './pubsub-options.js';
+import { pullMessages } from './pubsub-pull.js';
+import { shortName } from './pubsub-names.js';
+import type { PubSubRecord } from './pubsub-record.js';
+import { cannotBeRead, clientClosed, isMendable, needsStreaming, pubsubSourceError } from './pubsub-source-errors.js';
+import { streamMessages } from './pubsub-streaming.js';
+
+/** How often the first call may fail in a row: after that nothing says that there is a service at all. */
+const FIRST_TRIES = 5;
+
+/** How often is looked whether the client was closed. */
+const LOOK_MS = 1_000;
+
+/** A message that is given back as its consumer ends uses up one of these. */
+const FEW_ATTEMPTS = 10;
+
+/** The service gives no shorter lease. */
+const SHORTEST_DEADLINE_S = 10;
+
+/** What the service tells of a subscription; all of it optional, as in protobuf. */
+interface SubscriptionInfo {
+  readonly topic?: string | null;
+  readonly ackDeadlineSeconds?: number | null;
+  readonly enableExactlyOnceDelivery?: boolean | null;
+  readonly detached?: boolean | null;
+  readonly pushConfig?: { readonly pushEndpoint?: string | null } | null;
+  readonly bigqueryConfig?: { readonly table?: string | null } | null;
+  readonly cloudStorageConfig?: { readonly bucket?: string | null } | null;
+  readonly deadLetterPolicy?: { readonly maxDeliveryAttempts?: number | null } | null;
+}
+
+/** Looks at the subscription once, then reads it in the way that is asked for. @internal */
+export function connectPubSub(
+  engine: QueueEngine<PubSubRecord>,
+  subscription: PubSubSubscriptionLike,
+  short: string,
+  options: ResolvedPubSubOptions,
+): QueueAdapter<PubSubRecord> {
+  const { pubsub, name } = subscription;
+  const looking = new Subscription();
+  const backoff = exponential({ initialMs: 100, maxMs: 5_000 });
+  let reader: QueueAdapter<PubSubRecord> | null = null;
+  let wanted = true;
+
+  const begin = (info: SubscriptionInfo): void => {
+    const why = whyUnreadable(info);
+    if (why !== null) {
+      engine.fail(cannotBeRead(short, why));
+      return;
+    }
+    if (options.mode === 'pull' && info.enableExactlyOnceDelivery === true) {
+      engine.fail(needsStreaming(short));
+      return;
+    }
+    warnOfFewAttempts(info);
+    // A topic that was deleted is told as `_deleted-topic_`.
+    engine.assign({ topic: shortName(info.topic ?? name), partition: short });
+    const deadlineMs = (info.ackDeadlineSeconds ?? SHORTEST_DEADLINE_S) * 1_000;
+    const made =
+      options.mode === 'pull'
+        ? pullMessages(engine, subscription, short, options, deadlineMs)
+        : streamMessages(engine, subscription, short, options);
+    reader = made;
+    if (!wanted) reader.demand(false);
+    reader.start();
+    // Streams and calls that are under way outlive a client that is closed, and say nothing of it.
+    looking.add(
+      asyncScheduler.schedule(function look() {
+        if (!pubsub.isOpen) engine.fail(clientClosed(short));
+        else this.schedule(undefined, LOOK_MS);
+      }, LOOK_MS),
+    );
+  };
+
+  const warnOfFewAttempts = ({ deadLetterPolicy }: SubscriptionInfo): void => {
+    const attempts = deadLetterPolicy?.maxDeliveryAttempts ?? 0;
+    if (attempts === 0 || attempts >= FEW_ATTEMPTS) return;
+    engine.misuse(
+      'few-delivery-attempts',
+      `fromPubSub (subscription ${short}): its dead letter policy allows ${attempts} delivery attempts. A message that is ` +
+        'fetched and given back, as at each deploy, uses one up without having been worked on. Allow more, or take ' +
+        'retryToDlq in the place of the policy.',
+    );
+  };
+
+  return {
+    start: () => {
+      const look = callPubSub<SubscriptionInfo>(
+        pubsub,
+        'getSubscription',
+        { subscription: name },
+        options.requestTimeoutMs,
+      );
+      looking.add(
+        look
+          .pipe(
+            retry({
+              delay: (error: unknown, failures) => {
+                if (!pubsub.isOpen) return throwError(() => clientClosed(short));
+                if (!isMendable(error) || failures >= FIRST_TRIES) return throwError(() => error);
+                return timer(waitOf(backoff, failures));
+              },
+            }),
+          )
+          .subscribe({
+            next: begin,
+            error: (error: unknown) => {
+              // To consume takes no permission to look.
+              if (grpcNameOf(error) === 'PERMISSION_DENIED') begin({});
+              else engine.fail(pubsubSourceError(short, error, 'connection-failed'));
+            },
+          }),
+      );
+    },
+    demand: (next) => {
+      wanted = next;
+      reader?.demand(next);
+    },
+    ack: (records) => (reader as QueueAdapter<PubSubRecord>).ack(records),
+    nack: (records) => reader?.nack(records),
+    leaving: () => {
+      looking.unsubscribe();
+      reader?.leaving?.();
+    },
+    close: () => reader?.close() ?? EMPTY,
+  };
+}
+
+function whyUnreadable(info: SubscriptionInfo): string | null {
+  if (info.detached === true) return 'it was detached from its topic and gets nothing any more. Make a new one.';
+  if (info.pushConfig?.pushEndpoint) return 'it pushes to an endpoint. Make one that is pulled from.';
+  if (info.bigqueryConfig?.table) return 'it writes to BigQuery. Make one that is pulled from.';
+  if (info.cloudStorageConfig?.bucket) return 'it writes to Cloud Storage. Make one that is pulled from.';
+  return null;
+}

@@ -1,0 +1,24 @@
+import { environment } from '../../core/environment.js';
+import type { PubSubRecord } from './pubsub-record.js';
+
+/** What is pulled, as it is settled: the id of one arrival, and how long it is ours. @internal */
+export interface PulledHandle {
+  readonly ackId: string;
+  readonly receivedAt: number;
+  /** By the monotonic clock. */
+  leaseEndsAt: number;
+}
+
+/** Which leases are to be extended now: those of which less than half is left, and which may still be. @internal */
+export function leasesToExtend(
+  records: Iterable<PubSubRecord<PulledHandle>>,
+  { deadlineMs, maxExtensionMs }: { readonly deadlineMs: number; readonly maxExtensionMs: number },
+): PulledHandle[] {
+  const now = environment.now();
+  const due: PulledHandle[] = [];
+  for (const { handles } of records) {
+    const handle = handles.at(-1) as PulledHandle;
+    if (handle.leaseEndsAt - now < deadlineMs / 2 && now - handle.receivedAt < maxExtensionMs) due.push(handle);
+  }
+  return due;
+}

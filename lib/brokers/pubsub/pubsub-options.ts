@@ -1,0 +1,88 @@
+import { checkNames, checkOptions, type OptionRule } from '../../core/options.js';
+import { resolveSourceOptions, SOURCE_OPTION_NAMES, type SourceOptions } from '../../core/source-options.js';
+
+/**
+ * How `fromPubSub` reads: {@link SourceOptions}, but for `maxSpan`, since there is no watermark, and `until`, since a queue has
+ * no end.
+ * @public
+ */
+export interface PubSubSourceOptions extends Omit<SourceOptions, 'maxSpan' | 'until'> {
+  /**
+   * `'streaming'`: the service pushes over StreamingPull, up to `maxInFlight + readAhead` messages; the fast way, and the one
+   * for exactly-once delivery. `'pull'`: each call asks for as many messages as may be emitted at once, so that nothing is
+   * fetched ahead: for long work, and for exact back-pressure. Default: `'streaming'`.
+   */
+  readonly mode?: 'streaming' | 'pull';
+  /**
+   * Streaming: how many messages may wait in memory beside those in flight, under lease, so that a freed place is filled at
+   * once: 0 to 1,000,000. Take 0 where work is long, and other consumers could have what waits. Default: `maxInFlight`.
+   */
+  readonly readAhead?: number;
+  /**
+   * By how much the lease of a message is extended, in milliseconds, 10,000 to 600,000, again and again while it is worked on.
+   * After a crash its messages come again within this time; a process that is blocked for as long loses them. Default: 60,000.
+   */
+  readonly ackDeadlineMs?: number;
+  /**
+   * For how long a lease is extended at most, in milliseconds, from `ackDeadlineMs` to 86,400,000. What takes longer comes
+   * again, to whoever reads; here it is not started twice while it still runs. Default: 3,600,000.
+   */
+  readonly maxExtensionMs?: number;
+  /** How long a call may take, in milliseconds, 100 to 600,000. Default: 30,000. */
+  readonly requestTimeoutMs?: number;
+}
+
+/** What `fromPubSub` uses once defaults are filled in. @internal */
+export interface ResolvedPubSubOptions extends Required<
+  Pick<
+    PubSubSourceOptions,
+    'mode' | 'readAhead' | 'ackDeadlineMs' | 'maxExtensionMs' | 'requestTimeoutMs' | 'drainTimeoutMs'
+  >
+> {
+  readonly maxInFlight: number;
+  readonly maxBufferedBytes: number;
+}
+
+const OWN_NAMES: readonly string[] = ['mode', 'readAhead', 'ackDeadlineMs', 'maxExtensionMs', 'requestTimeoutMs'];
+const NAMES = [...OWN_NAMES, ...SOURCE_OPTION_NAMES.filter((name) => name !== 'maxSpan' && name !== 'until')];
+
+/** The least that the service takes for a deadline is 10 s, the most 600 s (ModifyAckDeadline). */
+const DEADLINE_MS: OptionRule = { integer: true, min: 10_000, max: 600_000 };
+
+/** Checks the options of a Pub/Sub source and fills in the defaults. @internal */
+export function resolvePubSubOptions(subscription: unknown, options: PubSubSourceOptions): ResolvedPubSubOptions {
+  checkNames('fromPubSub', options, NAMES);
+  const { maxInFlight, maxBufferedBytes, drainTimeoutMs } = resolveSourceOptions('fromPubSub', options);
+  const { ackDeadlineMs = 60_000, mode = 'streaming' } = options;
+  checkOptions(
+    'fromPubSub',
+    { subscription, ...options },
+    {
+      subscription: {
+        required: true,
+        that: { be: 'a Subscription of @google-cloud/pubsub', holds: isSubscription },
+      },
+      mode: { oneOf: ['streaming', 'pull'] },
+      readAhead: { integer: true, min: 0, max: mode === 'pull' ? 0 : 1_000_000 },
+      ackDeadlineMs: DEADLINE_MS,
+      maxExtensionMs: { integer: true, min: ackDeadlineMs, max: 86_400_000 },
+      requestTimeoutMs: { integer: true, min: 100, max: 600_000 },
+    },
+  );
+  return {
+    mode,
+    maxInFlight,
+    maxBufferedBytes,
+    drainTimeoutMs,
+    ackDeadlineMs,
+    readAhead: mode === 'pull' ? 0 : (options.readAhead ?? maxInFlight),
+    maxExtensionMs: options.maxExtensionMs ?? 3_600_000,
+    requestTimeoutMs: options.requestTimeoutMs ?? 30_000,
+  };
+}
+
+function isSubscription(value: unknown): boolean {
+  const { name, pubsub } = (value ?? {}) as { name?: unknown; pubsub?: Record<string, unknown> | null };
+  if (typeof name !== 'string' || typeof pubsub !== 'object' || pubsub === null) return false;
+  return typeof pubsub.subscription === 'function' && typeof pubsub.request === 'function';
+}

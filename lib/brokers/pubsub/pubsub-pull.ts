@@ -1,0 +1,249 @@
+import {
+  asyncScheduler,
+  concat,
+  defer,
+  EMPTY,
+  forkJoin,
+  map,
+  of,
+  Subscription,
+  switchMap,
+  takeUntil,
+  timer,
+  type Observable,
+} from 'rxjs';
+import { exponential, waitOf } from '../../core/backoff.js';
+import { environment } from '../../core/environment.js';
+import type { QueueAdapter, QueueEngine } from '../../core/queue-engine.js';
+import { callPubSub } from './pubsub-call.js';
+import type { PubSubSubscriptionLike } from './pubsub-client.js';
+import { grpcNameOf } from './pubsub-errors.js';
+import { groupsOf } from './pubsub-groups.js';
+import { createIdCalls } from './pubsub-id-calls.js';
+import { createInventory } from './pubsub-inventory.js';
+import { leasesToExtend, type PulledHandle } from './pubsub-leases.js';
+import type { ResolvedPubSubOptions } from './pubsub-options.js';
+import { createOutages } from './pubsub-outages.js';
+import { arrivalsOf, type PullResponseLike } from './pubsub-pulled.js';
+import type { PubSubRecord } from './pubsub-record.js';
+import { createReturns } from './pubsub-returns.js';
+import { clientClosed, isMendable, pubsubSourceError } from './pubsub-source-errors.js';
+
+type PulledRecord = PubSubRecord<PulledHandle>;
+
+/** How long a pull waits for a first message. */
+const PULL_MS = 30_000;
+const MOST_PULLS = 4;
+
+/** The most that one pull may bring. */
+const MOST_MESSAGES = 1_000;
+
+/** In the time of the shortest deadline, 10 s, leases are looked at four times. */
+const LOOK_MS = 2_500;
+
+/**
+ * Messages as they are asked for: never more than may be emitted at once. Their leases are ours to extend, and their acks are
+ * answered.
+ * @internal
+ */
+export function pullMessages(
+  engine: QueueEngine<PulledRecord>,
+  { pubsub, name }: PubSubSubscriptionLike,
+  short: string,
+  options: ResolvedPubSubOptions,
+  /** What a lease has from the pull on, in milliseconds. */
+  firstDeadlineMs: number,
+): QueueAdapter<PulledRecord> {
+  const { maxInFlight, ackDeadlineMs, maxExtensionMs, requestTimeoutMs } = options;
+  const inventory = createInventory<PulledHandle>();
+  const returns = createReturns();
+  const backoff = exponential({ initialMs: 100, maxMs: 30_000 });
+  const outages = createOutages(engine);
+  const pulling = new Subscription();
+  const timers = new Subscription();
+  let pulls = 0;
+  /** How many messages the pulls under way may bring. */
+  let asked = 0;
+  let paused = false;
+  let failures = 0;
+  let waits = false;
+
+  const call = (method: string, reqOpts: object, timeoutMs = requestTimeoutMs) =>
+    callPubSub(pubsub, method, { subscription: name, ...reqOpts }, timeoutMs);
+  // A client that was closed stays closed.
+  const mayPass = (error: unknown): boolean => pubsub.isOpen && isMendable(error);
+  const acks = createIdCalls({
+    call: (ackIds) => call('acknowledge', { ackIds }),
+    isMendable: mayPass,
+    mostCalls: 2,
+  });
+  const nacks = createIdCalls({
+    call: (ackIds) => call('modifyAckDeadline', { ackIds, ackDeadlineSeconds: 0 }),
+    isMendable: mayPass,
+    // What follows a message of its key is not to be back before it.
+    mostCalls: 1,
+  });
+
+  const ackGroup = (records: readonly PulledRecord[]): Observable<readonly unknown[]> => {
+    const sent = records.map(newestOf);
+    return acks.send(sent.map(({ ackId }) => ackId)).pipe(
+      switchMap((error) => {
+        // What came again while its ack was under way is done too.
+        const late = error === null ? records.filter((record, index) => newestOf(record) !== sent[index]) : [];
+        if (late.length === 0) return of(records.map(() => error));
+        return ackGroup(late).pipe(map((answers) => records.map((record) => answers[late.indexOf(record)] ?? null)));
+      }),
+    );
+  };
+
+  const sendNacks = (ackIds: readonly string[]): void => {
+    for (const group of groupsOf(ackIds)) nacks.send(group).subscribe({ error: () => undefined });
+  };
+
+  const pullMore = (): void => {
+    while (!pulling.closed && !paused && !waits && pulls < (failures > 0 ? 1 : MOST_PULLS)) {
+      const free = maxInFlight - inventory.size - asked;
+      // One that waits for a first message takes all that is free; another only helps where much is.
+      if (free < (pulls === 0 ? 1 : Math.ceil(maxInFlight / 2))) return;
+      pull(Math.min(free, MOST_MESSAGES));
+    }
+  };
+
+  const pull = (maxMessages: number): void => {
+    pulls++;
+    asked += maxMessages;
+    const ended = (): void => {
+      pulls--;
+      asked -= maxMessages;
+    };
+    pulling.add(
+      call('pull', { maxMessages }, PULL_MS).subscribe({
+        next: (response) => {
+          ended();
+          answered(response as PullResponseLike);
+        },
+        error: (error: unknown) => {
+          ended();
+          if (grpcNameOf(error) === 'DEADLINE_EXCEEDED') answered({});
+          else failed(error);
+        },
+      }),
+    );
+  };
+
+  const answered = (response: PullResponseLike): void => {
+    failures = 0;
+    outages.answered();
+    const receivedAt = environment.now();
+    const records: PulledRecord[] = [];
+    const tooEarly: string[] = [];
+    for (const arrival of arrivalsOf(response, receivedAt, firstDeadlineMs)) {
+      if (!inventory.has(arrival.id) && returns.isTooEarly(arrival)) {
+        tooEarly.push(arrival.handle.ackId);
+        continue;
+      }
+      const record = inventory.receive(arrival);
+      if (record !== null) records.push(record);
+    }
+    const [first] = records;
+    if (first !== undefined) engine.lag({ lagMs: Math.max(0, environment.wallClock() - first.publishedAt) });
+    if (tooEarly.length > 0) sendNacks(tooEarly);
+    engine.push(records);
+    pullMore();
+  };
+
+  const failed = (error: unknown): void => {
+    if (!pubsub.isOpen) {
+      engine.fail(clientClosed(short));
+    } else if (!isMendable(error)) {
+      engine.fail(pubsubSourceError(short, error));
+    } else if (!waits) {
+      // Calls that were under way together end together: one failure.
+      failures++;
+      outages.failed(error);
+      waits = true;
+      pulling.add(
+        asyncScheduler.schedule(
+          function again() {
+            // Else it would be kept for as long as this reads.
+            this.unsubscribe();
+            waits = false;
+            pullMore();
+          },
+          waitOf(backoff, failures),
+        ),
+      );
+    }
+  };
+
+  const extend = (): void => {
+    if (!pubsub.isOpen) return;
+    // Early enough for some looks before it ends, be it the first lease or a longer one of ours.
+    const deadlineMs = Math.min(ackDeadlineMs, 2 * firstDeadlineMs);
+    const due = leasesToExtend(inventory.records(), { deadlineMs, maxExtensionMs });
+    const until = environment.now() + ackDeadlineMs;
+    for (const group of groupsOf(due)) {
+      const ackIds = group.map(({ ackId }) => ackId);
+      const extension = call('modifyAckDeadline', { ackIds, ackDeadlineSeconds: Math.floor(ackDeadlineMs / 1_000) });
+      timers.add(
+        extension.subscribe({
+          complete: () => {
+            for (const handle of group) handle.leaseEndsAt = until;
+          },
+          // Tried again at the next look; a lease that runs out meanwhile is one whose message comes again.
+          error: () => undefined,
+        }),
+      );
+    }
+  };
+
+  return {
+    start: () => {
+      timers.add(
+        asyncScheduler.schedule(function look() {
+          extend();
+          this.schedule(undefined, LOOK_MS);
+        }, LOOK_MS),
+      );
+      pullMore();
+    },
+    demand: (wanted) => {
+      paused = !wanted;
+      pullMore();
+    },
+    ack: (records) =>
+      forkJoin(groupsOf(records).map(ackGroup)).pipe(
+        map((answers) => {
+          for (const record of records) inventory.acked(record);
+          pullMore();
+          return answers.flat();
+        }),
+      ),
+    nack: (records) => {
+      for (const record of records) {
+        inventory.nacked(record);
+        returns.wentBack(record);
+      }
+      sendNacks(records.map((record) => newestOf(record).ackId));
+      pullMore();
+    },
+    leaving: () => {
+      outages.end();
+      pulling.unsubscribe();
+    },
+    close: () =>
+      concat(
+        nacks.idle().pipe(takeUntil(timer(options.drainTimeoutMs))),
+        defer(() => {
+          timers.unsubscribe();
+          acks.end();
+          nacks.end();
+          return EMPTY;
+        }),
+      ),
+  };
+}
+
+function newestOf({ handles }: PulledRecord): PulledHandle {
+  return handles.at(-1) as PulledHandle;
+}

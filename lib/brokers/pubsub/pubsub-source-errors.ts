@@ -1,0 +1,38 @@
+import { isSluiceError, SluiceError, type SluiceErrorCode } from '../../core/errors.js';
+import { grpcCodeOf, isFatalCode, pubsubError } from './pubsub-errors.js';
+
+const OWNER = 'fromPubSub';
+
+/** Whether the same may go well later. @internal */
+export function isMendable(error: unknown): boolean {
+  if (isSluiceError(error)) return false;
+  const code = grpcCodeOf(error);
+  // No service has answered; without credentials none ever will.
+  if (code === null) return pubsubError(OWNER, error, { subscription: '' }).code !== 'authentication-failed';
+  return !isFatalCode(code);
+}
+
+/** What went wrong with a subscription as a typed error; what the client says of it is the `cause`. @internal */
+export function pubsubSourceError(subscription: string, error: unknown, otherwise?: SluiceErrorCode): SluiceError {
+  return pubsubError(OWNER, error, otherwise === undefined ? { subscription } : { subscription, otherwise });
+}
+
+/** @internal */
+export function clientClosed(subscription: string): SluiceError {
+  return cannotBeRead(subscription, 'the PubSub object was closed. End the pipeline before its client.');
+}
+
+/** @internal */
+export function needsStreaming(subscription: string): SluiceError {
+  return cannotBeRead(
+    subscription,
+    "it delivers exactly once, which only streams do. Leave out mode: 'pull'.",
+    'unsupported',
+  );
+}
+
+/** @internal */
+export function cannotBeRead(subscription: string, why: string, code: SluiceErrorCode = 'source-failed'): SluiceError {
+  const details = { owner: OWNER, subscription };
+  return new SluiceError(code, `${OWNER} (subscription ${subscription}): ${why}`, { details });
+}

@@ -1,0 +1,59 @@
+import { describe, expect, it, jest } from '@jest/globals';
+import { asyncScheduler, from } from 'rxjs';
+import type { PubSubRequest } from '../../../lib/brokers/pubsub/pubsub-client.js';
+import type { PulledHandle } from '../../../lib/brokers/pubsub/pubsub-leases.js';
+import { resolvePubSubOptions } from '../../../lib/brokers/pubsub/pubsub-options.js';
+import { pullMessages } from '../../../lib/brokers/pubsub/pubsub-pull.js';
+import { recordOf } from '../../../lib/brokers/pubsub/pubsub-record.js';
+import type { QueueEngine } from '../../../lib/core/queue-engine.js';
+import { virtually } from '../../core/harness.js';
+
+type Answer = (error: Error | null) => void;
+
+function pulling(request: (request: PubSubRequest, answer: Answer) => void) {
+  const name = 'projects/demo/subscriptions/s';
+  const pubsub = { isOpen: true, subscription: () => ({}) as never, request };
+  const options = resolvePubSubOptions({ name, pubsub }, { mode: 'pull' });
+  return pullMessages({} as QueueEngine<never>, { name, pubsub }, 's', options, 10_000);
+}
+
+const record = (index: number) => {
+  const handle: PulledHandle = { ackId: String(index), receivedAt: 0, leaseEndsAt: 10_000 };
+  const message = { id: String(index), data: new Uint8Array(), attributes: {}, publishedAt: 0, orderingKey: 'a' };
+  return recordOf({ ...message, deliveryAttempt: 0, handle }, 1);
+};
+
+describe('pullMessages', () => {
+  it('looks at its leases by one timer, however long it reads', () =>
+    virtually(({ advance, timers }) => {
+      const source = pulling(() => undefined);
+      const made = jest.spyOn(asyncScheduler, 'schedule');
+      source.start();
+      advance(600_000);
+      expect(made).toHaveBeenCalledTimes(1);
+      made.mockRestore();
+      source.leaving?.();
+      from(source.close()).subscribe();
+      advance(1);
+      expect(timers()).toBe(0);
+    }));
+
+  it('gives back what goes back in its order, a call that is tried again included', () =>
+    virtually(({ advance }) => {
+      const back: string[] = [];
+      let failures = 1;
+      const source = pulling(({ method, reqOpts }, answer) => {
+        if (method !== 'modifyAckDeadline') return;
+        if (failures-- > 0) {
+          answer(Object.assign(new Error('out'), { code: 14 }));
+          return;
+        }
+        back.push(...(reqOpts as { readonly ackIds: string[] }).ackIds);
+        answer(null);
+      });
+      const records = Array.from({ length: 4_500 }, (_, index) => record(index));
+      for (const one of records) source.nack([one]);
+      advance(1_000);
+      expect(back).toEqual(records.map(({ id }) => id));
+    }));
+});
