@@ -285,6 +285,23 @@ describe('a request that is refused', () => {
     });
   });
 
+  it.each([
+    ['given up', RESOURCE_EXHAUSTED],
+    ['lost', NOT_FOUND],
+  ])('and then %s is told to whose messages were so before those whose messages were stored', (_, code) => {
+    marbles(({ advanceTo }) => {
+      const fake = publishFake();
+      fake.refuse = ({ value }) => value === 'a3';
+      failing(fake, 'a4', code);
+      const { publish, close } = hold(fake, { retryTimeoutMs: 0 });
+      const told: string[] = [];
+      for (const text of ['a1', 'a2 a3 a4', 'a5']) publish(numbered(text), () => told.push(text));
+      advanceTo(500);
+      expect([storedOf(fake), told]).toEqual(['a1 a2', ['a2 a3 a4', 'a5', 'a1']]);
+      close();
+    });
+  });
+
   it('shows nothing of what the service says', () => {
     marbles(({ advanceTo }) => {
       const fake = publishFake();
