@@ -65,7 +65,7 @@ export function pubsubSourceDriver({ mode, client, restart, keyOrder, timings }:
         createTopic: () => client().createTopic(),
         createGroup: async (topic) => {
           const name = await client().createSubscription(topic, {
-            enableMessageOrdering: true,
+            enableMessageOrdering: keyOrder,
             retryPolicy: { minimumBackoff: { seconds: 0 }, maximumBackoff: { seconds: 1 } },
           });
           subscriptions.set(name, topic);
