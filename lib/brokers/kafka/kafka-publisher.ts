@@ -1,6 +1,7 @@
 import { asapScheduler, asyncScheduler, Observable, ReplaySubject, share, type Subscription } from 'rxjs';
 import type { Message } from '../../core/message.js';
 import { checkNames, checkOptions } from '../../core/options.js';
+import { enqueueCall, openCall, takeOutcome, type PublishCall } from '../../core/publish-call.js';
 import type { Publisher, PublisherConnection, PublishOutcome } from '../../core/publisher.js';
 import type { KafkaClientLike, KafkaProducerLike } from './kafka-client.js';
 import { kafkaError } from './kafka-errors.js';
@@ -33,19 +34,11 @@ export interface KafkaPublisherOptions {
 interface Entry {
   readonly outgoing: KafkaOutgoing;
   readonly size: number;
-  readonly call: Call;
+  readonly call: PublishCall;
   readonly index: number;
 }
 
 /** One call of `publish`. */
-interface Call {
-  readonly outcomes: PublishOutcome[];
-  left: number;
-  over: boolean;
-  readonly done: (outcomes: readonly PublishOutcome[]) => void;
-  readonly fail: (error: unknown) => void;
-}
-
 const COMPRESSION = { none: 0, gzip: 1 } as const;
 // kafkajs waits 300 ms, then twice as long each time: some 10 s.
 const RETRIES = 5;
@@ -173,7 +166,9 @@ function createConnection(client: KafkaClientLike, options: KafkaPublisherOption
       const made = await current();
       if (leaders.size === 0) await countPartitions();
       const outcomes = await sendBatch(made, request, messages);
-      batch.forEach((entry, index) => settle(entry, outcomes[index] as PublishOutcome));
+      batch.forEach(({ call, index }, nth) => {
+        if (takeOutcome(call, index, outcomes[nth] as PublishOutcome)) call.done(call.outcomes);
+      });
     } catch (error) {
       retire();
       for (const { call } of batch) failCall(call, kafkaError('kafkaPublisher', error, { topic }));
@@ -196,51 +191,26 @@ function createConnection(client: KafkaClientLike, options: KafkaPublisherOption
     return { count, full: bytes >= maxBatchBytes };
   };
 
-  const settle = ({ call, index }: Entry, outcome: PublishOutcome): void => {
-    call.outcomes[index] = outcome;
-    if (--call.left === 0 && !call.over) {
-      call.over = true;
-      call.done(call.outcomes);
-    }
-  };
-
-  const failCall = (call: Call, error: unknown): void => {
+  const failCall = (call: PublishCall, error: unknown): void => {
     if (call.over) return;
     call.over = true;
     queue = queue.filter((entry) => entry.call !== call);
     call.fail(error);
   };
 
-  const enqueue = (messages: readonly Message[], call: Call): void => {
-    const refusals: [Entry['index'], PublishOutcome][] = [];
-    messages.forEach((message, index) => {
-      try {
-        const outgoing = encodeMessage(message, partitions, () => turn++);
-        queue.push({ outgoing, size: sizeOf(outgoing), call, index });
-      } catch (error) {
-        refusals.push([index, { status: 'permanent', error }]);
-      }
+  const enqueue = (messages: readonly Message[], call: PublishCall): void =>
+    enqueueCall(call, messages, (message, index) => {
+      const outgoing = encodeMessage(message, partitions, () => turn++);
+      queue.push({ outgoing, size: sizeOf(outgoing), call, index });
     });
-    for (const [index, outcome] of refusals) settle({ call, index } as Entry, outcome);
-  };
 
   const publish = (messages: readonly Message[]): Observable<readonly PublishOutcome[]> =>
     new Observable((subscriber) => {
-      const call: Call = {
-        outcomes: new Array<PublishOutcome>(messages.length),
-        left: messages.length,
-        over: false,
-        done: (outcomes) => {
-          subscriber.next(outcomes);
-          subscriber.complete();
-        },
-        fail: (error) => subscriber.error(error),
-      };
+      const call = openCall(subscriber, messages.length);
       if (closed) {
         call.fail(refused('the connection is closed'));
         return;
       }
-      if (messages.length === 0) call.done([]);
       const known = messages.some(({ partition }) => (partition ?? 0) >= partitions) ? countPartitions() : null;
       if (known === null) {
         enqueue(messages, call);

@@ -1,7 +1,9 @@
-import { asapScheduler, asyncScheduler, Observable, type Subscription } from 'rxjs';
+import { asyncScheduler, Observable, type Subscription } from 'rxjs';
 import { waitOf, type Backoff } from '../../core/backoff.js';
+import { createDueTimer } from '../../core/due-timer.js';
 import { environment } from '../../core/environment.js';
 import type { Message } from '../../core/message.js';
+import { enqueueCall, openCall, takeOutcome } from '../../core/publish-call.js';
 import type { PublishOutcome } from '../../core/publisher.js';
 import type { KinesisClientLike } from './kinesis-client.js';
 import {
@@ -9,9 +11,9 @@ import {
   inTheirOrder,
   isOver,
   type Entry,
-  type Parcel,
-  type PublishCall,
   type LanesOptions,
+  type NumberedCall,
+  type Parcel,
 } from './kinesis-lanes.js';
 import { refused, type KinesisOutgoing } from './kinesis-outgoing.js';
 import type { KinesisPosition } from './kinesis-record.js';
@@ -50,25 +52,11 @@ export function createConnection(client: KinesisClientLike, options: ConnectionO
   const resting = new Map<number, Resting>();
   let calls = 0;
   let requests = 0;
-  let timer: Subscription | null = null;
-  // When it is due.
-  let dueAt = 0;
   let closed = false;
 
-  const schedule = (): void => {
-    const waitMs = waitFor();
-    if (waitMs === null) {
-      timer?.unsubscribe();
-      timer = null;
-      return;
-    }
-    const at = environment.now() + waitMs;
-    if (timer !== null && dueAt <= at) return;
-    timer?.unsubscribe();
-    dueAt = at;
-    // What is published in one turn goes together, and no timer adds to the latency.
-    timer = (waitMs === 0 ? asapScheduler : asyncScheduler).schedule(sendAll, waitMs);
-  };
+  // What is published in one turn goes together, and no timer adds to the latency.
+  const timer = createDueTimer(() => sendAll());
+  const schedule = (): void => timer.dueIn(waitFor());
 
   const waitFor = (): number | null => {
     if (requests === maxRequests) return null;
@@ -77,7 +65,6 @@ export function createConnection(client: KinesisClientLike, options: ConnectionO
   };
 
   const sendAll = (): void => {
-    timer = null;
     while (waitFor() === 0) {
       const parcels = lanes.next();
       if (parcels.length > 0) send(parcels);
@@ -110,7 +97,9 @@ export function createConnection(client: KinesisClientLike, options: ConnectionO
     });
     // Last, and as they came, since whoever is answered may publish again before this returns.
     settlements.sort(([left], [right]) => inTheirOrder(left.call, right.call));
-    for (const [{ call, index }, outcome] of settlements) settle(call, index, outcome);
+    for (const [{ call, index }, outcome] of settlements) {
+      if (takeOutcome(call, index, outcome)) call.done(call.outcomes);
+    }
     schedule();
   };
 
@@ -187,46 +176,19 @@ export function createConnection(client: KinesisClientLike, options: ConnectionO
     }
   };
 
-  const settle = (call: PublishCall, index: number, outcome: PublishOutcome): void => {
-    call.outcomes[index] = outcome;
-    if (--call.left > 0 || call.over) return;
-    call.over = true;
-    call.done(call.outcomes);
-  };
-
-  const enqueue = (messages: readonly Message[], call: PublishCall): void => {
-    const refusals: [number, PublishOutcome][] = [];
-    messages.forEach((message, index) => {
-      try {
-        lanes.add(encode(message), call, index);
-      } catch (error) {
-        refusals.push([index, { status: 'permanent', error }]);
-      }
-    });
-    for (const [index, outcome] of refusals) settle(call, index, outcome);
-  };
-
   return {
     publish: (messages: readonly Message[]): Observable<readonly PublishOutcome[]> =>
       new Observable((subscriber) => {
-        const call: PublishCall = {
+        const call: NumberedCall = {
+          ...openCall(subscriber, messages.length),
           serial: calls++,
           at: environment.now(),
-          outcomes: new Array<PublishOutcome>(messages.length),
-          left: messages.length,
-          over: false,
-          done: (outcomes) => {
-            subscriber.next(outcomes);
-            subscriber.complete();
-          },
-          fail: (error) => subscriber.error(error),
         };
         if (closed) {
           call.fail(refused('the connection is closed'));
           return;
         }
-        if (messages.length === 0) call.done([]);
-        enqueue(messages, call);
+        enqueueCall(call, messages, (message, index) => lanes.add(encode(message), call, index));
         schedule();
         return () => {
           if (call.over) return;

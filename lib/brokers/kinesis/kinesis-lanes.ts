@@ -1,24 +1,19 @@
-import type { PublishOutcome } from '../../core/publisher.js';
+import type { PublishCall } from '../../core/publish-call.js';
 import type { KinesisEntryLike } from './kinesis-client.js';
 import type { KinesisOutgoing } from './kinesis-outgoing.js';
 
 /** One call of `publish`. @internal */
-export interface PublishCall {
+export interface NumberedCall extends PublishCall {
   /** Counts the calls of a connection. */
   readonly serial: number;
   /** When it came, in milliseconds. */
   readonly at: number;
-  readonly outcomes: PublishOutcome[];
-  left: number;
-  over: boolean;
-  readonly done: (outcomes: readonly PublishOutcome[]) => void;
-  readonly fail: (error: unknown) => void;
 }
 
 /** A message on its way. @internal */
 export interface Entry {
   readonly outgoing: KinesisOutgoing;
-  readonly call: PublishCall;
+  readonly call: NumberedCall;
   readonly index: number;
   /** The one behind it in its lane. */
   next: Entry | null;
@@ -139,7 +134,7 @@ export function createLanes({ packing, preserveOrder, maxBatch, maxBatchBytes, l
   };
 
   return {
-    add: (outgoing: KinesisOutgoing, call: PublishCall, index: number): void => {
+    add: (outgoing: KinesisOutgoing, call: NumberedCall, index: number): void => {
       const key = laneOf(outgoing);
       const entry: Entry = { outgoing, call, index, next: null };
       let lane = lanes.get(key);
@@ -222,7 +217,7 @@ export function createLanes({ packing, preserveOrder, maxBatch, maxBatchBytes, l
     },
 
     /** These calls, and those with a message behind one of theirs in a lane that keeps its order; as they came. */
-    withThoseBehind: (calls: Iterable<PublishCall>): readonly PublishCall[] => {
+    withThoseBehind: (calls: Iterable<NumberedCall>): readonly NumberedCall[] => {
       const all = new Set(calls);
       let size = 0;
       while (size !== all.size) {
@@ -244,7 +239,7 @@ export function createLanes({ packing, preserveOrder, maxBatch, maxBatchBytes, l
 }
 
 /** @internal */
-export function inTheirOrder(left: PublishCall, right: PublishCall): number {
+export function inTheirOrder(left: NumberedCall, right: NumberedCall): number {
   return left.serial - right.serial;
 }
 

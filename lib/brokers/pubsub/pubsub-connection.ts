@@ -1,7 +1,9 @@
-import { asapScheduler, asyncScheduler, Observable, type Subscription } from 'rxjs';
+import { asyncScheduler, Observable, type Subscription } from 'rxjs';
 import { waitOf, type Backoff } from '../../core/backoff.js';
+import { createDueTimer } from '../../core/due-timer.js';
 import { environment } from '../../core/environment.js';
 import type { Message } from '../../core/message.js';
+import { enqueueCall, openCall, takeOutcome } from '../../core/publish-call.js';
 import type { PublishOutcome } from '../../core/publisher.js';
 import { failureOfCall, pubsubError, tellOf } from './pubsub-errors.js';
 import {
@@ -10,8 +12,8 @@ import {
   isLive,
   type Entry,
   type LanesOptions,
+  type NumberedCall,
   type Parcel,
-  type PublishCall,
 } from './pubsub-lanes.js';
 import { encodeMessage, refused, type EncodeOptions } from './pubsub-outgoing.js';
 import type { PubSubPublishedPosition } from './pubsub-published-position.js';
@@ -32,7 +34,7 @@ type Settlement = readonly [Entry, PublishOutcome];
 
 /** What comes of a request that is not tried again: calls that fail, or messages that are given up. */
 interface Lost {
-  readonly calls: readonly PublishCall[];
+  readonly calls: readonly NumberedCall[];
   readonly error: unknown;
   readonly settlements: readonly Settlement[];
 }
@@ -46,25 +48,11 @@ export function createConnection(service: PubSubServiceLike, topicName: string, 
   const resting = new Map<Parcel, Subscription>();
   let calls = 0;
   let requests = 0;
-  let timer: Subscription | null = null;
-  // When it is due.
-  let dueAt = 0;
   let closed = false;
 
-  const schedule = (): void => {
-    const waitMs = waitFor();
-    if (waitMs === null) {
-      timer?.unsubscribe();
-      timer = null;
-      return;
-    }
-    const at = environment.now() + waitMs;
-    if (timer !== null && dueAt <= at) return;
-    timer?.unsubscribe();
-    dueAt = at;
-    // What is published in one turn goes together, and no timer adds to the latency.
-    timer = (waitMs === 0 ? asapScheduler : asyncScheduler).schedule(sendAll, waitMs);
-  };
+  // What is published in one turn goes together, and no timer adds to the latency.
+  const timer = createDueTimer(() => sendAll());
+  const schedule = (): void => timer.dueIn(waitFor());
 
   const waitFor = (): number | null => {
     if (requests === maxRequests) return null;
@@ -73,7 +61,6 @@ export function createConnection(service: PubSubServiceLike, topicName: string, 
   };
 
   const sendAll = (): void => {
-    timer = null;
     while (requests < maxRequests) {
       const parcel = lanes.next(environment.now(), closed);
       if (parcel === null) break;
@@ -176,51 +163,24 @@ export function createConnection(service: PubSubServiceLike, topicName: string, 
   };
 
   // Gives the calls that have all of their outcomes by now, and does not tell them.
-  const settle = (settlements: readonly Settlement[]): PublishCall[] => {
-    const ended: PublishCall[] = [];
+  const settle = (settlements: readonly Settlement[]): NumberedCall[] => {
+    const ended: NumberedCall[] = [];
     for (const [{ call, index }, outcome] of settlements) {
-      call.outcomes[index] = outcome;
-      if (--call.left > 0 || call.over) continue;
-      call.over = true;
-      ended.push(call);
+      if (takeOutcome(call, index, outcome)) ended.push(call);
     }
     return ended;
-  };
-
-  const enqueue = (messages: readonly Message[], call: PublishCall): void => {
-    const now = environment.now();
-    messages.forEach((message, index) => {
-      try {
-        lanes.add(encodeMessage(message, options), call, index, now);
-      } catch (error) {
-        call.outcomes[index] = { status: 'permanent', error };
-        call.left--;
-      }
-    });
-    if (call.left > 0) return;
-    call.over = true;
-    call.done(call.outcomes);
   };
 
   return {
     publish: (messages: readonly Message[]): Observable<readonly PublishOutcome[]> =>
       new Observable((subscriber) => {
-        const call: PublishCall = {
-          serial: calls++,
-          outcomes: new Array<PublishOutcome>(messages.length),
-          left: messages.length,
-          over: false,
-          done: (outcomes) => {
-            subscriber.next(outcomes);
-            subscriber.complete();
-          },
-          fail: (error) => subscriber.error(error),
-        };
+        const call: NumberedCall = { ...openCall(subscriber, messages.length), serial: calls++ };
         if (closed) {
           call.fail(refused('the connection is closed'));
           return;
         }
-        enqueue(messages, call);
+        const now = environment.now();
+        enqueueCall(call, messages, (message, index) => lanes.add(encodeMessage(message, options), call, index, now));
         schedule();
         return () => {
           if (call.over) return;

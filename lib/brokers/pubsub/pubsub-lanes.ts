@@ -1,21 +1,16 @@
-import type { PublishOutcome } from '../../core/publisher.js';
+import type { PublishCall } from '../../core/publish-call.js';
 import type { PubSubOutgoing } from './pubsub-outgoing.js';
 
 /** One call of `publish`. @internal */
-export interface PublishCall {
+export interface NumberedCall extends PublishCall {
   /** Counts the calls of a connection. */
   readonly serial: number;
-  readonly outcomes: PublishOutcome[];
-  left: number;
-  over: boolean;
-  readonly done: (outcomes: readonly PublishOutcome[]) => void;
-  readonly fail: (error: unknown) => void;
 }
 
 /** A message on its way. @internal */
 export interface Entry {
   readonly outgoing: PubSubOutgoing;
-  readonly call: PublishCall;
+  readonly call: NumberedCall;
   readonly index: number;
   /** The one behind it in its lane. */
   next: Entry | null;
@@ -122,7 +117,7 @@ export function createLanes({ maxBatch, maxBatchBytes, lingerMs }: LanesOptions)
   };
 
   return {
-    add: (outgoing: PubSubOutgoing, call: PublishCall, index: number, now: number): void => {
+    add: (outgoing: PubSubOutgoing, call: NumberedCall, index: number, now: number): void => {
       const { key } = outgoing;
       let lane = lanes.get(key);
       if (lane === undefined) {
@@ -185,7 +180,7 @@ export function createLanes({ maxBatch, maxBatchBytes, lingerMs }: LanesOptions)
     },
 
     /** These calls, and those with a message behind one of theirs of the same key; as they came. */
-    withThoseBehind: (calls: Iterable<PublishCall>): readonly PublishCall[] => {
+    withThoseBehind: (calls: Iterable<NumberedCall>): readonly NumberedCall[] => {
       const all = new Set(calls);
       let size = 0;
       while (size !== all.size) {
@@ -207,7 +202,7 @@ export function createLanes({ maxBatch, maxBatchBytes, lingerMs }: LanesOptions)
 }
 
 /** @internal */
-export function inTheirOrder(left: PublishCall, right: PublishCall): number {
+export function inTheirOrder(left: NumberedCall, right: NumberedCall): number {
   return left.serial - right.serial;
 }
 
