@@ -1,4 +1,5 @@
 import { recordOf, type PubSubArrival, type PubSubRecord } from './pubsub-record.js';
+import { createReturns } from './pubsub-returns.js';
 
 /**
  * The messages that we hold. One that comes again meanwhile, after a reconnect or a lease that ran out, is not worked on
@@ -7,11 +8,10 @@ import { recordOf, type PubSubArrival, type PubSubRecord } from './pubsub-record
  */
 export interface PubSubInventory<H> {
   readonly size: number;
-  has(id: string): boolean;
   /** What they take in memory. */
   readonly bytes: number;
-  /** The record to be pushed, or `null` where the message is held already. */
-  receive(arrival: PubSubArrival<H>): PubSubRecord<H> | null;
+  /** The record to be pushed, or what it is instead: held already, or to go back, since an earlier one of its key did. */
+  receive(arrival: PubSubArrival<H>): PubSubRecord<H> | 'held' | 'too-early';
   /** It is done. */
   acked(record: PubSubRecord<H>): void;
   /** It goes back, and this was one of its attempts. */
@@ -30,6 +30,7 @@ export function createInventory<H>(): PubSubInventory<H> {
   const held = new Map<string, PubSubRecord<H>>();
   // By message, oldest first.
   const attempts = new Map<string, number>();
+  const returns = createReturns();
   let bytes = 0;
 
   const forget = (record: PubSubRecord<H>): void => {
@@ -42,7 +43,6 @@ export function createInventory<H>(): PubSubInventory<H> {
     get size() {
       return held.size;
     },
-    has: (id) => held.has(id),
     get bytes() {
       return bytes;
     },
@@ -51,8 +51,9 @@ export function createInventory<H>(): PubSubInventory<H> {
       if (known !== undefined) {
         if (known.handles.length === MOST_HANDLES) known.handles.shift();
         known.handles.push(arrival.handle);
-        return null;
+        return 'held';
       }
+      if (returns.isTooEarly(arrival)) return 'too-early';
       const { id, deliveryAttempt } = arrival;
       const record = recordOf(arrival, deliveryAttempt > 0 ? deliveryAttempt : (attempts.get(id) ?? 0) + 1);
       held.set(id, record);
@@ -65,6 +66,7 @@ export function createInventory<H>(): PubSubInventory<H> {
     },
     nacked: (record) => {
       forget(record);
+      returns.wentBack(record);
       attempts.delete(record.id);
       attempts.set(record.id, record.attempt);
       if (attempts.size > REMEMBERED) attempts.delete(attempts.keys().next().value as string);

@@ -26,8 +26,7 @@ import type { ResolvedPubSubOptions } from './pubsub-options.js';
 import { createOutages } from './pubsub-outages.js';
 import { arrivalsOf, type PullResponseLike } from './pubsub-pulled.js';
 import type { PubSubRecord } from './pubsub-record.js';
-import { createReturns } from './pubsub-returns.js';
-import { clientClosed, isMendable, pubsubSourceError } from './pubsub-source-errors.js';
+import { whyOver } from './pubsub-source-errors.js';
 
 type PulledRecord = PubSubRecord<PulledHandle>;
 
@@ -56,7 +55,6 @@ export function pullMessages(
 ): QueueAdapter<PulledRecord> {
   const { maxInFlight, ackDeadlineMs, maxExtensionMs, requestTimeoutMs } = options;
   const inventory = createInventory<PulledHandle>();
-  const returns = createReturns();
   const backoff = exponential({ initialMs: 100, maxMs: 30_000 });
   const outages = createOutages(engine);
   const pulling = new Subscription();
@@ -70,8 +68,7 @@ export function pullMessages(
 
   const call = (method: string, reqOpts: object, timeoutMs = requestTimeoutMs) =>
     callPubSub(pubsub, method, { subscription: name, ...reqOpts }, timeoutMs);
-  // A client that was closed stays closed.
-  const mayPass = (error: unknown): boolean => pubsub.isOpen && isMendable(error);
+  const mayPass = (error: unknown): boolean => whyOver(pubsub, short, error) === null;
   const acks = createIdCalls({
     call: (ackIds) => call('acknowledge', { ackIds }),
     isMendable: mayPass,
@@ -138,25 +135,21 @@ export function pullMessages(
     const records: PulledRecord[] = [];
     const tooEarly: string[] = [];
     for (const arrival of arrivalsOf(response, receivedAt, firstDeadlineMs)) {
-      if (!inventory.has(arrival.id) && returns.isTooEarly(arrival)) {
-        tooEarly.push(arrival.handle.ackId);
-        continue;
-      }
       const record = inventory.receive(arrival);
-      if (record !== null) records.push(record);
+      if (record === 'too-early') tooEarly.push(arrival.handle.ackId);
+      else if (record !== 'held') records.push(record);
     }
     const [first] = records;
     if (first !== undefined) engine.lag({ lagMs: Math.max(0, environment.wallClock() - first.publishedAt) });
-    if (tooEarly.length > 0) sendNacks(tooEarly);
+    sendNacks(tooEarly);
     engine.push(records);
     pullMore();
   };
 
   const failed = (error: unknown): void => {
-    if (!pubsub.isOpen) {
-      engine.fail(clientClosed(short));
-    } else if (!isMendable(error)) {
-      engine.fail(pubsubSourceError(short, error));
+    const over = whyOver(pubsub, short, error);
+    if (over !== null) {
+      engine.fail(over);
     } else if (!waits) {
       // Calls that were under way together end together: one failure.
       failures++;
@@ -220,10 +213,7 @@ export function pullMessages(
         }),
       ),
     nack: (records) => {
-      for (const record of records) {
-        inventory.nacked(record);
-        returns.wentBack(record);
-      }
+      for (const record of records) inventory.nacked(record);
       sendNacks(records.map((record) => newestOf(record).ackId));
       pullMore();
     },

@@ -1,4 +1,5 @@
 import { isSluiceError, SluiceError, type SluiceErrorCode } from '../../core/errors.js';
+import type { PubSubClientLike } from './pubsub-client.js';
 import { grpcCodeOf, isFatalCode, pubsubError } from './pubsub-errors.js';
 
 const OWNER = 'fromPubSub';
@@ -15,6 +16,12 @@ export function isMendable(error: unknown): boolean {
 /** What went wrong with a subscription as a typed error; what the client says of it is the `cause`. @internal */
 export function pubsubSourceError(subscription: string, error: unknown, otherwise?: SluiceErrorCode): SluiceError {
   return pubsubError(OWNER, error, otherwise === undefined ? { subscription } : { subscription, otherwise });
+}
+
+/** Why a source cannot go on after this failure, or `null` where it may pass. @internal */
+export function whyOver({ isOpen }: PubSubClientLike, subscription: string, error: unknown): SluiceError | null {
+  if (!isOpen) return clientClosed(subscription);
+  return isMendable(error) ? null : pubsubSourceError(subscription, error);
 }
 
 /** @internal */

@@ -9,8 +9,7 @@ import { createInventory } from './pubsub-inventory.js';
 import type { ResolvedPubSubOptions } from './pubsub-options.js';
 import { createOutages } from './pubsub-outages.js';
 import type { PubSubArrival, PubSubRecord } from './pubsub-record.js';
-import { createReturns } from './pubsub-returns.js';
-import { clientClosed, isMendable, pubsubSourceError } from './pubsub-source-errors.js';
+import { whyOver } from './pubsub-source-errors.js';
 import { streamOptions } from './pubsub-stream-options.js';
 import { forgetHeld, undispensedOf } from './pubsub-undispensed.js';
 
@@ -43,7 +42,6 @@ export function streamMessages(
 ): QueueAdapter<StreamRecord> {
   const { pubsub } = subscription;
   const inventory = createInventory<PubSubMessageLike>();
-  const returns = createReturns();
   const backoff = exponential({ initialMs: 100, maxMs: 30_000 });
   const most = options.maxInFlight + options.readAhead;
   const outages = createOutages(engine);
@@ -98,15 +96,15 @@ export function streamMessages(
     // Not each error ends its stream: one that goes on would be read beside the next.
     if (error !== null) end(stream);
     if (left) return;
-    if (!pubsub.isOpen) {
-      engine.fail(clientClosed(short));
-    } else if (error !== null && !isMendable(error)) {
-      engine.fail(pubsubSourceError(short, error));
-    } else {
-      failures++;
-      outages.failed(error ?? new Error('the stream was closed'));
-      reopen(waitOf(backoff, failures));
+    const reason = error ?? new Error('the stream was closed');
+    const over = whyOver(pubsub, short, reason);
+    if (over !== null) {
+      engine.fail(over);
+      return;
     }
+    failures++;
+    outages.failed(reason);
+    reopen(waitOf(backoff, failures));
   };
 
   const reopen = (delayMs: number): void => {
@@ -127,13 +125,9 @@ export function streamMessages(
   const receive = (message: PubSubMessageLike): void => {
     failures = 0;
     outages.answered();
-    const arrival = arrivalOf(message);
-    if (!inventory.has(arrival.id) && returns.isTooEarly(arrival)) {
-      message.nack();
-      return;
-    }
-    const record = inventory.receive(arrival);
-    if (record !== null && arrived.push(record) === 1) asapScheduler.schedule(pushArrived);
+    const record = inventory.receive(arrivalOf(message));
+    if (record === 'too-early') message.nack();
+    else if (record !== 'held' && arrived.push(record) === 1) asapScheduler.schedule(pushArrived);
   };
 
   // The client hands out each message of an answer in a tick of its own, and all ticks come before the microtask.
@@ -202,7 +196,6 @@ export function streamMessages(
     nack: (records) => {
       for (const record of records) {
         inventory.nacked(record);
-        returns.wentBack(record);
         for (const message of record.handles) message.nack();
       }
       resumeIfRoom();
