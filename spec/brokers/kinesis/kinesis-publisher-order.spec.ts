@@ -8,8 +8,9 @@ import { sharedHashKeys } from '../../../lib/brokers/kinesis/shared-hash-keys.js
 import { choices } from '../../model/random.js';
 import { sdkError } from '../../support/kinesis-fake-errors.js';
 import { putFake, type PutFake } from '../../support/kinesis-put-fake.js';
-import { hold, type Publishing } from '../../support/kinesis-publishing.js';
+import { hold } from '../../support/kinesis-publishing.js';
 import { marbles } from '../../support/marbles.js';
+import { publishAtRandom, type Traffic } from '../../support/random-traffic.js';
 
 interface Weather {
   readonly seed: number;
@@ -82,38 +83,9 @@ function placeOf({ sequenceNumber, subSequenceNumber }: KinesisPosition): bigint
   return BigInt(sequenceNumber) * 1_000n + BigInt(subSequenceNumber ?? 0);
 }
 
-/** Publishes messages of random keys in random calls that are not waited for. */
-function publishAll(
-  weather: Weather,
-  options: Partial<KinesisPublisherOptions>,
-): { fake: PutFake; calls: Publishing[]; sent: { key: string; value: string }[][]; gone: Set<number> } {
+function publishAll(weather: Weather, options: Partial<KinesisPublisherOptions>): Traffic & { readonly fake: PutFake } {
   const fake = worst(weather);
-  const { below, chance } = choices(weather.seed + 1);
-  const calls: Publishing[] = [];
-  const gone = new Set<number>();
-  const sent: { key: string; value: string }[][] = [];
-  marbles(({ at, advanceTo }) => {
-    const { publish, close } = hold(fake, options);
-    let left = weather.messages;
-    let ms = 0;
-    while (left > 0) {
-      const size = Math.min(left, 1 + below(12));
-      const messages = Array.from({ length: size }, () => ({
-        key: `k${below(weather.keys)}`,
-        value: String(weather.messages - left--),
-      }));
-      const call = sent.push(messages) - 1;
-      at(ms, () => calls.push(publish(messages)));
-      if (chance(weather.letGo)) {
-        gone.add(call);
-        at(ms + below(100), () => calls[call]?.letGo());
-      }
-      ms += below(20);
-    }
-    advanceTo(200_000);
-    close();
-  });
-  return { fake, calls, sent, gone };
+  return { fake, ...publishAtRandom(weather, 200_000, () => hold(fake, options)) };
 }
 
 function violations({ fake, calls, sent }: ReturnType<typeof publishAll>, keys: number): string[] {

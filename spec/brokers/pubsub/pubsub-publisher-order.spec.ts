@@ -3,9 +3,9 @@ import fc from 'fast-check';
 import type { PubSubPublisherOptions } from '../../../lib/brokers/pubsub/pubsub-publisher.js';
 import { choices } from '../../model/random.js';
 import { marbles } from '../../support/marbles.js';
-import type { Publishing } from '../../support/publishing.js';
 import { grpcError, publishFake, type PublishFake } from '../../support/pubsub-publish-fake.js';
 import { hold } from '../../support/pubsub-publishing.js';
+import { publishAtRandom, type Traffic } from '../../support/random-traffic.js';
 
 interface Weather {
   readonly seed: number;
@@ -72,39 +72,14 @@ function firstsOf({ stored }: PublishFake, key: string): number[] {
 const isAscending = (numbers: readonly number[]): boolean =>
   numbers.every((number, index) => index === 0 || (numbers[index - 1] as number) < number);
 
-/** Publishes messages of random keys in random calls that are not waited for. */
 function publishAll(
   weather: Weather,
   options: Partial<PubSubPublisherOptions>,
-): { fake: PublishFake; calls: Publishing[]; sent: Sent[][]; gone: Set<number> } {
+): Traffic & { readonly fake: PublishFake } {
   const fake = worst(weather);
-  const { below, chance } = choices(weather.seed + 1);
-  const calls: Publishing[] = [];
-  const gone = new Set<number>();
-  const sent: Sent[][] = [];
-  marbles(({ at, advanceTo, scheduler }) => {
-    const { publish, close } = hold(fake, options);
-    let left = weather.messages;
-    let ms = 0;
-    while (left > 0) {
-      const size = Math.min(left, 1 + below(12));
-      const messages = Array.from({ length: size }, () => ({
-        key: `k${below(weather.keys)}`,
-        value: String(weather.messages - left--),
-      }));
-      const call = sent.push(messages) - 1;
-      at(ms, () => calls.push(publish(messages)));
-      if (chance(weather.letGo)) {
-        gone.add(call);
-        at(ms + below(100), () => calls[call]?.letGo());
-      }
-      ms += below(20);
-    }
-    advanceTo(280_000);
-    close();
-    expect(scheduler.actions).toHaveLength(0);
-  });
-  return { fake, calls, sent, gone };
+  const traffic = publishAtRandom(weather, 280_000, () => hold(fake, options));
+  expect(traffic.timers).toBe(0);
+  return { fake, ...traffic };
 }
 
 describe('the order of a key', () => {
