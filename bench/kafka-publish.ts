@@ -4,6 +4,7 @@ import type { PublisherConnection } from '../lib/index.js';
 import { kafkaPublisher } from '../lib/kafka.js';
 import { kafkaAt } from './kafka-clock.js';
 import { onKafka, recordOf } from './kafka-topic.js';
+import { median, spreadOf } from './median.js';
 
 const RECORDS = 200_000;
 const BATCH = 1_000;
@@ -58,12 +59,7 @@ void onKafka(async (client) => {
   });
   table.push(
     ['records/s', perSecond(rounds.map((round) => round.ours)), perSecond(rounds.map((round) => round.theirs)), ''],
-    [
-      'theirs ÷ ours, paired',
-      `${median(ratios).toFixed(2)} (${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)})`,
-      '',
-      '0.95',
-    ],
+    ['theirs ÷ ours, paired', spreadOf(ratios), '', '0.95'],
     [
       'a lonely message, ms',
       median(rounds.map((round) => round.lonelyOurs)).toFixed(2),
@@ -95,9 +91,4 @@ async function openRaw(brokers: readonly string[], topic: string): Promise<Sende
     send: (messages) => producer.sendBatch({ acks: -1, topicMessages: [{ topic, messages: [...messages] }] }),
     close: () => producer.disconnect(),
   };
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[sorted.length >> 1] ?? NaN;
 }

@@ -2,6 +2,7 @@ import Table from 'cli-table3';
 import { acked, ours, raw, worked } from './kafka-consume.js';
 import type { Taken } from './kafka-clock.js';
 import { filledTopic, MILLION, onKafka } from './kafka-topic.js';
+import { median, spreadOf } from './median.js';
 
 const ROUNDS = Number(process.env['ROUNDS'] ?? 7);
 
@@ -30,7 +31,7 @@ void onKafka(async (client) => {
     const mine = rounds.map((round) => round[name] as Taken);
     const ratio = (other: string): string => {
       const ratios = rounds.map((round) => (round[other] as Taken).seconds / (round[name] as Taken).seconds);
-      return `${median(ratios).toFixed(2)} (${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)})`;
+      return spreadOf(ratios);
     };
     table.push([
       name,
@@ -44,8 +45,3 @@ void onKafka(async (client) => {
   console.log(table.toString());
   console.log('Bars: ackEach 1.1 and 0.9, with the three operators 1.0 and 0.8.');
 });
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[sorted.length >> 1] ?? NaN;
-}

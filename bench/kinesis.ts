@@ -6,6 +6,7 @@ import { fromKinesis } from '../lib/kinesis.js';
 import { memoryLeaseStore } from '../lib/memory.js';
 import { startKinesis } from '../spec/servers/kinesis.js';
 import { kinesisTestClient } from '../spec/servers/kinesis-test-client.js';
+import { median, spreadOf } from './median.js';
 
 // Polling without pauses, beside a bare loop over getRecords with the same client and page size; then a stalled handler.
 
@@ -83,10 +84,6 @@ function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-function median(values: readonly number[]): number {
-  return [...values].sort((left, right) => left - right)[values.length >> 1] as number;
-}
-
 const server = await startKinesis('kinesalite');
 const client = kinesisTestClient(server);
 try {
@@ -109,7 +106,7 @@ try {
     'records/s',
     Math.round(median(pairs.map((pair) => pair.ours))).toLocaleString('en'),
     Math.round(median(pairs.map((pair) => pair.theirs))).toLocaleString('en'),
-    `${median(ratios).toFixed(2)} (${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)})`,
+    spreadOf(ratios),
     '0.9',
   ]);
   console.log(table.toString());

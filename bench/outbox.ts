@@ -2,7 +2,8 @@ import Table from 'cli-table3';
 import { postgresSchema } from '../lib/postgres.js';
 import { byHand, dedupeByHand, POOL, rawInsert, throughDedupe, throughOutbox, type Work } from './outbox-effects.js';
 import { fillOutbox, graphile, latencies, relay, transactionalOutbox } from './outbox-relay.js';
-import { median, onPostgres, paired, rate } from './postgres-bed.js';
+import { median } from './median.js';
+import { onPostgres, paired, rate } from './postgres-bed.js';
 
 const ROUNDS = Number(process.env['ROUNDS'] ?? 5);
 const ONLY = process.env['ONLY'] ?? '';

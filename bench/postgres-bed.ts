@@ -1,6 +1,7 @@
 import { startPostgres } from '../spec/servers/postgres.js';
 import { givenDatabase } from '../spec/servers/open-postgres.js';
 import { postgresTestClient, type PostgresTestClient } from '../spec/servers/postgres-test-client.js';
+import { median } from './median.js';
 
 /** Runs on the PostgreSQL of `DATABASE_URL`, else on one that it starts, with its own settings of durability (fsync on). */
 export async function onPostgres(work: (postgres: PostgresTestClient) => Promise<void>): Promise<void> {
@@ -35,11 +36,6 @@ export async function paired(
     ratio: median(ratios),
     spread: `${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)}`,
   };
-}
-
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[sorted.length >> 1] ?? NaN;
 }
 
 /** How many of something a second. */

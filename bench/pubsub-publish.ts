@@ -5,6 +5,7 @@ import { pubsubPublisher } from '../lib/brokers/pubsub/pubsub-publisher.js';
 import type { Message, PublisherConnection } from '../lib/index.js';
 import { startPubSub } from '../spec/servers/pubsub.js';
 import { pubsubTestClient } from '../spec/servers/pubsub-test-client.js';
+import { median, spreadOf } from './median.js';
 
 // Publishing to the gRPC fake in a process of its own, beside the client's publishMessage with the same batches.
 
@@ -104,10 +105,6 @@ async function paired<T>(
   return pairs;
 }
 
-function median(values: readonly number[]): number {
-  return [...values].sort((left, right) => left - right)[values.length >> 1] as number;
-}
-
 function rowOf(
   what: string,
   pairs: readonly { ours: number; theirs: number }[],
@@ -120,7 +117,7 @@ function rowOf(
     what,
     shown(median(pairs.map(({ ours }) => ours))),
     shown(median(pairs.map(({ theirs }) => theirs))),
-    `${median(ratios).toFixed(2)} (${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)})`,
+    spreadOf(ratios),
   ];
 }
 

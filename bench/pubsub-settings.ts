@@ -1,5 +1,6 @@
 import Table from 'cli-table3';
-import { median, nameOf, newTopic, onPubSub, type PubSubBed, type Situation } from './pubsub-bed.js';
+import { median } from './median.js';
+import { nameOf, newTopic, onPubSub, type PubSubBed, type Situation } from './pubsub-bed.js';
 import { servesPubSub, startPubSubContender, type BareSettings, type Taken } from './pubsub-contender.js';
 
 // Which settings of the bare client are the best for a bound: those of bench/pubsub.ts are from here.

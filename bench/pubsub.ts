@@ -1,5 +1,6 @@
 import Table from 'cli-table3';
-import { median, nameOf, newTopic, onPubSub, type PubSubBed, type Situation } from './pubsub-bed.js';
+import { median, spreadOf } from './median.js';
+import { nameOf, newTopic, onPubSub, type PubSubBed, type Situation } from './pubsub-bed.js';
 import {
   servesPubSub,
   startPubSubContender,
@@ -86,9 +87,7 @@ async function main(): Promise<void> {
             NAMES[reader],
             Math.round(messages / median(mine.map(({ seconds }) => seconds))).toLocaleString('en'),
             ((median(mine.map(({ cpuSeconds }) => cpuSeconds)) * 1e6) / messages).toFixed(0),
-            reader === 'bare'
-              ? ''
-              : `${ratio.toFixed(2)} (${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)})`,
+            reader === 'bare' ? '' : spreadOf(ratios),
             Math.max(...mine.map(({ peak }) => peak)),
             reader === 'streaming' ? `${bar} ${ratio >= bar ? 'met' : 'NOT MET'}` : '',
           ]);

@@ -1,4 +1,5 @@
 import { startContender, type Contender } from './contenders.js';
+import { median } from './median.js';
 
 const WARM_UP = 2;
 
@@ -56,11 +57,4 @@ export async function compare(comparison: Comparison, index: number, rounds: num
     spread: `${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)}`,
     bar: comparison.bar,
   };
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  const upper = sorted[middle] ?? NaN;
-  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? NaN) + upper) / 2;
 }

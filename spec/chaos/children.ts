@@ -1,4 +1,4 @@
-import type { ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 
 /** Signals a process that may have ended already, and waits until it has. */
 export async function endChild(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
@@ -16,4 +16,19 @@ export async function waitUntil(holds: () => Promise<boolean>, timeoutMs: number
 
 export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** Starts a file as a process of its own, told its settings as JSON. */
+export function startChild(file: string, settings: object, env: NodeJS.ProcessEnv = {}): ChildProcess {
+  return spawn(process.execPath, ['--import', 'tsx', file, JSON.stringify(settings)], {
+    stdio: 'inherit',
+    env: { ...process.env, NODE_OPTIONS: '', ...env },
+  });
+}
+
+/** Asks a process to end, and kills it where it does not within `timeoutMs`. */
+export async function endWithin(child: ChildProcess, timeoutMs: number): Promise<void> {
+  const late = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
+  await endChild(child, 'SIGTERM');
+  clearTimeout(late);
 }

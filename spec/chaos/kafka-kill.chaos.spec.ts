@@ -1,12 +1,12 @@
 import { expect, it } from '@jest/globals';
-import { spawn, type ChildProcess } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { choices } from '../model/random.js';
 import { describeKafka } from '../servers/describe-kafka.js';
-import { endChild, pause, waitUntil } from './children.js';
+import { endChild, pause, startChild, waitUntil } from './children.js';
 
 const SOAK = process.env['RXSLUICE_SOAK'] === '1';
 const ROUNDS = SOAK ? 30 : 3;
@@ -25,8 +25,7 @@ describeKafka('killed members (I1, I9)', (kafka) => {
       const topic = await kafka().createTopic({ partitions: 4 });
       const dlq = await kafka().createTopic({ partitions: 1 });
       const settings = { brokers: kafka().brokers, topic, dlq, groupId: kafka().groupId(), file };
-      const start = (): ChildProcess =>
-        spawn(process.execPath, ['--import', 'tsx', MEMBER, JSON.stringify(settings)], { stdio: 'inherit' });
+      const start = (): ChildProcess => startChild(MEMBER, settings);
       const members = [start(), start()];
       const repeatsOfKills: number[] = [];
       let produced = 0;

@@ -1,5 +1,5 @@
 import { expect, it } from '@jest/globals';
-import { spawn, type ChildProcess } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,7 +9,7 @@ import { choices, type Choices } from '../model/random.js';
 import { describeKinesis } from '../servers/describe-kinesis.js';
 import { describePostgres } from '../servers/describe-postgres.js';
 import type { KinesisTestClient } from '../servers/kinesis-test-client.js';
-import { endChild, pause, waitUntil } from './children.js';
+import { endChild, pause, startChild, waitUntil } from './children.js';
 import type { KinesisMemberSettings } from './kinesis-member.js';
 
 const SOAK = process.env['RXSLUICE_SOAK'] === '1';
@@ -84,10 +84,7 @@ describePostgres('a storm over three workers of a stream', (postgres) => {
 function createWorkers(settings: KinesisMemberSettings) {
   const living: ChildProcess[] = [];
   const struck = new Set<string>();
-  const start = (): void =>
-    void living.push(
-      spawn(process.execPath, ['--import', 'tsx', MEMBER, JSON.stringify(settings)], { stdio: 'inherit' }),
-    );
+  const start = (): void => void living.push(startChild(MEMBER, settings));
   const strike = (choice: Choices): [ChildProcess, string] => {
     const worker = living[choice.below(living.length)] as ChildProcess;
     const pid = String(worker.pid);

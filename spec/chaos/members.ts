@@ -1,5 +1,6 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { endWithin, startChild } from './children.js';
 
 /** Processes of one file, by their roles. */
 export interface Members<S extends { readonly role: string }> {
@@ -26,10 +27,7 @@ export function createMembers<S extends { readonly role: string }>(file: URL): M
     killedPids,
     start: (settings, fault) => {
       const { role } = settings;
-      const child = spawn(process.execPath, ['--import', 'tsx', fileURLToPath(file), JSON.stringify(settings)], {
-        stdio: 'inherit',
-        env: { ...process.env, NODE_OPTIONS: '', RXSLUICE_FAULT: fault ?? '' },
-      });
+      const child = startChild(fileURLToPath(file), settings, { RXSLUICE_FAULT: fault ?? '' });
       const member = { role, child };
       living.push(member);
       child.once('exit', (_code, signal) => {
@@ -44,16 +42,7 @@ export function createMembers<S extends { readonly role: string }>(file: URL): M
     },
     killed: (role) => new Promise((resolve) => waiting.push({ role, resolve })),
     end: async () => {
-      const children = living.map(({ child }) => child);
-      await Promise.all(
-        children.map(async (child) => {
-          const exited = new Promise((resolve) => child.once('exit', resolve));
-          child.kill('SIGTERM');
-          const timer = setTimeout(() => child.kill('SIGKILL'), CLEAN_MS);
-          await exited;
-          clearTimeout(timer);
-        }),
-      );
+      await Promise.all(living.map(({ child }) => endWithin(child, CLEAN_MS)));
     },
   };
 }

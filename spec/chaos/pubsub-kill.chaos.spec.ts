@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
-import { spawn, type ChildProcess } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { choices, type Choices } from '../model/random.js';
 import { describeOwnPubSub } from '../servers/describe-own-pubsub.js';
 import { pubsubTestClient, type PubSubTestClient } from '../servers/pubsub-test-client.js';
-import { endChild, pause, waitUntil } from './children.js';
+import { endChild, endWithin, pause, startChild, waitUntil } from './children.js';
 import { keyOf, pubsubBooks, type PubSubBooks } from './pubsub-books.js';
 import type { PubSubMemberSettings } from './pubsub-member.js';
 
@@ -105,7 +105,7 @@ describeOwnPubSub('fake', 'consumers of ordering keys', (own) => {
     if (isFirst) members.start(member.mode);
     const at = Date.now();
     members.forget(member);
-    await endSoon(member);
+    await endWithin(member.child, STOP_MS);
     if (!isFirst) members.start(member.mode);
     expect([member.child.exitCode, member.child.signalCode]).toEqual([0, null]);
     return `${at} stopped ${member.mode} ${member.pid}, gone after ${Date.now() - at} ms`;
@@ -137,22 +137,12 @@ function createMembers(settings: Omit<PubSubMemberSettings, 'mode'>) {
     /** The oldest first. */
     living: living as readonly Member[],
     start: (mode: Member['mode']): void => {
-      const child = spawn(process.execPath, ['--import', 'tsx', MEMBER, JSON.stringify({ ...settings, mode })], {
-        stdio: 'inherit',
-        env: { ...process.env, NODE_OPTIONS: '' },
-      });
+      const child = startChild(MEMBER, { ...settings, mode });
       living.push({ mode, child, pid: child.pid as number });
     },
     forget: (member: Member): void => void living.splice(living.indexOf(member), 1),
-    end: () => Promise.all(living.map(endSoon)),
+    end: () => Promise.all(living.map(({ child }) => endWithin(child, STOP_MS))),
   };
-}
-
-/** Stops a member; one that does not end is killed. */
-async function endSoon({ child }: Member): Promise<void> {
-  const late = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
-  await endChild(child, 'SIGTERM');
-  clearTimeout(late);
 }
 
 /** Publishes bursts of messages until it is ended, which answers with their number. */
