@@ -13,11 +13,14 @@ const MODES = ['streaming', 'pull'] as const;
 const textOf = ({ value }: PubSubDelivery): string => Buffer.from(value ?? []).toString();
 
 describePubSubFake('fromPubSub', (fake, pubsub) => {
-  const opened: { end(): void }[] = [];
-  afterEach(() => {
-    for (const { end } of opened.splice(0)) end();
+  const opened: { end(): void; isClosed(): boolean }[] = [];
+  afterEach(async () => {
     fake().heal();
-  });
+    const ended = opened.splice(0);
+    for (const { end } of ended) end();
+    // The client makes itself anew for calls of a stream that still closes, and would load files after the last spec.
+    await until('all are closed', () => ended.every(({ isClosed }) => isClosed()), 20_000);
+  }, 30_000);
 
   const place = async (shape: SubscriptionShape = {}): Promise<{ topic: string; name: string }> => {
     const topic = await pubsub().createTopic();
@@ -44,6 +47,7 @@ describePubSubFake('fromPubSub', (fake, pubsub) => {
     };
     const source = fromPubSub(client.subscription(name), {
       ackDeadlineMs: 10_000,
+      drainTimeoutMs: 500,
       telemetry: (event) => void seen.events.push(event),
       ...options,
     });
