@@ -23,9 +23,29 @@ export interface PubSubStreamOptions {
   readonly closeOptions: { readonly behavior: 'WAIT' | 'NACK'; readonly timeout: PubSubDuration };
 }
 
-/** Settings that leave nothing to wait in the client; `closeMs` is for what is out when it closes. @internal */
+/** As many as the client opens by itself; each has a limit of its own: some 10 MB/s of the service, some 2,000 messages/s of its emulator. */
+const MOST_STREAMS = 5;
+
+/** With fewer messages out, a stream would wait for the answers of its acks. */
+const LEAST_PART = 4;
+
+/** The largest message that there is: a stream that may bring less might bring none of it. */
+const LARGEST_BYTES = 10_000_000;
+
+/** Over how many streams a source reads. @internal */
+export function streamCount({ maxInFlight, readAhead, maxBufferedBytes }: ResolvedPubSubOptions): number {
+  const parts = Math.min((maxInFlight + readAhead) / LEAST_PART, maxBufferedBytes / LARGEST_BYTES);
+  return Math.max(1, Math.min(MOST_STREAMS, Math.floor(parts)));
+}
+
+/**
+ * Settings that leave nothing to wait in the client; `closeMs` is for what is out when it closes. The bound is shared evenly by
+ * the streams, since the service keeps a bound for each, and not for all of them.
+ * @internal
+ */
 export function streamOptions(options: ResolvedPubSubOptions, closeMs: number): PubSubStreamOptions {
-  const most = options.maxInFlight + options.readAhead;
+  const streams = streamCount(options);
+  const most = Math.ceil((options.maxInFlight + options.readAhead) / streams);
   const deadline = pubsubDuration(options.ackDeadlineMs);
   return {
     minAckDeadline: deadline,
@@ -33,7 +53,12 @@ export function streamOptions(options: ResolvedPubSubOptions, closeMs: number): 
     maxExtensionTime: pubsubDuration(options.maxExtensionMs),
     // What is acked counts as out until its group is sent: with few out, a long wait would be all that is done.
     batching: { maxMilliseconds: Math.min(10, Math.max(1, Math.round(most / 100))) },
-    flowControl: { maxMessages: most, maxBytes: options.maxBufferedBytes, allowExcessMessages: true },
+    flowControl: {
+      maxMessages: most,
+      maxBytes: Math.ceil(options.maxBufferedBytes / streams),
+      allowExcessMessages: true,
+    },
+    // Of each object: several of one object would bring the whole bound each.
     streamingOptions: { maxStreams: 1 },
     closeOptions: { behavior: 'WAIT', timeout: pubsubDuration(closeMs) },
   };

@@ -1,0 +1,69 @@
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ackEach } from '../../../lib/index.js';
+import { resolvePubSubOptions } from '../../../lib/brokers/pubsub/pubsub-options.js';
+import { streamCount, streamOptions } from '../../../lib/brokers/pubsub/pubsub-stream-options.js';
+import { fromPubSub, type PubSubSourceOptions } from '../../../lib/pubsub.js';
+import { describePubSubFake } from '../../servers/describe-pubsub-fake.js';
+import { until } from '../../support/until.js';
+
+describe('the streams of a source', () => {
+  const pubsub = { isOpen: true, subscription: () => ({}) as never, request: () => undefined };
+  const subscription = { name: 'projects/demo/subscriptions/s', pubsub };
+  const of = (options: PubSubSourceOptions) => resolvePubSubOptions(subscription, options);
+
+  it.each<[string, PubSubSourceOptions, number]>([
+    ['by default', {}, 5],
+    ['as many as have four messages each', { maxInFlight: 10, readAhead: 4 }, 3],
+    ['one for a message at a time', { maxInFlight: 1, readAhead: 0 }, 1],
+    ['as many as may have a message of 10 MB each', { maxBufferedBytes: 25_000_000 }, 2],
+    ['one where memory is short', { maxBufferedBytes: 1_000_000 }, 1],
+  ])('are as many as are of use: %s', (_, options, streams) => {
+    expect(streamCount(of(options))).toBe(streams);
+  });
+
+  it('have the bounds together, and nobody more than their part', () => {
+    const options = of({ maxInFlight: 30, readAhead: 22, maxBufferedBytes: 100_000_000 });
+    const { flowControl } = streamOptions(options, 0);
+    expect([streamCount(options), flowControl.maxMessages, flowControl.maxBytes]).toEqual([5, 11, 20_000_000]);
+  });
+});
+
+describePubSubFake('fromPubSub over several streams', (fake, pubsub) => {
+  const opened: { unsubscribe(): void }[] = [];
+  afterEach(() => {
+    for (const subscription of opened.splice(0)) subscription.unsubscribe();
+    fake().heal();
+  });
+
+  it('has no more out than its bound, and all of it', async () => {
+    const topic = await pubsub().createTopic();
+    const name = await pubsub().createSubscription(topic);
+    await pubsub().publish(topic, 100);
+    const source = fromPubSub(pubsub().newPubSub().subscription(name), { maxInFlight: 20, readAhead: 20 });
+    let emitted = 0;
+    opened.push(source.subscribe(() => emitted++));
+    await until('the bound is out', () => fake().subscription(name).outstanding === 40, 10_000);
+    await sleep(300);
+    const { outstanding, streams } = fake().subscription(name);
+    expect([outstanding, streams, emitted]).toEqual([40, 5, 20]);
+  });
+
+  it('does not tell of an outage where all of them are cut once, and reads on over each', async () => {
+    const topic = await pubsub().createTopic();
+    const name = await pubsub().createSubscription(topic);
+    const events: string[] = [];
+    const telemetry = ({ type }: { readonly type: string }): void => void events.push(type);
+    const source = fromPubSub(pubsub().newPubSub().subscription(name), { telemetry });
+    let done = 0;
+    opened.push(source.pipe(ackEach()).subscribe(() => done++));
+    const streaming = (): Promise<void> => until('all stream', () => fake().subscription(name).streams === 5, 10_000);
+    await streaming();
+    // Of this the client gives up a stream at once.
+    fake().cutStreams('UNKNOWN');
+    await streaming();
+    await pubsub().publish(topic, 50);
+    await until('all are done', () => done === 50, 10_000);
+    expect(events.filter((type) => type === 'unavailable')).toEqual([]);
+  });
+});
