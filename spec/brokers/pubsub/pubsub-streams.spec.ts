@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Subscription } from 'rxjs';
 import { ackEach } from '../../../lib/index.js';
 import { resolvePubSubOptions } from '../../../lib/brokers/pubsub/pubsub-options.js';
 import { streamCount, streamOptions } from '../../../lib/brokers/pubsub/pubsub-stream-options.js';
@@ -30,19 +31,27 @@ describe('the streams of a source', () => {
 });
 
 describePubSubFake('fromPubSub over several streams', (fake, pubsub) => {
-  const opened: { unsubscribe(): void }[] = [];
-  afterEach(() => {
-    for (const subscription of opened.splice(0)) subscription.unsubscribe();
-    fake().heal();
-  });
+  const events: string[] = [];
+  let source: Subscription | null = null;
+  afterEach(async () => {
+    source?.unsubscribe();
+    await until('it is closed', () => events.includes('closed'), 10_000);
+    events.length = 0;
+  }, 20_000);
+
+  const open = (name: string, options: PubSubSourceOptions) =>
+    fromPubSub(pubsub().newPubSub().subscription(name), {
+      drainTimeoutMs: 500,
+      telemetry: ({ type }) => void events.push(type),
+      ...options,
+    });
 
   it('has no more out than its bound, and all of it', async () => {
     const topic = await pubsub().createTopic();
     const name = await pubsub().createSubscription(topic);
     await pubsub().publish(topic, 100);
-    const source = fromPubSub(pubsub().newPubSub().subscription(name), { maxInFlight: 20, readAhead: 20 });
     let emitted = 0;
-    opened.push(source.subscribe(() => emitted++));
+    source = open(name, { maxInFlight: 20, readAhead: 20 }).subscribe(() => emitted++);
     await until('the bound is out', () => fake().subscription(name).outstanding === 40, 10_000);
     await sleep(300);
     const { outstanding, streams } = fake().subscription(name);
@@ -52,11 +61,10 @@ describePubSubFake('fromPubSub over several streams', (fake, pubsub) => {
   it('does not tell of an outage where all of them are cut once, and reads on over each', async () => {
     const topic = await pubsub().createTopic();
     const name = await pubsub().createSubscription(topic);
-    const events: string[] = [];
-    const telemetry = ({ type }: { readonly type: string }): void => void events.push(type);
-    const source = fromPubSub(pubsub().newPubSub().subscription(name), { telemetry });
     let done = 0;
-    opened.push(source.pipe(ackEach()).subscribe(() => done++));
+    source = open(name, {})
+      .pipe(ackEach())
+      .subscribe(() => done++);
     const streaming = (): Promise<void> => until('all stream', () => fake().subscription(name).streams === 5, 10_000);
     await streaming();
     // Of this the client gives up a stream at once.
