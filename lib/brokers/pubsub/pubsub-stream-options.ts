@@ -45,7 +45,7 @@ export function streamCount({ maxInFlight, readAhead, maxBufferedBytes }: Resolv
  */
 export function streamOptions(options: ResolvedPubSubOptions, closeMs: number): PubSubStreamOptions {
   const streams = streamCount(options);
-  const most = Math.ceil((options.maxInFlight + options.readAhead) / streams);
+  const most = options.maxInFlight + options.readAhead;
   const deadline = pubsubDuration(options.ackDeadlineMs);
   return {
     minAckDeadline: deadline,
@@ -54,7 +54,7 @@ export function streamOptions(options: ResolvedPubSubOptions, closeMs: number): 
     // What is acked counts as out until its group is sent: with few out, a long wait would be all that is done.
     batching: { maxMilliseconds: Math.min(10, Math.max(1, Math.round(most / 100))) },
     flowControl: {
-      maxMessages: most,
+      maxMessages: Math.ceil(most / streams),
       maxBytes: Math.ceil(options.maxBufferedBytes / streams),
       allowExcessMessages: true,
     },
