@@ -38,7 +38,6 @@ interface Entry {
   readonly index: number;
 }
 
-/** One call of `publish`. */
 const COMPRESSION = { none: 0, gzip: 1 } as const;
 // kafkajs waits 300 ms, then twice as long each time: some 10 s.
 const RETRIES = 5;

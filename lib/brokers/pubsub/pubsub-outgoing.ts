@@ -1,5 +1,6 @@
 import { SluiceError, type SluiceErrorCode } from '../../core/errors.js';
 import type { HeaderValue, Message, MessageBytes, MessageHeaders } from '../../core/message.js';
+import { MOST_REQUEST_BYTES } from './pubsub-most-bytes.js';
 import type { PubSubMessageLike } from './pubsub-publisher-client.js';
 
 /** A message as it is sent. @internal */
@@ -15,9 +16,6 @@ export interface PubSubOutgoing {
 export interface EncodeOptions {
   readonly orderingKey: ((message: Message) => string | undefined) | undefined;
 }
-
-// What one request may carry. The 10 MB are of ten powers, and of the encoded request, as Google's Go client has them.
-const MOST_REQUEST_BYTES = 10_000_000;
 
 // The name of a topic in a request; names of a project and of a topic are far shorter.
 const MOST_NAME_BYTES = 1_024;

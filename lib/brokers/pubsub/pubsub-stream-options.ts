@@ -1,4 +1,5 @@
 import { pubsubDuration, type PubSubDuration } from './pubsub-duration.js';
+import { MOST_REQUEST_BYTES } from './pubsub-most-bytes.js';
 import type { ResolvedPubSubOptions } from './pubsub-options.js';
 
 /** What a subscription object is made with: the part of `SubscriptionOptions` that `fromPubSub` sets. @internal */
@@ -23,18 +24,16 @@ export interface PubSubStreamOptions {
   readonly closeOptions: { readonly behavior: 'WAIT' | 'NACK'; readonly timeout: PubSubDuration };
 }
 
-/** As many as the client opens by itself; each has a limit of its own: some 10 MB/s of the service, some 2,000 messages/s of its emulator. */
+// As many as the client opens by itself; each has a limit of its own: some 10 MB/s of the service, some 2,000 messages/s of its
+// emulator.
 const MOST_STREAMS = 5;
 
-/** With fewer messages out, a stream would wait for the answers of its acks. */
+// With fewer messages out, a stream would wait for the answers of its acks.
 const LEAST_PART = 4;
 
-/** The largest message that there is: a stream that may bring less might bring none of it. */
-const LARGEST_BYTES = 10_000_000;
-
-/** Over how many streams a source reads. @internal */
+/** Over how many streams a source reads: one that may not bring the largest message might bring none of it. @internal */
 export function streamCount({ maxInFlight, readAhead, maxBufferedBytes }: ResolvedPubSubOptions): number {
-  const parts = Math.min((maxInFlight + readAhead) / LEAST_PART, maxBufferedBytes / LARGEST_BYTES);
+  const parts = Math.min((maxInFlight + readAhead) / LEAST_PART, maxBufferedBytes / MOST_REQUEST_BYTES);
   return Math.max(1, Math.min(MOST_STREAMS, Math.floor(parts)));
 }
 

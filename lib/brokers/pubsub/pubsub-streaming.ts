@@ -32,7 +32,6 @@ export function streamMessages(
   const inventory = createInventory<PubSubMessageLike>();
   const most = options.maxInFlight + options.readAhead;
   const outages = createOutages(engine, streamCount(options));
-  let left = false;
   let flooded = false;
   let arrived: StreamRecord[] = [];
 
@@ -56,13 +55,13 @@ export function streamMessages(
   // The emulator, and a service under way to a new limit, push more than was asked for. What is on its way over a stream that
   // is ended comes again only once its lease is over, so it is ended for the bound on memory, not for a count.
   const stopFlood = (): void => {
-    if (flooded || left || inventory.size <= 2 * most || inventory.bytes <= options.maxBufferedBytes) return;
+    if (flooded || inventory.size <= 2 * most || inventory.bytes <= options.maxBufferedBytes) return;
     flooded = true;
     for (const stream of streams) stream.pause();
   };
 
   const resumeIfRoom = (): void => {
-    if (!flooded || left || inventory.size > most) return;
+    if (!flooded || inventory.size > most) return;
     flooded = false;
     for (const stream of streams) stream.resume();
   };
@@ -76,7 +75,6 @@ export function streamMessages(
         return callPubSub(pubsub, 'modifyAckDeadline', request, options.requestTimeoutMs);
       },
       lost: (error) => {
-        if (left) return false;
         const over = whyOver(pubsub, short, error);
         if (over === null) outages.failed(error);
         else engine.fail(over);
@@ -125,7 +123,6 @@ export function streamMessages(
       resumeIfRoom();
     },
     leaving: () => {
-      left = true;
       outages.end();
       for (const stream of streams) stream.leave(streamOptions(options, options.drainTimeoutMs + LAST_CALLS_MS));
     },
