@@ -11,9 +11,13 @@ let touched = 0;
 let client: PubSub | undefined;
 
 /** The one client of this process, so that a round does not begin with a connection. */
-export function pubsubAt(endpoint: string): PubSub {
+export function pubsubAt({ bed, endpoint }: PubSubTask): PubSub {
   refuseOtherPubSub(endpoint);
-  return (client ??= new PubSub({ projectId: 'demo', apiEndpoint: endpoint, emulatorMode: true }));
+  if (client === undefined) {
+    client = new PubSub({ projectId: 'demo', apiEndpoint: endpoint, emulatorMode: true });
+    client.isEmulator = bed === 'emulator';
+  }
+  return client;
 }
 
 /** Consumes and acks as many messages as the task has. */
@@ -24,9 +28,10 @@ export async function consume(task: PubSubTask): Promise<Taken> {
 }
 
 /** A subscription object of the bare client, with its settings for the bound. */
-export function bareSubscription({ endpoint, subscription, settings, bound }: PubSubTask): Subscription {
+export function bareSubscription(task: PubSubTask): Subscription {
+  const { subscription, settings, bound } = task;
   const { allowExcessMessages, ...others } = settings;
-  return pubsubAt(endpoint).subscription(subscription, {
+  return pubsubAt(task).subscription(subscription, {
     ...others,
     flowControl: { maxMessages: bound, allowExcessMessages },
     closeOptions: { behavior: 'WAIT', timeout: Duration.from({ seconds: CLOSE_S }) },
@@ -62,11 +67,12 @@ async function bare(task: PubSubTask, meter: Meter): Promise<void> {
   if (done !== messages) throw new Error(`${done} of ${messages} messages came`);
 }
 
-function ours({ endpoint, subscription, reader, bound, messages, work }: PubSubTask, meter: Meter): Promise<void> {
+function ours(task: PubSubTask, meter: Meter): Promise<void> {
+  const { subscription, reader, bound, messages, work } = task;
   const stop = new AbortController();
   let done = 0;
   const mode = reader === 'pull' ? 'pull' : 'streaming';
-  const source = fromPubSub(pubsubAt(endpoint).subscription(subscription), {
+  const source = fromPubSub(pubsubAt(task).subscription(subscription), {
     mode,
     maxInFlight: bound,
     stop: stop.signal,

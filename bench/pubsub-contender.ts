@@ -2,6 +2,7 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { SubscriptionOptions } from '@google-cloud/pubsub';
+import type { PubSubBed } from './pubsub-bed.js';
 import { consume } from './pubsub-consume.js';
 import { stall } from './pubsub-stall.js';
 
@@ -15,6 +16,7 @@ export type BareSettings = Required<Pick<SubscriptionOptions, 'batching' | 'stre
 
 /** One piece of work for a contender's process. */
 export interface PubSubTask {
+  readonly bed: PubSubBed;
   readonly endpoint: string;
   readonly subscription: string;
   readonly reader: PubSubReader;

@@ -60,7 +60,8 @@ async function main(): Promise<void> {
           const taken: Taken[] = [];
           for (let round = -1; round < ROUNDS; round++) {
             await fill(situation.messages);
-            const task = { ...situation, endpoint: client.endpoint, subscription, reader: 'bare' as const, settings };
+            const { endpoint } = client;
+            const task = { ...situation, bed, endpoint, subscription, reader: 'bare' as const, settings };
             const one = await contender.consume(task);
             if (round >= 0) taken.push(one);
           }

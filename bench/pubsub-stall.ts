@@ -14,7 +14,7 @@ export async function stall(task: PubSubTask): Promise<Stalled> {
   if (task.reader === 'bare') {
     bareSubscription(task).on('message', () => void given++);
   } else {
-    fromPubSub(pubsubAt(task.endpoint).subscription(task.subscription), {
+    fromPubSub(pubsubAt(task).subscription(task.subscription), {
       mode: task.reader === 'pull' ? 'pull' : 'streaming',
       maxInFlight: task.bound,
     })

@@ -68,6 +68,7 @@ async function main(): Promise<void> {
             const at = (round + 1 + turn) % READERS.length;
             const task = {
               ...situation,
+              bed,
               endpoint: client.endpoint,
               subscription: subscriptions[at] as string,
               reader: READERS[at] as PubSubReader,
@@ -114,6 +115,7 @@ async function stalled(bed: PubSubBed, client: Parameters<Parameters<typeof onPu
   for (const [at, reader] of READERS.entries()) {
     const contender = startPubSubContender();
     const { rssMb, grownMb, given } = await contender.stall({
+      bed,
       endpoint: client.endpoint,
       subscription: subscriptions[at] as string,
       reader,

@@ -19,6 +19,8 @@ export interface PubSubSubscriptionLike {
 export interface PubSubClientLike {
   /** False once the client was closed. */
   readonly isOpen: boolean;
+  /** True where it talks to the emulator, which needs some other care. Missing: it does not. */
+  readonly isEmulator?: boolean;
   /** Another object for the same subscription, with settings of its own; nothing is opened. */
   subscription(name: string, options: object): PubSubStreamLike;
   /** One call of the service. */

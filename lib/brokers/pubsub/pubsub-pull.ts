@@ -4,11 +4,15 @@ import {
   defer,
   EMPTY,
   forkJoin,
+  ignoreElements,
   map,
   of,
+  startWith,
+  Subject,
   Subscription,
   switchMap,
   takeUntil,
+  takeWhile,
   timer,
   type Observable,
 } from 'rxjs';
@@ -32,6 +36,8 @@ type PulledRecord = PubSubRecord<PulledHandle>;
 
 /** How long a pull waits for a first message. */
 const PULL_MS = 30_000;
+/** The emulator gives messages to pulls that were cut off, too: there they are short, and a stop waits for their answers. */
+const EMULATOR_PULL_MS = 1_500;
 const MOST_PULLS = 4;
 
 /** The most that one pull may bring. */
@@ -57,7 +63,9 @@ export function pullMessages(
   const inventory = createInventory<PulledHandle>();
   const backoff = exponential({ initialMs: 100, maxMs: 30_000 });
   const outages = createOutages(engine);
+  const pullMs = pubsub.isEmulator === true ? EMULATOR_PULL_MS : PULL_MS;
   const pulling = new Subscription();
+  const pulled = new Subject<void>();
   const timers = new Subscription();
   let pulls = 0;
   /** How many messages the pulls under way may bring. */
@@ -65,6 +73,7 @@ export function pullMessages(
   let paused = false;
   let failures = 0;
   let waits = false;
+  let isLeaving = false;
 
   const call = (method: string, reqOpts: object, timeoutMs = requestTimeoutMs) =>
     callPubSub(pubsub, method, { subscription: name, ...reqOpts }, timeoutMs);
@@ -98,7 +107,7 @@ export function pullMessages(
   };
 
   const pullMore = (): void => {
-    while (!pulling.closed && !paused && !waits && pulls < (failures > 0 ? 1 : MOST_PULLS)) {
+    while (!isLeaving && !paused && !waits && pulls < (failures > 0 ? 1 : MOST_PULLS)) {
       const free = maxInFlight - inventory.size - asked;
       // One that waits for a first message takes all that is free; another only helps where much is.
       if (free < (pulls === 0 ? 1 : Math.ceil(maxInFlight / 2))) return;
@@ -114,19 +123,33 @@ export function pullMessages(
       asked -= maxMessages;
     };
     pulling.add(
-      call('pull', { maxMessages }, PULL_MS).subscribe({
+      call('pull', { maxMessages }, pullMs).subscribe({
         next: (response) => {
           ended();
           answered(response as PullResponseLike);
+          pulled.next();
         },
         error: (error: unknown) => {
           ended();
           if (grpcNameOf(error) === 'DEADLINE_EXCEEDED') answered({});
           else failed(error);
+          pulled.next();
         },
       }),
     );
   };
+
+  const cut = (): void => {
+    pulling.unsubscribe();
+    pulls = 0;
+  };
+
+  const lastPulled = (): Observable<never> =>
+    pulled.pipe(
+      startWith(null),
+      takeWhile(() => pulls > 0),
+      ignoreElements(),
+    );
 
   const answered = (response: PullResponseLike): void => {
     failures = 0;
@@ -147,6 +170,7 @@ export function pullMessages(
   };
 
   const failed = (error: unknown): void => {
+    if (isLeaving) return;
     const over = whyOver(pubsub, short, error);
     if (over !== null) {
       engine.fail(over);
@@ -218,13 +242,15 @@ export function pullMessages(
       pullMore();
     },
     leaving: () => {
+      isLeaving = true;
       outages.end();
-      pulling.unsubscribe();
+      if (pubsub.isEmulator !== true) cut();
     },
     close: () =>
       concat(
-        nacks.idle().pipe(takeUntil(timer(options.drainTimeoutMs))),
+        concat(lastPulled(), nacks.idle()).pipe(takeUntil(timer(options.drainTimeoutMs))),
         defer(() => {
+          cut();
           timers.unsubscribe();
           acks.end();
           nacks.end();
