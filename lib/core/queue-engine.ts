@@ -1,4 +1,4 @@
-import { asyncScheduler, defer, type Observable, type ObservableInput } from 'rxjs';
+import { asyncScheduler, defer, throwError, type Observable, type ObservableInput } from 'rxjs';
 import { DEFAULT_NACK, exponential, waitOf, type Backoff } from './backoff.js';
 import type { Delivery } from './delivery.js';
 import type { DeliveryNode, SettlementHook } from './delivery-node.js';
@@ -100,6 +100,16 @@ function failNamed(name: string): never {
   });
 }
 
+const UNANSWERED = 'the ack was not answered';
+
+function attempt<T>(call: () => ObservableInput<T>): ObservableInput<T> {
+  try {
+    return call();
+  } catch (error) {
+    return throwError(() => error);
+  }
+}
+
 function answersOf(value: unknown): readonly unknown[] | undefined {
   return Array.isArray(value) ? value : undefined;
 }
@@ -162,11 +172,18 @@ function setUp<R extends object, P extends Position>(definition: QueueSourceDefi
       if (batch.length === 0) return;
       acks = [];
       acking++;
+      const refs = batch.map(({ delivery }) => delivery.ref as R);
+      const answering = attempt(() => (adapter as QueueAdapter<R>).ack(refs));
+      // Messages that end one by one are acked one by one: a subscription each would be much of what that takes.
+      if (Array.isArray(answering)) {
+        answer(batch, answersOf(answering.at(-1)), UNANSWERED);
+        return;
+      }
       let answers: readonly unknown[] | undefined;
-      defer(() => (adapter as QueueAdapter<R>).ack(batch.map(({ delivery }) => delivery.ref as R))).subscribe({
+      defer(() => answering).subscribe({
         next: (value) => (answers = answersOf(value)),
         error: (error: unknown) => answer(batch, undefined, error),
-        complete: () => answer(batch, answers, 'the ack was not answered'),
+        complete: () => answer(batch, answers, UNANSWERED),
       });
     },
   };
