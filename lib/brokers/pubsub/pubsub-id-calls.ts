@@ -13,8 +13,8 @@ import { environment } from '../../core/environment.js';
 
 /** Calls that take ids of arrivals: what comes while enough of them are under way goes with the next one. @internal */
 export interface PubSubIdCalls {
-  /** Emits `null` where the call with these ids went well, else why not; then completes. */
-  send(ids: readonly string[]): Observable<unknown>;
+  /** `answer` is called with `null` where the call with these ids went well, else with why not. */
+  send(ids: readonly string[], answer: (error: unknown) => void): void;
   /** Completes once nothing is under way or waits. */
   idle(): Observable<never>;
   /** Cuts off what is under way. */
@@ -84,16 +84,11 @@ export function createIdCalls({ call, isMendable, mostCalls }: PubSubIdCallsOpti
   };
 
   return {
-    send: (ids) =>
-      new Observable((subscriber) => {
-        const answer = (error: unknown): void => {
-          subscriber.next(error);
-          subscriber.complete();
-        };
-        waiting.push({ ids, answer });
-        // What is settled in one turn goes together.
-        if (waiting.length === 1) asapScheduler.schedule(start);
-      }),
+    send: (ids, answer) => {
+      waiting.push({ ids, answer });
+      // What is settled in one turn goes together.
+      if (waiting.length === 1) asapScheduler.schedule(start);
+    },
     idle: () => {
       if (calls === 0 && waiting.length === 0) return EMPTY;
       return new Observable((subscriber) => {
