@@ -18,6 +18,8 @@ const { endpoint, subscription, mode, failing, file } = JSON.parse(process.argv[
 const out = openSync(file, 'a');
 const say = (what: string): void => void writeSync(out, `${what} ${process.pid} ${Date.now()}\n`);
 const pubsub = new PubSub({ projectId: 'demo', apiEndpoint: endpoint, emulatorMode: true });
+// The fake does with a call that was cut off what the service does.
+pubsub.isEmulator = false;
 const stop = new AbortController();
 process.once('SIGTERM', () => stop.abort());
 /** What is worked on, by the ids of the messages. */

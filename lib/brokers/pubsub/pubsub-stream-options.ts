@@ -1,3 +1,4 @@
+import { createAnswers, type AnswersInterceptor } from './pubsub-answers.js';
 import { pubsubDuration, type PubSubDuration } from './pubsub-duration.js';
 import { MOST_REQUEST_BYTES } from './pubsub-most-bytes.js';
 import type { ResolvedPubSubOptions } from './pubsub-options.js';
@@ -10,8 +11,13 @@ export interface PubSubStreamOptions {
   readonly maxAckDeadline: PubSubDuration;
   /** For how long leases are extended. */
   readonly maxExtensionTime: PubSubDuration;
-  /** How acks are grouped. */
-  readonly batching: { readonly maxMilliseconds: number };
+  /** How acks and leases are grouped, and what their calls pass through. */
+  readonly batching: {
+    readonly maxMilliseconds: number;
+    readonly callOptions: {
+      readonly otherArgs: { readonly options: { readonly interceptors: readonly AnswersInterceptor[] } };
+    };
+  };
   /** What may be out at once. */
   readonly flowControl: {
     readonly maxMessages: number;
@@ -51,7 +57,10 @@ export function streamOptions(options: ResolvedPubSubOptions, closeMs: number): 
     maxAckDeadline: deadline,
     maxExtensionTime: pubsubDuration(options.maxExtensionMs),
     // What is acked counts as out until its group is sent: with few out, a long wait would be all that is done.
-    batching: { maxMilliseconds: Math.min(10, Math.max(1, Math.round(most / 100))) },
+    batching: {
+      maxMilliseconds: Math.min(10, Math.max(1, Math.round(most / 100))),
+      callOptions: { otherArgs: { options: { interceptors: [createAnswers()] } } },
+    },
     flowControl: {
       maxMessages: Math.ceil(most / streams),
       maxBytes: Math.ceil(options.maxBufferedBytes / streams),

@@ -1,6 +1,7 @@
 import { asapScheduler, defer, from } from 'rxjs';
 import { environment } from '../../core/environment.js';
 import type { QueueAdapter, QueueEngine } from '../../core/queue-engine.js';
+import { createAckOrder } from './pubsub-ack-order.js';
 import { callPubSub } from './pubsub-call.js';
 import type { PubSubMessageLike, PubSubSubscriptionLike } from './pubsub-client.js';
 import { createInventory } from './pubsub-inventory.js';
@@ -30,6 +31,7 @@ export function streamMessages(
 ): QueueAdapter<StreamRecord> {
   const { pubsub } = subscription;
   const inventory = createInventory<PubSubMessageLike>();
+  const order = createAckOrder();
   const most = options.maxInFlight + options.readAhead;
   const outages = createOutages(engine, streamCount(options));
   let flooded = false;
@@ -96,9 +98,13 @@ export function streamMessages(
   };
 
   const ackOne = (record: StreamRecord): Promise<unknown> => {
-    const handles = [...record.handles];
-    const answers = handles.map((message) => message.ackWithResponse().then(noError, (error: unknown) => error));
-    return (answers.at(-1) as Promise<unknown>).then((error) => {
+    let handles: readonly PubSubMessageLike[] = [];
+    const send = (): Promise<unknown> => {
+      handles = [...record.handles];
+      const answers = handles.map((message) => message.ackWithResponse().then(noError, (error: unknown) => error));
+      return answers.at(-1) as Promise<unknown>;
+    };
+    return order.send(record.orderingKey, send).then((error) => {
       inventory.acked(record);
       const late = record.handles.slice(handles.length);
       if (error === null) for (const message of late) void message.ackWithResponse().catch(() => undefined);

@@ -1,0 +1,154 @@
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Message, PubSub } from '@google-cloud/pubsub';
+import { ackEach, handle, ordered, type TelemetryEvent } from '../../../lib/index.js';
+import { fromPubSub } from '../../../lib/pubsub.js';
+import { describePubSubFake } from '../../servers/describe-pubsub-fake.js';
+import { until } from '../../support/until.js';
+
+const MESSAGES = 1_200;
+const KEYS = 150;
+/** Of one key, one behind the other. */
+const RUN = 4;
+
+const keyOf = (n: number): number => Math.floor(n / RUN) % KEYS;
+
+describePubSubFake('A subscription with ordering keys and exactly-once delivery', (fake, pubsub) => {
+  const opened: PubSub[] = [];
+  const ends: (() => unknown)[] = [];
+  afterEach(async () => {
+    fake().heal();
+    await Promise.all(ends.splice(0).map((end) => end()));
+    await Promise.all(opened.splice(0).map((client) => client.close()));
+  });
+
+  const open = async (): Promise<{ readonly topic: string; readonly name: string; readonly client: PubSub }> => {
+    const topic = await pubsub().createTopic();
+    const name = await pubsub().createSubscription(topic, {
+      enableMessageOrdering: true,
+      enableExactlyOnceDelivery: true,
+      ackDeadlineSeconds: 60,
+    });
+    const client = pubsub().newPubSub();
+    opened.push(client);
+    return { topic, name, client };
+  };
+
+  describe('fromPubSub', () => {
+    /** Reads all there is; a message that `fails` is nacked. */
+    const readAll = async (fails: (n: number, tries: number) => boolean) => {
+      const { topic, name, client } = await open();
+      await pubsub().publish(topic, MESSAGES, { orderingKey: (n) => `key-${keyOf(n)}`, data: (n) => String(n) });
+      const starts: number[] = [];
+      const tries = new Map<number, number>();
+      const events: TelemetryEvent['type'][] = [];
+      const stop = new AbortController();
+      const closed = new Promise<void>((resolve) => {
+        fromPubSub(client.subscription(name), {
+          maxInFlight: 64,
+          stop: stop.signal,
+          telemetry: ({ type }) => void events.push(type),
+        })
+          .pipe(
+            ordered({ by: 'key' }),
+            handle(
+              async (value, delivery) => {
+                const n = Number(new TextDecoder().decode(value as Uint8Array));
+                starts.push(n);
+                tries.set(n, (tries.get(n) ?? 0) + 1);
+                await sleep(n % 7);
+                if (fails(n, tries.get(n) ?? 0)) delivery.nack('not this time', { delayMs: 0 });
+              },
+              { concurrency: 32 },
+            ),
+            ackEach(),
+          )
+          .subscribe({ complete: resolve });
+      });
+      ends.push(() => (stop.abort(), closed));
+      await until('all are done', () => fake().subscription(name).backlog === 0, 20_000);
+      return { starts, tries, refused: events.filter((type) => type === 'ack-failed').length };
+    };
+
+    it('starts each message once, in the order of its key, and has each ack taken', async () => {
+      const { starts, refused } = await readAll(() => false);
+      expect([starts.length, refused]).toEqual([MESSAGES, 0]);
+      for (let key = 0; key < KEYS; key++) {
+        const ofKey = starts.filter((n) => keyOf(n) === key);
+        expect(ofKey).toEqual([...ofKey].sort((a, b) => a - b));
+      }
+    }, 30_000);
+
+    it('repeats what was nacked and nothing else, and keeps the order of its key', async () => {
+      const failing = (n: number): boolean => n % 50 === 0;
+      const { starts, tries, refused } = await readAll((n, count) => failing(n) && count === 1);
+      expect(refused).toBe(0);
+      expect([...tries].filter(([n, count]) => count !== (failing(n) ? 2 : 1))).toEqual([]);
+      for (let key = 0; key < KEYS; key++) {
+        const ofKey = starts.filter((n, index) => keyOf(n) === key && starts.lastIndexOf(n) === index);
+        expect(ofKey).toEqual([...ofKey].sort((a, b) => a - b));
+      }
+    }, 30_000);
+  });
+
+  describe('acks of a key that overtake each other (java-pubsub 1974), and what goes with them', () => {
+    /** The first ack of key a is still on its way when its second is sent, together with one of key b. */
+    const overtake = async (ack: (message: Message) => Promise<unknown>, client: PubSub, name: string) => {
+      const messages = new Map<string, Message>();
+      const subscription = client.subscription(name, { batching: { maxMilliseconds: 5 } });
+      subscription.on('error', () => undefined);
+      subscription.on('message', (message: Message) => void messages.set(String(message.data), message));
+      await until('all have come', () => messages.size === 3, 10_000);
+      fake().delay('Acknowledge', 400);
+      const first = ack(messages.get('a0') as Message);
+      await sleep(50);
+      fake().heal();
+      const others = ['a1', 'b0'].map((text) => ack(messages.get(text) as Message));
+      return Promise.allSettled([first, ...others]);
+    };
+
+    const publishThree = async () => {
+      const { topic, name, client } = await open();
+      await pubsub().publish(topic, 2, { orderingKey: () => 'a', data: (n) => `a${n}` });
+      await pubsub().publish(topic, 1, { orderingKey: () => 'b', data: () => 'b0' });
+      return { name, client };
+    };
+
+    it('the bare client: takes the one for failed that went well beside it', async () => {
+      const { name, client } = await publishThree();
+      const answers = await overtake((message) => message.ackWithResponse(), client, name);
+      expect(answers.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'rejected']);
+      expect(fake().subscription(name).backlog).toBe(0);
+    }, 20_000);
+
+    it('fromPubSub: the second waits for the first, and all are taken', async () => {
+      const { name, client } = await publishThree();
+      const go = new Map<string, () => void>();
+      const types: TelemetryEvent['type'][] = [];
+      const subscription = fromPubSub(client.subscription(name), {
+        maxInFlight: 10,
+        telemetry: ({ type }) => void types.push(type),
+      })
+        .pipe(
+          handle(
+            (value) => new Promise<void>((resolve) => go.set(new TextDecoder().decode(value as Uint8Array), resolve)),
+            { concurrency: 10 },
+          ),
+          ackEach(),
+        )
+        .subscribe();
+      ends.push(() => subscription.unsubscribe());
+      await until('all have come', () => go.size === 3, 10_000);
+      fake().delay('Acknowledge', 400);
+      go.get('a0')?.();
+      await sleep(50);
+      fake().heal();
+      go.get('a1')?.();
+      go.get('b0')?.();
+      // Refused, it would be tried again after a second.
+      await until('all are acked', () => fake().subscription(name).backlog === 0, 900);
+      expect(types).not.toContain('ack-failed');
+      expect(fake().subscription(name).counts.stale).toBe(0);
+    }, 20_000);
+  });
+});
