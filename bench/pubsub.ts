@@ -25,8 +25,8 @@ const NAMES: Readonly<Record<PubSubReader, string>> = {
 };
 
 const SITUATIONS: readonly (Situation & { readonly bar: number; readonly settings: BareSettings })[] = [
-  { bound: 1_000, work: 'sync', messages: 20_000, bar: 0.95, settings: settings(5) },
-  { bound: 1_000, work: 'async', messages: 20_000, bar: 0.95, settings: settings(5) },
+  { bound: 1_000, work: 'sync', messages: 60_000, bar: 0.95, settings: settings(5) },
+  { bound: 1_000, work: 'async', messages: 60_000, bar: 0.95, settings: settings(5) },
   { bound: 10, work: 'sync', messages: 4_000, bar: 1, settings: settings(1) },
   { bound: 10, work: 'async', messages: 4_000, bar: 1, settings: settings(1) },
 ];
