@@ -256,7 +256,7 @@ export function pullMessages(
     },
     close: () =>
       concat(
-        concat(lastPulled(), nacks.idle()).pipe(takeUntil(timer(options.drainTimeoutMs))),
+        concat(lastPulled(), defer(nacks.idle)).pipe(takeUntil(timer(options.drainTimeoutMs))),
         defer(() => {
           cut();
           timers.unsubscribe();
