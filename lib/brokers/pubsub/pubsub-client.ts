@@ -59,6 +59,8 @@ export interface PubSubStreamLike {
 export interface PubSubMessageLike {
   /** Of the service, unique in the topic and the same for each redelivery. */
   readonly id: string;
+  /** Of this delivery of it. */
+  readonly ackId: string;
   /** The payload. */
   readonly data: Uint8Array;
   /** As they were published. */

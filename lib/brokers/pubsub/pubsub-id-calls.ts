@@ -1,5 +1,6 @@
 import {
   asapScheduler,
+  asyncScheduler,
   defer as deferred,
   EMPTY,
   Observable,
@@ -28,6 +29,8 @@ export interface PubSubIdCallsOptions {
   isMendable(error: unknown): boolean;
   /** How many calls may be under way at once: with 1, nothing overtakes what is tried again. */
   readonly mostCalls: number;
+  /** How long the first id waits for others, in milliseconds; 0 is until the end of the turn. */
+  readonly lingerMs?: number;
 }
 
 /** A request may have 512 KiB, an id has some 200 bytes. */
@@ -42,7 +45,7 @@ interface Waiting {
 }
 
 /** @internal */
-export function createIdCalls({ call, isMendable, mostCalls }: PubSubIdCallsOptions): PubSubIdCalls {
+export function createIdCalls({ call, isMendable, mostCalls, lingerMs = 0 }: PubSubIdCallsOptions): PubSubIdCalls {
   const backoff = exponential({ initialMs: 100, maxMs: 5_000 });
   const subscriptions = new Subscription();
   const listeners = new Set<() => void>();
@@ -86,8 +89,10 @@ export function createIdCalls({ call, isMendable, mostCalls }: PubSubIdCallsOpti
   return {
     send: (ids, answer) => {
       waiting.push({ ids, answer });
+      if (waiting.length > 1) return;
+      if (lingerMs > 0) subscriptions.add(asyncScheduler.schedule(start, lingerMs));
       // What is settled in one turn goes together.
-      if (waiting.length === 1) asapScheduler.schedule(start);
+      else asapScheduler.schedule(start);
     },
     idle: () => {
       if (calls === 0 && waiting.length === 0) return EMPTY;

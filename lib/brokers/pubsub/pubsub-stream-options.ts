@@ -43,6 +43,11 @@ export function streamCount({ maxInFlight, readAhead, maxBufferedBytes }: Resolv
   return Math.max(1, Math.min(MOST_STREAMS, Math.floor(parts)));
 }
 
+/** For how long acks are gathered: what is acked counts as out until its group is sent, so with few out it is short. @internal */
+export function groupMs({ maxInFlight, readAhead }: ResolvedPubSubOptions): number {
+  return Math.min(10, Math.max(1, Math.round((maxInFlight + readAhead) / 100)));
+}
+
 /**
  * Settings that leave nothing to wait in the client; `closeMs` is for what is out when it closes. The bound is shared evenly by
  * the streams, since the service keeps a bound for each, and not for all of them.
@@ -56,9 +61,8 @@ export function streamOptions(options: ResolvedPubSubOptions, closeMs: number): 
     minAckDeadline: deadline,
     maxAckDeadline: deadline,
     maxExtensionTime: pubsubDuration(options.maxExtensionMs),
-    // What is acked counts as out until its group is sent: with few out, a long wait would be all that is done.
     batching: {
-      maxMilliseconds: Math.min(10, Math.max(1, Math.round(most / 100))),
+      maxMilliseconds: groupMs(options),
       callOptions: { otherArgs: { options: { interceptors: [createAnswers()] } } },
     },
     flowControl: {

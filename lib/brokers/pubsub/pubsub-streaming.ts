@@ -1,21 +1,27 @@
-import { asapScheduler, defer, from } from 'rxjs';
+import { asapScheduler, concat, defer, EMPTY, from, takeUntil, timer } from 'rxjs';
 import { environment } from '../../core/environment.js';
 import type { QueueAdapter, QueueEngine } from '../../core/queue-engine.js';
 import { createAckOrder } from './pubsub-ack-order.js';
 import { callPubSub } from './pubsub-call.js';
 import type { PubSubMessageLike, PubSubSubscriptionLike } from './pubsub-client.js';
+import { groupsOf } from './pubsub-groups.js';
+import { createIdCalls } from './pubsub-id-calls.js';
 import { createInventory } from './pubsub-inventory.js';
+import { letGo } from './pubsub-let-go.js';
 import { createLiveStream, type LiveStream } from './pubsub-live-stream.js';
 import type { ResolvedPubSubOptions } from './pubsub-options.js';
 import { createOutages } from './pubsub-outages.js';
 import type { PubSubArrival, PubSubRecord } from './pubsub-record.js';
 import { whyOver } from './pubsub-source-errors.js';
-import { streamCount, streamOptions } from './pubsub-stream-options.js';
+import { groupMs, streamCount, streamOptions } from './pubsub-stream-options.js';
 
 type StreamRecord = PubSubRecord<PubSubMessageLike>;
 
 /** For how long what is done after a drain may still be on its way to the service. */
 const LAST_CALLS_MS = 1_000;
+
+/** Acks that are under way at once, each with up to 2,000. */
+const MOST_ACK_CALLS = 4;
 
 /**
  * Messages as the service pushes them, over subscription objects of our own. What the client promises and does not keep is
@@ -87,11 +93,30 @@ export function streamMessages(
     }),
   );
 
-  // Without exactly-once delivery there is no answer to wait for, and a promise a message would be most of what an ack takes.
+  const acks = createIdCalls({
+    call: (ackIds) => {
+      const request = { subscription: subscription.name, ackIds };
+      return callPubSub(pubsub, 'acknowledge', request, options.requestTimeoutMs);
+    },
+    isMendable: (error) => whyOver(pubsub, short, error) === null,
+    mostCalls: MOST_ACK_CALLS,
+    lingerMs: groupMs(options),
+  });
+
+  // Without exactly-once delivery an ack is best effort: the work goes on without its answer.
   const ackUnanswered = (records: readonly StreamRecord[]): (readonly null[])[] => {
+    const ackIds: string[] = [];
     for (const record of records) {
-      for (const message of record.handles) message.ack();
+      for (const message of record.handles) {
+        if (letGo(message)) ackIds.push(message.ackId);
+        else message.ack();
+      }
       inventory.acked(record);
+    }
+    for (const group of groupsOf(ackIds)) {
+      acks.send(group, (error) => {
+        if (error !== null) for (const _ of group) engine.ackFailed(error);
+      });
     }
     resumeIfRoom();
     return [records.map(noError)];
@@ -132,7 +157,15 @@ export function streamMessages(
       outages.end();
       for (const stream of streams) stream.leave(streamOptions(options, options.drainTimeoutMs + LAST_CALLS_MS));
     },
-    close: () => defer(() => from(Promise.all(streams.map((stream) => new Promise<void>(stream.whenClosed))))),
+    close: () =>
+      concat(
+        defer(() => from(Promise.all(streams.map((stream) => new Promise<void>(stream.whenClosed))))),
+        defer(acks.idle).pipe(takeUntil(timer(LAST_CALLS_MS))),
+        defer(() => {
+          acks.end();
+          return EMPTY;
+        }),
+      ),
   };
 }
 
