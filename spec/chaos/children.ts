@@ -1,4 +1,8 @@
 import { spawn, type ChildProcess } from 'node:child_process';
+import { buildSync } from 'esbuild';
+import { repositoryFile } from '../servers/repository.js';
+
+const bundles = new Map<string, string>();
 
 /** Signals a process that may have ended already, and waits until it has. */
 export async function endChild(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
@@ -20,10 +24,32 @@ export function pause(ms: number): Promise<void> {
 
 /** Starts a file as a process of its own, told its settings as JSON. */
 export function startChild(file: string, settings: object, env: NodeJS.ProcessEnv = {}): ChildProcess {
-  return spawn(process.execPath, ['--import', 'tsx', file, JSON.stringify(settings)], {
-    stdio: 'inherit',
+  const child = spawn(process.execPath, ['--input-type=module', '-', JSON.stringify(settings)], {
+    cwd: repositoryFile('.'),
+    stdio: ['pipe', 'inherit', 'inherit'],
     env: { ...process.env, NODE_OPTIONS: '', ...env },
   });
+  // It may be killed before it has read all.
+  child.stdin?.on('error', () => undefined).end(bundleOf(file));
+  return child;
+}
+
+/** Many are started from one file: each would compile it, and with it the library. */
+function bundleOf(file: string): string {
+  const known = bundles.get(file);
+  if (known !== undefined) return known;
+  const { outputFiles } = buildSync({
+    entryPoints: [file],
+    bundle: true,
+    packages: 'external',
+    platform: 'node',
+    format: 'esm',
+    target: 'node20',
+    write: false,
+  });
+  const bundle = outputFiles[0]?.text ?? '';
+  bundles.set(file, bundle);
+  return bundle;
 }
 
 /** Asks a process to end, and kills it where it does not within `timeoutMs`. */
