@@ -8,6 +8,7 @@ import {
   Subscription,
   timer,
   type ObservableInput,
+  type SchedulerAction,
 } from 'rxjs';
 import { exponential, waitOf } from '../../core/backoff.js';
 import { environment } from '../../core/environment.js';
@@ -75,6 +76,12 @@ export function createIdCalls({ call, isMendable, mostCalls, lingerMs = 0 }: Pub
     }
   };
 
+  const startOnce = function (this: SchedulerAction<unknown>): void {
+    // Else it would be kept for as long as this is used.
+    this.unsubscribe();
+    start();
+  };
+
   const takeGroup = (): Waiting[] => {
     let ids = 0;
     let count = 0;
@@ -90,9 +97,9 @@ export function createIdCalls({ call, isMendable, mostCalls, lingerMs = 0 }: Pub
     send: (ids, answer) => {
       waiting.push({ ids, answer });
       if (waiting.length > 1) return;
-      if (lingerMs > 0) subscriptions.add(asyncScheduler.schedule(start, lingerMs));
       // What is settled in one turn goes together.
-      else asapScheduler.schedule(start);
+      if (lingerMs === 0) asapScheduler.schedule(start);
+      else subscriptions.add(asyncScheduler.schedule(startOnce, lingerMs));
     },
     idle: () => {
       if (calls === 0 && waiting.length === 0) return EMPTY;

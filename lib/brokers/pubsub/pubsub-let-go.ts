@@ -7,8 +7,8 @@ interface MessageInsides {
 }
 
 /**
- * Has the client forget a message that we ack by ourselves: its own ack takes a promise, a queue and a span for each, which is
- * most of what a message costs. False where it cannot be told.
+ * Has the client forget a message that we ack by ourselves: its own ack takes a promise, a queue and a span for each, a
+ * quarter of what a message costs. False where it cannot be told.
  * @internal
  */
 export function letGo(message: PubSubMessageLike): boolean {

@@ -1,0 +1,43 @@
+import { describe, expect, it } from '@jest/globals';
+import { NEVER, of } from 'rxjs';
+import { createIdCalls } from '../../../lib/brokers/pubsub/pubsub-id-calls.js';
+import { virtually } from '../../core/harness.js';
+
+describe('createIdCalls', () => {
+  it('gathers for as long as it is told, and keeps no timer of what is over', () =>
+    virtually(({ advance, timers }) => {
+      const calls: (readonly string[])[] = [];
+      const acks = createIdCalls({
+        call: (ids) => (calls.push(ids), of(null)),
+        isMendable: () => false,
+        mostCalls: 4,
+        lingerMs: 10,
+      });
+      const answers: unknown[] = [];
+      for (let round = 0; round < 50; round++) {
+        acks.send([`a${round}`], (error) => answers.push(error));
+        advance(5);
+        acks.send([`b${round}`], (error) => answers.push(error));
+        advance(4);
+        expect(calls).toHaveLength(round);
+        advance(1);
+        expect(calls[round]).toEqual([`a${round}`, `b${round}`]);
+      }
+      expect([answers.length, answers.every((error) => error === null), timers()]).toEqual([100, true, 0]);
+    }));
+
+  it('begins nothing once it was ended', () =>
+    virtually(({ advance, timers }) => {
+      const calls: (readonly string[])[] = [];
+      const acks = createIdCalls({
+        call: (ids) => (calls.push(ids), NEVER),
+        isMendable: () => false,
+        mostCalls: 1,
+        lingerMs: 10,
+      });
+      acks.send(['a'], () => undefined);
+      acks.end();
+      advance(1_000);
+      expect([calls, timers()]).toEqual([[], 0]);
+    }));
+});
