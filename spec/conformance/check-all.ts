@@ -7,7 +7,7 @@ const ALONE: readonly number[] = [1, 20, 35];
 /**
  * Makes a test of each case; those that need what is off are skipped by name, and the features are printed. Cases mostly
  * wait, each in topics and groups of its own: they run side by side, but for those that must be alone. `inTurn` is for
- * cases that compute rather than wait.
+ * cases that compute rather than wait, and for clients that do not bear it.
  */
 export function checkAll(
   driver: { readonly name: string },

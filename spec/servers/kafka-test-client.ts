@@ -79,13 +79,13 @@ export function kafkaTestClient({ brokers }: { readonly brokers: readonly string
   };
 
   /** A topic or a group that is gone already, or is still in use, does not fail the spec. */
-  const deleteAll = async (madeTopics: string[], madeGroups: string[]): Promise<void> => {
-    if (madeTopics.length + madeGroups.length === 0) return;
+  const deleteAll = async (): Promise<void> => {
+    if (topics.size + groups.size === 0) return;
     // An admin of before a restart of the broker finds no way back, and tries for 10 seconds a call.
     const last = newKafka({ retry: { retries: 1 } }).admin();
     await last.connect().catch(() => undefined);
-    if (madeTopics.length > 0) await last.deleteTopics({ topics: madeTopics }).catch(() => undefined);
-    if (madeGroups.length > 0) await last.deleteGroups(madeGroups).catch(() => undefined);
+    if (topics.size > 0) await last.deleteTopics({ topics: [...topics] }).catch(() => undefined);
+    if (groups.size > 0) await last.deleteGroups([...groups]).catch(() => undefined);
     await last.disconnect();
   };
 
@@ -131,7 +131,7 @@ export function kafkaTestClient({ brokers }: { readonly brokers: readonly string
     },
     endOffsets: async (topic) => byPartition(await (await admin()).fetchTopicOffsets(topic)),
     close: async () => {
-      await deleteAll([...topics], [...groups]);
+      await deleteAll();
       await (await openedProducer)?.disconnect();
       await (await openedAdmin)?.disconnect();
     },

@@ -43,6 +43,9 @@ export function streamMessages(
   let flooded = false;
   let arrived: StreamRecord[] = [];
 
+  const call = (method: string, reqOpts: object) =>
+    callPubSub(pubsub, method, { subscription: subscription.name, ...reqOpts }, options.requestTimeoutMs);
+
   const receive = (message: PubSubMessageLike): void => {
     outages.answered();
     const record = inventory.receive(arrivalOf(message));
@@ -78,10 +81,7 @@ export function streamMessages(
     createLiveStream({
       open: () => pubsub.subscription(subscription.name, streamOptions(options, options.maxExtensionMs)),
       receive,
-      giveBack: (ackIds) => {
-        const request = { subscription: subscription.name, ackIds, ackDeadlineSeconds: 0 };
-        return callPubSub(pubsub, 'modifyAckDeadline', request, options.requestTimeoutMs);
-      },
+      giveBack: (ackIds) => call('modifyAckDeadline', { ackIds, ackDeadlineSeconds: 0 }),
       lost: (error) => {
         const over = whyOver(pubsub, short, error);
         if (over === null) outages.failed(error);
@@ -94,10 +94,7 @@ export function streamMessages(
   );
 
   const acks = createIdCalls({
-    call: (ackIds) => {
-      const request = { subscription: subscription.name, ackIds };
-      return callPubSub(pubsub, 'acknowledge', request, options.requestTimeoutMs);
-    },
+    call: (ackIds) => call('acknowledge', { ackIds }),
     isMendable: (error) => whyOver(pubsub, short, error) === null,
     mostCalls: MOST_ACK_CALLS,
     lingerMs: groupMs(options),

@@ -13,6 +13,13 @@ const RUN = 4;
 
 const keyOf = (n: number): number => Math.floor(n / RUN) % KEYS;
 
+function expectKeyOrder(starts: readonly number[]): void {
+  for (let key = 0; key < KEYS; key++) {
+    const ofKey = starts.filter((n) => keyOf(n) === key);
+    expect(ofKey).toEqual([...ofKey].sort((a, b) => a - b));
+  }
+}
+
 describePubSubFake('A subscription with ordering keys and exactly-once delivery', (fake, pubsub) => {
   const opened: PubSub[] = [];
   const ends: (() => unknown)[] = [];
@@ -73,10 +80,7 @@ describePubSubFake('A subscription with ordering keys and exactly-once delivery'
     it('starts each message once, in the order of its key, and has each ack taken', async () => {
       const { starts, refused } = await readAll(() => false);
       expect([starts.length, refused]).toEqual([MESSAGES, 0]);
-      for (let key = 0; key < KEYS; key++) {
-        const ofKey = starts.filter((n) => keyOf(n) === key);
-        expect(ofKey).toEqual([...ofKey].sort((a, b) => a - b));
-      }
+      expectKeyOrder(starts);
     }, 30_000);
 
     it('repeats what was nacked and nothing else, and keeps the order of its key', async () => {
@@ -84,26 +88,23 @@ describePubSubFake('A subscription with ordering keys and exactly-once delivery'
       const { starts, tries, refused } = await readAll((n, count) => failing(n) && count === 1);
       expect(refused).toBe(0);
       expect([...tries].filter(([n, count]) => count !== (failing(n) ? 2 : 1))).toEqual([]);
-      for (let key = 0; key < KEYS; key++) {
-        const ofKey = starts.filter((n, index) => keyOf(n) === key && starts.lastIndexOf(n) === index);
-        expect(ofKey).toEqual([...ofKey].sort((a, b) => a - b));
-      }
+      expectKeyOrder(starts.filter((n, index) => starts.lastIndexOf(n) === index));
     }, 30_000);
   });
 
   describe('acks of a key that overtake each other (java-pubsub 1974), and what goes with them', () => {
     /** The first ack of key a is still on its way when its second is sent, together with one of key b. */
-    const overtake = async (ack: (message: Message) => Promise<unknown>, client: PubSub, name: string) => {
+    const overtake = async (client: PubSub, name: string) => {
       const messages = new Map<string, Message>();
       const subscription = client.subscription(name, { batching: { maxMilliseconds: 5 } });
       subscription.on('error', () => undefined);
       subscription.on('message', (message: Message) => void messages.set(String(message.data), message));
       await until('all have come', () => messages.size === 3, 10_000);
       fake().delay('Acknowledge', 400);
-      const first = ack(messages.get('a0') as Message);
+      const first = messages.get('a0')?.ackWithResponse();
       await sleep(50);
       fake().heal();
-      const others = ['a1', 'b0'].map((text) => ack(messages.get(text) as Message));
+      const others = ['a1', 'b0'].map((text) => messages.get(text)?.ackWithResponse());
       return Promise.allSettled([first, ...others]);
     };
 
@@ -116,7 +117,7 @@ describePubSubFake('A subscription with ordering keys and exactly-once delivery'
 
     it('the bare client: takes the one for failed that went well beside it', async () => {
       const { name, client } = await publishThree();
-      const answers = await overtake((message) => message.ackWithResponse(), client, name);
+      const answers = await overtake(client, name);
       expect(answers.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'rejected']);
       expect(fake().subscription(name).backlog).toBe(0);
     }, 20_000);
