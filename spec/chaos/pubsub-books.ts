@@ -14,6 +14,8 @@ export interface PubSubBooks {
   atWork(pid: number): number;
   /** Started again: after a member that was killed, or failed it. */
   readonly repeats: { readonly killed: number; readonly failed: number };
+  /** What is started again because of one is an anomaly all the same: none has to be refused. */
+  readonly refusedAcks: number;
   readonly anomalies: readonly Anomaly[];
   readonly errors: readonly string[];
   /** All that is known of the messages of one's key. */
@@ -58,6 +60,7 @@ export function pubsubBooks(file: string, runs: KeyRuns): PubSubBooks {
   const repeats = { killed: 0, failed: 0 };
   const anomalies: Anomaly[] = [];
   const errors: string[] = [];
+  let refusedAcks = 0;
   const lines = new Map<number, string[]>();
   let position = 0;
   let rest = '';
@@ -96,7 +99,8 @@ export function pubsubBooks(file: string, runs: KeyRuns): PubSubBooks {
     const [what, text = '', pid = ''] = line.split(' ');
     if (what === 'e') errors.push(line);
     if (what === 'k') killed.add(text);
-    if (what === 'e' || what === 'k') return;
+    if (what === 'r') refusedAcks++;
+    if (what === 'e' || what === 'k' || what === 'r') return;
     const message = Number(text);
     const key = keyOf(message, runs);
     const ofKey = lines.get(key);
@@ -125,6 +129,9 @@ export function pubsubBooks(file: string, runs: KeyRuns): PubSubBooks {
     hasBegun: (pid) => hands.has(String(pid)),
     atWork: (pid) => hands.get(String(pid))?.size ?? 0,
     repeats,
+    get refusedAcks() {
+      return refusedAcks;
+    },
     anomalies,
     errors,
     story: (message) => (lines.get(keyOf(message, runs)) ?? []).join('\n'),

@@ -9,12 +9,14 @@ export interface PubSubMemberSettings {
   readonly endpoint: string;
   readonly subscription: string;
   readonly mode: 'streaming' | 'pull';
+  readonly exactlyOnce: boolean;
   /** How many of its messages it fails. */
   readonly failing: number;
   readonly file: string;
 }
 
-const { endpoint, subscription, mode, failing, file } = JSON.parse(process.argv[2] as string) as PubSubMemberSettings;
+const settings = JSON.parse(process.argv[2] as string) as PubSubMemberSettings;
+const { endpoint, subscription, mode, exactlyOnce, failing, file } = settings;
 const out = openSync(file, 'a');
 const say = (what: string): void => void writeSync(out, `${what} ${process.pid} ${Date.now()}\n`);
 const pubsub = new PubSub({ projectId: 'demo', apiEndpoint: endpoint, emulatorMode: true });
@@ -32,9 +34,10 @@ fromPubSub(pubsub.subscription(subscription), {
   drainTimeoutMs: 5_000,
   stop: stop.signal,
   telemetry: (event) => {
+    if (event.type === 'ack-failed') say('r -');
     if (event.type !== 'settled') return;
-    // The client's own acks are answered before they are sent.
-    if (mode === 'pull') say(`a ${numbers.get(event.message.id)}`);
+    // Where no acks are confirmed, the client answers them before they are sent.
+    if (exactlyOnce || mode === 'pull') say(`a ${numbers.get(event.message.id)}`);
     numbers.delete(event.message.id);
   },
 })

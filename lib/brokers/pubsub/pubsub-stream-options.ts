@@ -1,5 +1,6 @@
-import { createAnswers, type AnswersInterceptor } from './pubsub-answers.js';
+import { createAnswers } from './pubsub-answers.js';
 import { pubsubDuration, type PubSubDuration } from './pubsub-duration.js';
+import type { PubSubInterceptor } from './pubsub-interceptor.js';
 import { MOST_REQUEST_BYTES } from './pubsub-most-bytes.js';
 import type { ResolvedPubSubOptions } from './pubsub-options.js';
 
@@ -15,7 +16,7 @@ export interface PubSubStreamOptions {
   readonly batching: {
     readonly maxMilliseconds: number;
     readonly callOptions: {
-      readonly otherArgs: { readonly options: { readonly interceptors: readonly AnswersInterceptor[] } };
+      readonly otherArgs: { readonly options: { readonly interceptors: readonly PubSubInterceptor[] } };
     };
   };
   /** What may be out at once. */
@@ -50,10 +51,14 @@ export function groupMs({ maxInFlight, readAhead }: ResolvedPubSubOptions): numb
 
 /**
  * Settings that leave nothing to wait in the client; `closeMs` is for what is out when it closes. The bound is shared evenly by
- * the streams, since the service keeps a bound for each, and not for all of them.
+ * the streams, since the service keeps a bound for each, and not for all of them. `leases` is what calls of leases pass through, too.
  * @internal
  */
-export function streamOptions(options: ResolvedPubSubOptions, closeMs: number): PubSubStreamOptions {
+export function streamOptions(
+  options: ResolvedPubSubOptions,
+  closeMs: number,
+  leases: PubSubInterceptor,
+): PubSubStreamOptions {
   const streams = streamCount(options);
   const most = options.maxInFlight + options.readAhead;
   const deadline = pubsubDuration(options.ackDeadlineMs);
@@ -63,7 +68,7 @@ export function streamOptions(options: ResolvedPubSubOptions, closeMs: number): 
     maxExtensionTime: pubsubDuration(options.maxExtensionMs),
     batching: {
       maxMilliseconds: groupMs(options),
-      callOptions: { otherArgs: { options: { interceptors: [createAnswers()] } } },
+      callOptions: { otherArgs: { options: { interceptors: [createAnswers(), leases] } } },
     },
     flowControl: {
       maxMessages: Math.ceil(most / streams),

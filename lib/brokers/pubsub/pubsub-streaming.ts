@@ -7,18 +7,22 @@ import type { PubSubMessageLike, PubSubSubscriptionLike } from './pubsub-client.
 import { groupsOf } from './pubsub-groups.js';
 import { createIdCalls } from './pubsub-id-calls.js';
 import { createInventory } from './pubsub-inventory.js';
+import { createLeaseRetries } from './pubsub-lease-retries.js';
 import { letGo } from './pubsub-let-go.js';
 import { createLiveStream, type LiveStream } from './pubsub-live-stream.js';
 import type { ResolvedPubSubOptions } from './pubsub-options.js';
 import { createOutages } from './pubsub-outages.js';
 import type { PubSubArrival, PubSubRecord } from './pubsub-record.js';
 import { whyOver } from './pubsub-source-errors.js';
-import { groupMs, streamCount, streamOptions } from './pubsub-stream-options.js';
+import { groupMs, streamCount, streamOptions, type PubSubStreamOptions } from './pubsub-stream-options.js';
 
 type StreamRecord = PubSubRecord<PubSubMessageLike>;
 
 /** For how long what is done after a drain may still be on its way to the service. */
 const LAST_CALLS_MS = 1_000;
+
+/** For how much of a lease its call is tried again: later it may be over, and the service sends its message and what follows again. */
+const LEASE_PART = 0.75;
 
 /** Acks that are under way at once, each with up to 2,000. */
 const MOST_ACK_CALLS = 4;
@@ -38,6 +42,7 @@ export function streamMessages(
   const { pubsub } = subscription;
   const inventory = createInventory<PubSubMessageLike>();
   const order = createAckOrder();
+  const leases = createLeaseRetries(LEASE_PART * options.ackDeadlineMs);
   const most = options.maxInFlight + options.readAhead;
   const outages = createOutages(engine, streamCount(options));
   let flooded = false;
@@ -77,9 +82,11 @@ export function streamMessages(
     for (const stream of streams) stream.resume();
   };
 
+  const optionsFor = (closeMs: number): PubSubStreamOptions => streamOptions(options, closeMs, leases.interceptor);
+
   const streams: readonly LiveStream[] = Array.from({ length: streamCount(options) }, () =>
     createLiveStream({
-      open: () => pubsub.subscription(subscription.name, streamOptions(options, options.maxExtensionMs)),
+      open: () => pubsub.subscription(subscription.name, optionsFor(options.maxExtensionMs)),
       receive,
       giveBack: (ackIds) => call('modifyAckDeadline', { ackIds, ackDeadlineSeconds: 0 }),
       lost: (error) => {
@@ -152,7 +159,7 @@ export function streamMessages(
     },
     leaving: () => {
       outages.end();
-      for (const stream of streams) stream.leave(streamOptions(options, options.drainTimeoutMs + LAST_CALLS_MS));
+      for (const stream of streams) stream.leave(optionsFor(options.drainTimeoutMs + LAST_CALLS_MS));
     },
     close: () =>
       concat(
@@ -160,6 +167,7 @@ export function streamMessages(
         defer(acks.idle).pipe(takeUntil(timer(LAST_CALLS_MS))),
         defer(() => {
           acks.end();
+          leases.end();
           return EMPTY;
         }),
       ),

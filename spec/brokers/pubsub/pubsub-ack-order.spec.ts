@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { createAckOrder } from '../../../lib/brokers/pubsub/pubsub-ack-order.js';
+import { virtually } from '../../core/harness.js';
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
@@ -39,4 +40,19 @@ describe('createAckOrder', () => {
     void send('a', 'a4');
     expect(sent.at(-1)).toBe('a4');
   });
+
+  it('lets what waits go where an ack is not answered for long: it may be refused for one that waits behind it', () =>
+    virtually(({ advance, timers }) => {
+      const order = createAckOrder();
+      const sent: string[] = [];
+      const send = (name: string): Promise<unknown> =>
+        order.send('a', () => (sent.push(name), new Promise(() => undefined)));
+      for (const name of ['a1', 'a0', 'a2']) void send(name);
+      advance(1_999);
+      expect(sent).toEqual(['a1']);
+      advance(1);
+      expect(sent).toEqual(['a1', 'a0', 'a2']);
+      advance(2_000);
+      expect(timers()).toBe(0);
+    }));
 });

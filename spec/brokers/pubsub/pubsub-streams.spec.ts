@@ -25,7 +25,7 @@ describe('the streams of a source', () => {
 
   it('have the bounds together, and nobody more than their part', () => {
     const options = of({ maxInFlight: 30, readAhead: 22, maxBufferedBytes: 100_000_000 });
-    const { flowControl } = streamOptions(options, 0);
+    const { flowControl } = streamOptions(options, 0, (call, next) => next(call));
     expect([streamCount(options), flowControl.maxMessages, flowControl.maxBytes]).toEqual([5, 11, 20_000_000]);
   });
 });

@@ -61,7 +61,10 @@ describePubSubFake('a stream with a bound', (fake, pubsub) => {
     const [first, second] = [open(fake().endpoint, name, bound), open(fake().endpoint, name, bound)];
     await quiet();
     expect([first.messages.length, second.messages.length]).toEqual([10, 10]);
-    expect(fake().subscription(name)).toMatchObject({ streams: 2, outstanding: 20, backlog: 100 });
+    expect(fake().subscription(name)).toMatchObject({ streams: 2, outstanding: 20, held: 20, backlog: 100 });
+    await second.close();
+    await until('it is gone', () => fake().subscription(name).streams === 1);
+    expect(fake().subscription(name)).toMatchObject({ outstanding: 20, held: 10 });
   });
 
   it('gets all where it has no bound', async () => {

@@ -16,6 +16,8 @@ export interface SubscriptionView {
   readonly streams: number;
   /** Messages that are delivered, and neither acked nor due again. */
   readonly outstanding: number;
+  /** Of those, what the open streams have. */
+  readonly held: number;
   /** Messages that are not acked, outstanding ones included. */
   readonly backlog: number;
 }
@@ -103,7 +105,9 @@ export async function startPubSubFake(options: PubSubFakeOptions = {}): Promise<
     subscription: (name) => {
       const { config, subscription, dispatcher } = rows.row(nameOf(name, 'subscriptions'));
       const { counts, outstanding, backlog } = subscription;
-      return { config, counts, outstanding, backlog, streams: dispatcher.streams.size };
+      const streams = [...dispatcher.streams];
+      const held = streams.reduce((sum, { taker }) => sum + taker.messages, 0);
+      return { config, counts, outstanding, held, backlog, streams: streams.length };
     },
     topic: (name) => rows.topic(nameOf(name, 'topics')),
     cutStreams: (code = 'UNAVAILABLE', subscription) => {

@@ -22,6 +22,8 @@ export interface SubscriptionCounts {
   deadLettered: number;
   /** Acks and deadlines of leases that are over. */
   stale: number;
+  /** Acks that overtook one of their key, where delivery is exactly once. */
+  unordered: number;
   /** How often each message was delivered, by its id. */
   readonly deliveries: Map<string, number>;
 }
@@ -77,6 +79,7 @@ export function fakeSubscription(options: SubscriptionOptions): FakeSubscription
     expired: 0,
     deadLettered: 0,
     stale: 0,
+    unordered: 0,
     deliveries: new Map(),
   };
   let ready = (): void => undefined;
@@ -189,7 +192,10 @@ export function fakeSubscription(options: SubscriptionOptions): FakeSubscription
     forget: messages.forget,
     acknowledge: (ackIds) =>
       each(ackIds, (current) => {
-        if (exactlyOnce && !isOldest(current)) return UNORDERED;
+        if (exactlyOnce && !isOldest(current)) {
+          counts.unordered++;
+          return UNORDERED;
+        }
         counts.acks++;
         end(current);
         messages.settle(current.entry);
