@@ -8,7 +8,8 @@ import { openTimers } from '../support/open-timers.js';
 import type { KinesisEntry, KinesisService } from './kinesis-services.js';
 
 // The least that the source allows.
-const LEASE_MS = 1_000;
+// A pause of the process, as of its collector, must not end one.
+const LEASE_MS = 2_000;
 const DAY_MS = 86_400_000;
 
 export interface KinesisDriverOptions {
