@@ -38,6 +38,17 @@ export function bareSubscription(task: PubSubTask): Subscription {
   });
 }
 
+/** `fromPubSub`, as the task has it. */
+export function sluice(task: PubSubTask, stop?: AbortSignal): ReturnType<typeof fromPubSub> {
+  const { subscription, reader, bound, settings } = task;
+  return fromPubSub(pubsubAt(task).subscription(subscription), {
+    mode: reader === 'pull' ? 'pull' : 'streaming',
+    maxInFlight: bound,
+    ...(reader === 'ahead' && { readAhead: bound * ((settings.streamingOptions.maxStreams ?? 1) - 1) }),
+    ...(stop && { stop }),
+  });
+}
+
 async function bare(task: PubSubTask, meter: Meter): Promise<void> {
   const { messages, work } = task;
   const subscription = bareSubscription(task);
@@ -68,15 +79,10 @@ async function bare(task: PubSubTask, meter: Meter): Promise<void> {
 }
 
 function ours(task: PubSubTask, meter: Meter): Promise<void> {
-  const { subscription, reader, bound, messages, work } = task;
+  const { bound, messages, work } = task;
   const stop = new AbortController();
   let done = 0;
-  const mode = reader === 'pull' ? 'pull' : 'streaming';
-  const source = fromPubSub(pubsubAt(task).subscription(subscription), {
-    mode,
-    maxInFlight: bound,
-    stop: stop.signal,
-  });
+  const source = sluice(task, stop.signal);
   const touch = (value: Uint8Array | null): void => {
     meter.begin();
     touched += value?.[0] ?? 0;

@@ -6,8 +6,11 @@ import type { PubSubBed } from './pubsub-bed.js';
 import { consume } from './pubsub-consume.js';
 import { stall } from './pubsub-stall.js';
 
-/** Who reads: the bare client by its `message` event, or `fromPubSub` in one of its modes. */
-export type PubSubReader = 'bare' | 'streaming' | 'pull';
+/**
+ * Who reads: the bare client by its `message` event, or `fromPubSub` in one of its modes; `ahead` streams with as much out beside
+ * the bound as the bare client has, each of whose streams is given the whole of it.
+ */
+export type PubSubReader = 'bare' | 'streaming' | 'ahead' | 'pull';
 
 /** The part of the bare client's settings that decides its speed. */
 export type BareSettings = Required<Pick<SubscriptionOptions, 'batching' | 'streamingOptions'>> & {

@@ -1,7 +1,6 @@
 import { NEVER } from 'rxjs';
 import { ackEach, handle } from '../lib/index.js';
-import { fromPubSub } from '../lib/pubsub.js';
-import { bareSubscription, pubsubAt } from './pubsub-consume.js';
+import { bareSubscription, sluice } from './pubsub-consume.js';
 import type { PubSubTask, Stalled } from './pubsub-contender.js';
 
 const WATCH_MS = 8_000;
@@ -14,10 +13,7 @@ export async function stall(task: PubSubTask): Promise<Stalled> {
   if (task.reader === 'bare') {
     bareSubscription(task).on('message', () => void given++);
   } else {
-    fromPubSub(pubsubAt(task).subscription(task.subscription), {
-      mode: task.reader === 'pull' ? 'pull' : 'streaming',
-      maxInFlight: task.bound,
-    })
+    sluice(task)
       .pipe(
         handle(
           () => {

@@ -62,38 +62,42 @@ describePubSubFake('What the bare client does to its users, and fromPubSub does 
       expect(done.most).toBeGreaterThan(2);
     }, 60_000);
 
-    it.each(['streaming', 'pull'] as const)(
-      'fromPubSub, %s: never',
-      async (mode) => {
-        const topic = await pubsub().createTopic();
-        const name = await pubsub().createSubscription(topic, { ackDeadlineSeconds: 10 });
-        await pubsub().publish(topic, 40);
-        const done = work();
-        const source = fromPubSub(pubsub().newPubSub().subscription(name), {
-          mode,
-          maxInFlight: 2,
-          ackDeadlineMs: 10_000,
-          maxExtensionMs: 10_000,
-          drainTimeoutMs: 0,
-          telemetry: () => undefined,
-        });
-        const subscription = source
-          .pipe(
-            handle((value) => doWork(done, String(value), 60_000), { concurrency: 100 }),
-            ackEach(),
-          )
-          .subscribe();
-        opened.push(() => Promise.resolve(subscription.unsubscribe()));
-        await until('done.now === 2', () => done.now === 2, 10_000);
-        // The leases run out, and the service sends the messages again.
-        await sleep(11_000);
-        fake().advance(11_000);
-        await sleep(2_000);
-        subscription.unsubscribe();
-        expect([done.most, repeatsOf(done)]).toEqual([2, 0]);
-      },
-      60_000,
-    );
+    it('fromPubSub: never, streaming or by pulls', async () => {
+      // Side by side: each would wait for its leases.
+      const dones = await Promise.all(
+        (['streaming', 'pull'] as const).map(async (mode) => {
+          const topic = await pubsub().createTopic();
+          const name = await pubsub().createSubscription(topic, { ackDeadlineSeconds: 10 });
+          await pubsub().publish(topic, 40);
+          const done = work();
+          const source = fromPubSub(pubsub().newPubSub().subscription(name), {
+            mode,
+            maxInFlight: 2,
+            ackDeadlineMs: 10_000,
+            maxExtensionMs: 10_000,
+            drainTimeoutMs: 0,
+            telemetry: () => undefined,
+          });
+          const subscription = source
+            .pipe(
+              handle((value) => doWork(done, String(value), 60_000), { concurrency: 100 }),
+              ackEach(),
+            )
+            .subscribe();
+          opened.push(() => Promise.resolve(subscription.unsubscribe()));
+          await until('done.now === 2', () => done.now === 2, 10_000);
+          return done;
+        }),
+      );
+      // The leases run out, and the service sends the messages again.
+      await sleep(11_000);
+      fake().advance(11_000);
+      await sleep(2_000);
+      expect(dones.map((done) => [done.most, repeatsOf(done)])).toEqual([
+        [2, 0],
+        [2, 0],
+      ]);
+    }, 60_000);
   });
 
   describe('messages of one ordering key at work at once (nodejs-pubsub 1796)', () => {

@@ -144,17 +144,6 @@ describePubSubFake('fromPubSub', (fake, pubsub) => {
       expect(seen.ofType('misuse')).toMatchObject([{ code: 'few-delivery-attempts' }]);
     });
 
-    it('extends the lease of what is worked on for longer than the deadline', async () => {
-      const { topic, name } = await place({ ackDeadlineSeconds: 10 });
-      await pubsub().publish(topic, 1);
-      const seen = open(name, { mode });
-      await has(1, seen);
-      await sleep(13_000);
-      expect([seen.deliveries.length, fake().subscription(name).outstanding]).toEqual([1, 1]);
-      seen.deliveries[0]?.ack();
-      await until('it is acked', () => fake().subscription(name).backlog === 0, 5_000);
-    }, 30_000);
-
     it('does not start a message again that comes again while it is worked on, and acks it by its last arrival', async () => {
       const { topic, name } = await place({ ackDeadlineSeconds: 10 });
       await pubsub().publish(topic, 1);
@@ -323,6 +312,25 @@ describePubSubFake('fromPubSub', (fake, pubsub) => {
       await until('it came again', () => seen.values.length === 2, 10_000);
     }, 30_000);
   });
+
+  // Side by side: each takes longer than a lease.
+  it('extends the lease of what is worked on for longer than the deadline, streaming and by pulls', async () => {
+    const all = await Promise.all(
+      MODES.map(async (mode) => {
+        const { topic, name } = await place({ ackDeadlineSeconds: 10 });
+        await pubsub().publish(topic, 1);
+        const seen = open(name, { mode });
+        await has(1, seen);
+        return { name, seen };
+      }),
+    );
+    await sleep(13_000);
+    for (const { name, seen } of all) {
+      expect([seen.deliveries.length, fake().subscription(name).outstanding]).toEqual([1, 1]);
+      seen.deliveries[0]?.ack();
+      await until('it is acked', () => fake().subscription(name).backlog === 0, 5_000);
+    }
+  }, 30_000);
 
   describe('streaming', () => {
     it('holds no more than maxInFlight and readAhead together', async () => {
