@@ -18,10 +18,9 @@ const LATEST_MS = 10_000;
 const MOST_KEYS = 10_000;
 
 interface Return {
-  readonly id: string;
   readonly at: number;
-  /** Each goes back once: what comes twice comes because the awaited one is elsewhere. */
-  readonly sentBack: Set<string>;
+  /** All that went back since: each does so once, for what comes again comes because those before it are elsewhere. */
+  readonly wentBack: Set<string>;
 }
 
 /** @internal */
@@ -35,21 +34,25 @@ export function createReturns(): PubSubReturns {
     wentBack: ({ id, orderingKey }) => {
       if (orderingKey === null) return;
       const known = returns.get(orderingKey);
-      // What follows the first one of a key goes back behind it.
-      if (known !== undefined && !isOver(known)) return;
+      // What follows the first one of a key goes back behind it. It counts too: where another consumer fails one of it, the key
+      // comes again from there, and if that were sent back, what follows it and is known would overtake it.
+      if (known !== undefined && !isOver(known)) {
+        known.wentBack.add(id);
+        return;
+      }
       returns.delete(orderingKey);
-      returns.set(orderingKey, { id, at: environment.now(), sentBack: new Set() });
+      returns.set(orderingKey, { at: environment.now(), wentBack: new Set([id]) });
       if (returns.size > MOST_KEYS) returns.delete(returns.keys().next().value as string);
     },
     isTooEarly: ({ id, orderingKey }) => {
       if (returns.size === 0 || !orderingKey) return false;
-      const awaited = returns.get(orderingKey);
-      if (awaited === undefined) return false;
-      if (awaited.id === id || awaited.sentBack.has(id) || isOver(awaited)) {
+      const known = returns.get(orderingKey);
+      if (known === undefined) return false;
+      if (known.wentBack.has(id) || isOver(known)) {
         returns.delete(orderingKey);
         return false;
       }
-      awaited.sentBack.add(id);
+      known.wentBack.add(id);
       return true;
     },
   };
