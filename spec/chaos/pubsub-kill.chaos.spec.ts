@@ -38,13 +38,13 @@ describe('consumers of ordering keys, on the Pub/Sub fake', () => {
   // Side by side, each on a fake of its own, whose clock it may put forward: most of the time they wait for processes to start.
   it.concurrent(
     `lose nothing when they are killed, repeat only what one had in hand, and keep the order of each key, ${ROUNDS} kills`,
-    () => storm({ strike: kill, failing: 0.02 }),
+    () => storm({ strike: kill, failing: 0.15 }),
     TIMEOUT_MS,
   );
 
   it.concurrent(
     `with exactly-once delivery lose and repeat no more when they are killed, and nothing whose ack was confirmed, ${ROUNDS} kills`,
-    () => storm({ strike: kill, failing: 0.02, exactlyOnce: true }),
+    () => storm({ strike: kill, failing: 0.15, exactlyOnce: true }),
     TIMEOUT_MS,
   );
 
