@@ -11,7 +11,7 @@ let touched = 0;
 let client: PubSub | undefined;
 
 /** The one client of this process, so that a round does not begin with a connection. */
-export function pubsubAt({ bed, endpoint }: PubSubTask): PubSub {
+function pubsubAt({ bed, endpoint }: PubSubTask): PubSub {
   refuseOtherPubSub(endpoint);
   if (client === undefined) {
     client = new PubSub({ projectId: 'demo', apiEndpoint: endpoint, emulatorMode: true });
