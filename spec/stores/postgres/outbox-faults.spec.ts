@@ -42,6 +42,32 @@ describePostgres('withOutbox on a Postgres that gives trouble', (postgres) => {
     expect(await relay(store)).toEqual(names);
   });
 
+  it('skips a group whose commit was done and not answered: all of it once, and none without an end', async () => {
+    const schema = await newSchema(postgres());
+    const broker = newBroker();
+    const names = namesOf(40);
+    const pool = postgres().newPool({ max: 10 });
+    let lost = 0;
+    pool.on('connect', (client) => {
+      const query = client.query.bind(client) as (text: string, values?: unknown[]) => Promise<unknown>;
+      const losing = async (text: string, values?: unknown[]): Promise<unknown> => {
+        const answer = await query(text, values);
+        if (!/COMMIT$/.test(text) || lost++ > 0) return answer;
+        throw Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' });
+      };
+      Object.assign(client, { query: losing });
+    });
+    const { outbox } = roadOverPool(postgresOutboxStore(pool, { schema }));
+    const processing = start(broker, outbox, writes(schema), { group: 8, concurrency: 2 });
+    await send(broker, names);
+    await until('all is settled', () => processing.settled() === names.length);
+    processing.stop();
+    expect(lost).toBeGreaterThan(0);
+    const outcomes = processing.eventsOf('settled').map(({ outcome }) => outcome);
+    expect(outcomes.filter((outcome) => outcome === 'skipped')).not.toEqual([]);
+    await expectAllOnce(postgres(), schema, broker, [processing], names);
+  });
+
   it.each(ROADS)('gives up one that loses each connection, and processes the others (%s)', async (kind) => {
     const schema = await newSchema(postgres());
     const broker = newBroker();
