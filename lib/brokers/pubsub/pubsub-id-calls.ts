@@ -1,6 +1,5 @@
 import {
   asapScheduler,
-  asyncScheduler,
   defer as deferred,
   EMPTY,
   Observable,
@@ -8,10 +7,10 @@ import {
   Subscription,
   timer,
   type ObservableInput,
-  type SchedulerAction,
 } from 'rxjs';
 import { exponential, waitOf } from '../../core/backoff.js';
 import { environment } from '../../core/environment.js';
+import { later } from './pubsub-later.js';
 
 /** Calls that take ids of arrivals: what comes while enough of them are under way goes with the next one. @internal */
 export interface PubSubIdCalls {
@@ -76,12 +75,6 @@ export function createIdCalls({ call, isMendable, mostCalls, lingerMs = 0 }: Pub
     }
   };
 
-  const startOnce = function (this: SchedulerAction<unknown>): void {
-    // Else it would be kept for as long as this is used.
-    this.unsubscribe();
-    start();
-  };
-
   const takeGroup = (): Waiting[] => {
     let ids = 0;
     let count = 0;
@@ -99,7 +92,7 @@ export function createIdCalls({ call, isMendable, mostCalls, lingerMs = 0 }: Pub
       if (waiting.length > 1) return;
       // What is settled in one turn goes together.
       if (lingerMs === 0) asapScheduler.schedule(start);
-      else subscriptions.add(asyncScheduler.schedule(startOnce, lingerMs));
+      else later(subscriptions, lingerMs, start);
     },
     idle: () => {
       if (calls === 0 && waiting.length === 0) return EMPTY;

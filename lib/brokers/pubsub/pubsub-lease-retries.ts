@@ -1,4 +1,4 @@
-import { asyncScheduler, Subscription, type SchedulerAction } from 'rxjs';
+import { Subscription } from 'rxjs';
 import { exponential, waitOf } from '../../core/backoff.js';
 import { environment } from '../../core/environment.js';
 import {
@@ -8,6 +8,7 @@ import {
   type PubSubCallStatus,
   type PubSubInterceptor,
 } from './pubsub-interceptor.js';
+import { later } from './pubsub-later.js';
 
 /** Tries calls of leases again that failed for a moment, before the client hears of it. @internal */
 export interface PubSubLeaseRetries {
@@ -62,7 +63,7 @@ export function createLeaseRetries(patienceMs: number): PubSubLeaseRetries {
           onReceiveMetadata: (received) => listener?.onReceiveMetadata?.(received),
           onReceiveMessage: (message) => void (answer = message),
           onReceiveStatus: (status) => {
-            if (mayPass(status)) later(() => again(status));
+            if (mayPass(status)) later(waits, waitOf(backoff, ++failures), () => again(status));
             else tell(answer, status);
           },
         };
@@ -79,16 +80,6 @@ export function createLeaseRetries(patienceMs: number): PubSubLeaseRetries {
         }
       };
       start(metadata, tried());
-    };
-
-    const later = (run: () => void): void => {
-      failures++;
-      const once = function (this: SchedulerAction<unknown>): void {
-        // Else it would be kept for as long as the source lives.
-        this.unsubscribe();
-        run();
-      };
-      waits.add(asyncScheduler.schedule(once, waitOf(backoff, failures)));
     };
     return call;
   };

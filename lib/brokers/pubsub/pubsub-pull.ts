@@ -21,6 +21,7 @@ import { grpcNameOf } from './pubsub-errors.js';
 import { groupsOf } from './pubsub-groups.js';
 import { createIdCalls } from './pubsub-id-calls.js';
 import { createInventory } from './pubsub-inventory.js';
+import { later } from './pubsub-later.js';
 import { leasesToExtend, type PulledHandle } from './pubsub-leases.js';
 import type { ResolvedPubSubOptions } from './pubsub-options.js';
 import { createOutages } from './pubsub-outages.js';
@@ -194,17 +195,10 @@ export function pullMessages(
       failures++;
       outages.failed(error);
       waits = true;
-      pulling.add(
-        asyncScheduler.schedule(
-          function again() {
-            // Else it would be kept for as long as this reads.
-            this.unsubscribe();
-            waits = false;
-            pullMore();
-          },
-          waitOf(backoff, failures),
-        ),
-      );
+      later(pulling, waitOf(backoff, failures), () => {
+        waits = false;
+        pullMore();
+      });
     }
   };
 
