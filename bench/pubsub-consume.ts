@@ -11,10 +11,11 @@ let touched = 0;
 let client: PubSub | undefined;
 
 /** The one client of this process, so that a round does not begin with a connection. */
-function pubsubAt({ bed, endpoint }: PubSubTask): PubSub {
+function pubsubAt({ bed, endpoint, window }: PubSubTask): PubSub {
   refuseOtherPubSub(endpoint);
   if (client === undefined) {
-    client = new PubSub({ projectId: 'demo', apiEndpoint: endpoint, emulatorMode: true });
+    const far = window === undefined ? {} : { 'grpc-node.flow_control_window': window };
+    client = new PubSub({ projectId: 'demo', apiEndpoint: endpoint, emulatorMode: true, ...far });
     client.isEmulator = bed === 'emulator';
   }
   return client;
@@ -44,6 +45,7 @@ export function sluice(task: PubSubTask, stop?: AbortSignal): ReturnType<typeof 
   return fromPubSub(pubsubAt(task).subscription(subscription), {
     mode: reader === 'pull' ? 'pull' : 'streaming',
     maxInFlight: bound,
+    ...(reader === 'few' && { maxStreams: 2 }),
     ...(reader === 'ahead' && { readAhead: bound * ((settings.streamingOptions.maxStreams ?? 1) - 1) }),
     ...(stop && { stop }),
   });

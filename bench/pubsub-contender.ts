@@ -1,16 +1,17 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { inspect } from 'node:util';
 import type { SubscriptionOptions } from '@google-cloud/pubsub';
 import type { PubSubBed } from './pubsub-bed.js';
 import { consume } from './pubsub-consume.js';
 import { stall } from './pubsub-stall.js';
 
 /**
- * Who reads: the bare client by its `message` event, or `fromPubSub` in one of its modes; `ahead` streams with as much out beside
- * the bound as the bare client has, each of whose streams is given the whole of it.
+ * Who reads: the bare client by its `message` event, or `fromPubSub` in one of its modes; `few` streams over two streams, `ahead` with as
+ * much out beside the bound as the bare client has, each of whose streams is given the whole of it.
  */
-export type PubSubReader = 'bare' | 'streaming' | 'ahead' | 'pull';
+export type PubSubReader = 'bare' | 'streaming' | 'few' | 'ahead' | 'pull';
 
 /** The part of the bare client's settings that decides its speed. */
 export type BareSettings = Required<Pick<SubscriptionOptions, 'batching' | 'streamingOptions'>> & {
@@ -25,6 +26,8 @@ export interface PubSubTask {
   readonly reader: PubSubReader;
   /** Of the bare client. */
   readonly settings: BareSettings;
+  /** The window of HTTP/2, in bytes. Default: Node's own, 65,535. */
+  readonly window?: number | undefined;
   /** How many messages may be in flight. */
   readonly bound: number;
   /** Acks at once, after a millisecond, or never. */
@@ -85,7 +88,7 @@ export function servesPubSub(): boolean {
     const worked: Promise<Taken | Stalled> = task.work === 'never' ? stall(task) : consume(task);
     void worked.then(
       (answer) => process.send?.(answer),
-      (error: unknown) => process.send?.(String(error)),
+      (error: unknown) => process.send?.(inspect(error)),
     );
   });
   process.on('disconnect', () => process.exit());

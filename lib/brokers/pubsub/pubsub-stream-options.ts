@@ -31,17 +31,13 @@ export interface PubSubStreamOptions {
   readonly closeOptions: { readonly behavior: 'WAIT' | 'NACK'; readonly timeout: PubSubDuration };
 }
 
-// As many as the client opens by itself; each has a limit of its own: some 10 MB/s of the service, some 2,000 messages/s of its
-// emulator.
-const MOST_STREAMS = 5;
-
 // With fewer messages out, a stream would wait for the answers of its acks.
 const LEAST_PART = 4;
 
 /** Over how many streams a source reads: one that may not bring the largest message might bring none of it. @internal */
-export function streamCount({ maxInFlight, readAhead, maxBufferedBytes }: ResolvedPubSubOptions): number {
+export function streamCount({ maxInFlight, readAhead, maxStreams, maxBufferedBytes }: ResolvedPubSubOptions): number {
   const parts = Math.min((maxInFlight + readAhead) / LEAST_PART, maxBufferedBytes / MOST_REQUEST_BYTES);
-  return Math.max(1, Math.min(MOST_STREAMS, Math.floor(parts)));
+  return Math.max(1, Math.min(maxStreams, Math.floor(parts)));
 }
 
 /** For how long acks are gathered: what is acked counts as out until its group is sent, so with few out it is short. @internal */

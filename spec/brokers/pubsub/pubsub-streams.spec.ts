@@ -15,9 +15,12 @@ describe('the streams of a source', () => {
 
   it.each<[string, PubSubSourceOptions, number]>([
     ['by default', {}, 5],
+    ['as many as are asked for', { maxStreams: 2 }, 2],
+    ['ten where memory allows', { maxStreams: 10, maxBufferedBytes: 200_000_000 }, 10],
     ['as many as have four messages each', { maxInFlight: 10, readAhead: 4 }, 3],
     ['one for a message at a time', { maxInFlight: 1, readAhead: 0 }, 1],
     ['as many as may have a message of 10 MB each', { maxBufferedBytes: 25_000_000 }, 2],
+    ['of ten, as many as may have one', { maxStreams: 10, maxBufferedBytes: 75_000_000 }, 7],
     ['one where memory is short', { maxBufferedBytes: 1_000_000 }, 1],
   ])('are as many as are of use: %s', (_, options, streams) => {
     expect(streamCount(of(options))).toBe(streams);
