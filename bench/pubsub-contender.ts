@@ -8,8 +8,8 @@ import { consume } from './pubsub-consume.js';
 import { stall } from './pubsub-stall.js';
 
 /**
- * Who reads: the bare client by its `message` event, or `fromPubSub` in one of its modes; `few` streams over two streams, `ahead` with as
- * much out beside the bound as the bare client has, each of whose streams is given the whole of it.
+ * Who reads: the bare client by its `message` event, or `fromPubSub` in one of its modes; `few` streams over two streams, `ahead`
+ * with as much out beside the bound as the bare client has, each of whose streams is given the whole of it.
  */
 export type PubSubReader = 'bare' | 'streaming' | 'few' | 'ahead' | 'pull';
 

@@ -2,8 +2,9 @@ import Table from 'cli-table3';
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server } from 'node:net';
 import { median, spreadOf } from './median.js';
-import { newTopic, onPubSub } from './pubsub-bed.js';
-import { servesPubSub, startPubSubContender, type PubSubTask } from './pubsub-contender.js';
+import { onPubSub } from './pubsub-bed.js';
+import { servesPubSub, type Taken } from './pubsub-contender.js';
+import { bareSettings, takeRounds } from './pubsub-rounds.js';
 
 // Reading over a distance, with Node's own window of HTTP/2 (64 KB, of each stream and of the connection) and with larger ones.
 
@@ -22,46 +23,28 @@ async function main(): Promise<void> {
       const far = await startDistance(client.endpoint, oneWayMs);
       const endpoint = `127.0.0.1:${(far.address() as AddressInfo).port}`;
       const sides = READERS.flatMap((reader) => WINDOWS.map((window) => ({ reader, window })));
-      const { subscriptions, fill, drop } = await newTopic(client, sides.length);
-      const contenders = sides.map(() => startPubSubContender());
-      const rounds: number[][] = [];
-      for (let round = -1; round < ROUNDS; round++) {
-        await fill(MESSAGES);
-        const rates: number[] = [];
-        for (let turn = 0; turn < sides.length; turn++) {
-          const at = (round + 1 + turn) % sides.length;
-          const task: PubSubTask = {
-            ...(sides[at] as (typeof sides)[number]),
-            bed: 'fake',
-            endpoint,
-            subscription: subscriptions[at] as string,
-            settings: {
-              allowExcessMessages: false,
-              streamingOptions: { maxStreams: 5 },
-              batching: { maxMilliseconds: 5 },
-            },
-            bound: 1_000,
-            work: 'async',
-            messages: MESSAGES,
-          };
-          const { seconds } = await (contenders[at] as (typeof contenders)[number]).consume(task);
-          rates[at] = MESSAGES / seconds;
-        }
-        if (round >= 0) rounds.push(rates);
-      }
-      await Promise.all(contenders.map((contender) => contender.end()));
-      await drop();
+      const tasks = sides.map((side) => ({
+        ...side,
+        bed: 'fake' as const,
+        endpoint,
+        settings: bareSettings(5),
+        bound: 1_000,
+        work: 'async' as const,
+      }));
+      const rounds = await takeRounds(client, ROUNDS, MESSAGES, tasks);
       far.close();
       const table = new Table({
         head: [`${oneWayMs} ms each way, messages of 1 KB`, 'window', 'messages/s', "÷ with Node's window"],
       });
       sides.forEach(({ reader, window }, at) => {
         const own = sides.findIndex((side) => side.reader === reader);
-        const ratios = rounds.map((rates) => (rates[at] as number) / (rates[own] as number));
+        const secondsAt = (index: number): number[] => rounds.map((taken) => (taken[index] as Taken).seconds);
+        const mine = secondsAt(at);
+        const ratios = secondsAt(own).map((seconds, round) => seconds / (mine[round] as number));
         table.push([
           NAMES[reader],
           window?.toLocaleString('en') ?? 'of Node',
-          Math.round(median(rounds.map((rates) => rates[at] as number))).toLocaleString('en'),
+          Math.round(MESSAGES / median(mine)).toLocaleString('en'),
           window === undefined ? '' : spreadOf(ratios),
         ]);
       });

@@ -8,6 +8,7 @@ import {
   type PubSubReader,
   type Taken,
 } from './pubsub-contender.js';
+import { bareSettings, takeRounds } from './pubsub-rounds.js';
 
 // `fromPubSub` beside the bare client with its best settings for the same bound (bench/pubsub-settings.ts), each in a process of
 // its own, with a subscription of its own of one topic; then a handler that never ends over a backlog.
@@ -27,17 +28,11 @@ const NAMES: Readonly<Record<PubSubReader, string>> = {
 };
 
 const SITUATIONS: readonly (Situation & { readonly bar: number; readonly settings: BareSettings })[] = [
-  { bound: 1_000, work: 'sync', messages: 60_000, bar: 0.95, settings: settings(5) },
-  { bound: 1_000, work: 'async', messages: 60_000, bar: 0.95, settings: settings(5) },
-  { bound: 10, work: 'sync', messages: 4_000, bar: 1, settings: settings(1) },
-  { bound: 10, work: 'async', messages: 4_000, bar: 1, settings: settings(1) },
+  { bound: 1_000, work: 'sync', messages: 60_000, bar: 0.95, settings: bareSettings(5) },
+  { bound: 1_000, work: 'async', messages: 60_000, bar: 0.95, settings: bareSettings(5) },
+  { bound: 10, work: 'sync', messages: 4_000, bar: 1, settings: bareSettings(1) },
+  { bound: 10, work: 'async', messages: 4_000, bar: 1, settings: bareSettings(1) },
 ];
-
-// What the bare client is fastest with, of those that keep the bound (bench/pubsub-settings.ts): excess messages wait in the
-// client, and all of its streams may bring as many as the bound.
-function settings(maxMilliseconds: number): BareSettings {
-  return { allowExcessMessages: false, streamingOptions: { maxStreams: 5 }, batching: { maxMilliseconds } };
-}
 
 if (!servesPubSub()) void main();
 
@@ -59,28 +54,8 @@ async function main(): Promise<void> {
           ],
         });
         const { bar, messages } = situation;
-        const { subscriptions, fill, drop } = await newTopic(client, READERS.length);
-        const contenders = READERS.map(() => startPubSubContender());
-        const rounds: Taken[][] = [];
-        for (let round = -1; round < ROUNDS; round++) {
-          await fill(messages);
-          const taken: Taken[] = [];
-          // Each is first, in the middle and last as often.
-          for (let turn = 0; turn < READERS.length; turn++) {
-            const at = (round + 1 + turn) % READERS.length;
-            const task = {
-              ...situation,
-              bed,
-              endpoint: client.endpoint,
-              subscription: subscriptions[at] as string,
-              reader: READERS[at] as PubSubReader,
-            };
-            taken[at] = await (contenders[at] as (typeof contenders)[number]).consume(task);
-          }
-          if (round >= 0) rounds.push(taken);
-        }
-        await Promise.all(contenders.map((contender) => contender.end()));
-        await drop();
+        const sides = READERS.map((reader) => ({ ...situation, bed, endpoint: client.endpoint, reader }));
+        const rounds = await takeRounds(client, ROUNDS, messages, sides);
         READERS.forEach((reader, at) => {
           const mine = rounds.map((taken) => taken[at] as Taken);
           const ratios = rounds.map((taken) => (taken[0] as Taken).seconds / (taken[at] as Taken).seconds);
@@ -121,7 +96,7 @@ async function stalled(bed: PubSubBed, client: Parameters<Parameters<typeof onPu
       endpoint: client.endpoint,
       subscription: subscriptions[at] as string,
       reader,
-      settings: settings(5),
+      settings: bareSettings(5),
       bound: 1_000,
       work: 'never',
       messages: BACKLOG,
