@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Kafka, logLevel, Partitioners, type Admin, type KafkaConfig, type Message, type Producer } from 'kafkajs';
 import { readTopic, type StoredRecord } from './kafka/read-topic.js';
+import { untilTopicIsKnown } from './kafka/until-topic-is-known.js';
 
 /** How to make a topic. */
 export interface TopicShape {
@@ -97,8 +98,10 @@ export function kafkaTestClient({ brokers }: { readonly brokers: readonly string
     createTopic: async ({ prefix = 'topic', partitions = 4, config = {} } = {}) => {
       const topic = `${prefix}-${randomUUID()}`;
       const configEntries = Object.entries(config).map(([name, value]) => ({ name, value }));
-      await (await admin()).createTopics({ topics: [{ topic, numPartitions: partitions, configEntries }] });
+      const topicConfig = { topic, numPartitions: partitions, configEntries };
+      await (await admin()).createTopics({ topics: [topicConfig], waitForLeaders: false });
       topics.add(topic);
+      await Promise.all(brokers.map((broker) => untilTopicIsKnown(newKafka({ brokers: [broker] }), topic)));
       return topic;
     },
     deleteTopic: async (topic) => {

@@ -68,7 +68,7 @@ describeKafka('dead letters on a real broker (I6)', (kafka) => {
 
     const admin = kafka().newKafka().admin();
     await admin.connect();
-    await admin.createTopics({ topics: [{ topic: dlq, numPartitions: 1 }] });
+    await admin.createTopics({ topics: [{ topic: dlq, numPartitions: 1 }], waitForLeaders: false });
     await until(() => events.some(({ type }) => type === 'dead-lettered'));
     await until(async () => (await kafka().committed(groupId, topic))[0] === 3n);
     await expect(kafka().committed(groupId, topic)).resolves.toEqual([3n]);
