@@ -366,6 +366,9 @@ describeOwnKafka('fromKafka while the broker is away', (server) => {
     const subscription = fromKafka(client.newKafka(), {
       groupId: client.groupId(),
       topics: [topic],
+      // The broker waits that long for the member that it knew.
+      sessionTimeoutMs: 10_000,
+      drainTimeoutMs: 5_000,
       telemetry: ({ type }) => void events.push(type),
     })
       .pipe(
