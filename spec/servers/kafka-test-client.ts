@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Kafka, logLevel, Partitioners, type Admin, type KafkaConfig, type Message, type Producer } from 'kafkajs';
 import { readTopic, type StoredRecord } from './kafka/read-topic.js';
-import { untilTopicIsKnown } from './kafka/until-topic-is-known.js';
+import { untilTopicIsReady } from './kafka/until-topic-is-ready.js';
 
 /** How to make a topic. */
 export interface TopicShape {
@@ -101,7 +101,7 @@ export function kafkaTestClient({ brokers }: { readonly brokers: readonly string
       const topicConfig = { topic, numPartitions: partitions, configEntries };
       await (await admin()).createTopics({ topics: [topicConfig], waitForLeaders: false });
       topics.add(topic);
-      await Promise.all(brokers.map((broker) => untilTopicIsKnown(newKafka({ brokers: [broker] }), topic)));
+      await Promise.all(brokers.map((broker) => untilTopicIsReady(newKafka({ brokers: [broker] }), topic)));
       return topic;
     },
     deleteTopic: async (topic) => {

@@ -2,11 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { endCleanly } from './boot.js';
-import { freePorts } from './free-ports.js';
 import { bootBroker, formatStorage } from './kafka/broker-process.js';
 import { makeCertificate } from './kafka/certificate.js';
 import { kafkaJars } from './kafka/jars.js';
 import { serverProperties } from './kafka/server-properties.js';
+import { onFreePorts } from './on-free-ports.js';
 import { supervise, type SupervisedCommand } from './supervise.js';
 
 /** How to start a Kafka. */
@@ -45,7 +45,6 @@ export interface KafkaServer {
   stop(): Promise<void>;
 }
 
-const STARTS = 3;
 const PROPERTIES = 'server.properties';
 const KEYSTORE = 'keystore.p12';
 
@@ -60,26 +59,14 @@ export async function startKafka(options: StartKafkaOptions = {}): Promise<Kafka
     const args = [`-Xmx${heapMiB}m`, '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn', '-cp', classpath, 'kafka.Kafka'];
     return bootBroker(supervisor, [...args, PROPERTIES], port, startTimeoutMs);
   };
-  const choosePorts = async () => {
-    const [plain = 0, sasl = 0, controller = 0] = await freePorts(3);
-    const properties = serverProperties({ ...secrets, ports: { plain, sasl, controller }, keystore: KEYSTORE, config });
-    await writeFile(join(supervisor.folder, PROPERTIES), properties);
-    return { plain, sasl };
-  };
-  /** Between the choice of a port and its use another process may take it. */
-  const bootOnFreePorts = async (
-    tries: number,
-  ): Promise<{ plain: number; sasl: number; broker: SupervisedCommand }> => {
-    const ports = await choosePorts();
-    try {
-      return { ...ports, broker: await boot(ports.plain) };
-    } catch (error) {
-      if (tries > 1 && String(error).includes('Address already in use')) return bootOnFreePorts(tries - 1);
-      throw error;
-    }
-  };
+  const writeProperties = (plain: number, sasl: number, controller: number): Promise<void> =>
+    writeFile(
+      join(supervisor.folder, PROPERTIES),
+      serverProperties({ ...secrets, ports: { plain, sasl, controller }, keystore: KEYSTORE, config }),
+    );
   const prepare = async (): Promise<string> => {
-    await choosePorts();
+    // To format the storage takes settings too, whatever the ports.
+    await writeProperties(0, 0, 0);
     const [ca] = await Promise.all([
       makeCertificate(supervisor, KEYSTORE, secrets.keystorePassword),
       formatStorage(supervisor, classpath, PROPERTIES),
@@ -89,7 +76,10 @@ export async function startKafka(options: StartKafkaOptions = {}): Promise<Kafka
 
   try {
     const ca = await prepare();
-    const first = await bootOnFreePorts(STARTS);
+    const first = await onFreePorts(3, async (plain = 0, sasl = 0, controller = 0) => {
+      await writeProperties(plain, sasl, controller);
+      return { plain, sasl, broker: await boot(plain) };
+    });
     let { broker } = first;
     return {
       brokers: [`127.0.0.1:${first.plain}`],

@@ -1,5 +1,5 @@
 import { boot } from './boot.js';
-import { freePorts } from './free-ports.js';
+import { onFreePorts } from './on-free-ports.js';
 import { supervise, type SupervisedCommand } from './supervise.js';
 
 /** A port for the service, and one for whatever else the server listens on. */
@@ -42,8 +42,6 @@ export interface ServerProcess {
   stop(): Promise<void>;
 }
 
-const STARTS = 3;
-
 /** Starts a server on free ports of 127.0.0.1, in a process of its own. */
 export async function startServerProcess(options: ServerProcessOptions): Promise<ServerProcess> {
   const { what, prefix, log, timeoutMs, command, untilReady } = options;
@@ -60,19 +58,11 @@ export async function startServerProcess(options: ServerProcessOptions): Promise
       untilReady: (signal) => untilReady(ports, signal),
     });
   };
-  /** Between the choice of a port and its use another process may take it. */
-  const startOnFreePorts = async (tries: number) => {
-    const [port = 0, spare = 0] = await freePorts(2);
-    try {
-      return { ports: { port, spare }, server: await start({ port, spare }) };
-    } catch (error) {
-      if (tries > 1 && /EADDRINUSE|already in use/i.test(String(error))) return startOnFreePorts(tries - 1);
-      throw error;
-    }
-  };
-
   try {
-    const { ports, ...first } = await startOnFreePorts(STARTS);
+    const { ports, ...first } = await onFreePorts(2, async (port = 0, spare = 0) => ({
+      ports: { port, spare },
+      server: await start({ port, spare }),
+    }));
     let { server } = first;
     return {
       ports,

@@ -49,11 +49,12 @@ describePostgres('the relay on Postgres', (postgres) => {
         { defaultValue: null },
       );
   };
-  const listeners = async (channelLike: string): Promise<number[]> =>
+  // By the name of its connections: other specs listen on the server meanwhile.
+  const listeners = async (name: string): Promise<number[]> =>
     (
       await postgres().query<{ pid: number }>(
-        `SELECT pid FROM pg_stat_activity WHERE query LIKE $1 AND pid <> pg_backend_pid()`,
-        [channelLike],
+        `SELECT pid FROM pg_stat_activity WHERE application_name = $1 AND query LIKE 'LISTEN rxsluice%'`,
+        [name],
       )
     ).map(({ pid }) => pid);
 
@@ -78,32 +79,32 @@ describePostgres('the relay on Postgres', (postgres) => {
 
   it('is woken by the NOTIFY of another process long before it polls', async () => {
     const schema = await made();
-    const pool = postgres().newPool();
+    const pool = postgres().newPool({ application_name: schema });
     const relaying = relay(postgresOutboxStore(pool, { schema, listen: pool }), HOUR);
-    await until('it listens', async () => (await listeners('LISTEN rxsluice%')).length > 0);
+    await until('it listens', async () => (await listeners(schema)).length > 0);
     const emit = emitter(schema);
     for (const value of ['one', 'two', 'three']) {
       await emit(value);
       await until(value, () => relaying.values().includes(value), 5_000);
     }
     relaying.stop();
-    await until('nobody listens', async () => (await listeners('LISTEN rxsluice%')).length === 0);
+    await until('nobody listens', async () => (await listeners(schema)).length === 0);
     await until('the pool has it back', () => pool.idleCount === pool.totalCount);
   });
 
   it('listens again after its connection was killed, and looks for what came meanwhile', async () => {
     const schema = await made();
-    const pool = postgres().newPool();
+    const pool = postgres().newPool({ application_name: schema });
     const relaying = relay(postgresOutboxStore(pool, { schema, listen: pool }), HOUR);
-    await until('it listens', async () => (await listeners('LISTEN rxsluice%')).length > 0);
+    await until('it listens', async () => (await listeners(schema)).length > 0);
     const emit = emitter(schema);
     await emit('before');
     await until('before', () => relaying.values().includes('before'), 5_000);
-    const [pid] = await listeners('LISTEN rxsluice%');
+    const [pid] = await listeners(schema);
     await postgres().query('SELECT pg_terminate_backend($1)', [pid]);
     await emit('meanwhile');
     await until('meanwhile', () => relaying.values().includes('meanwhile'), 5_000);
-    await until('it listens again', async () => (await listeners('LISTEN rxsluice%')).length > 0);
+    await until('it listens again', async () => (await listeners(schema)).length > 0);
     await emit('after');
     await until('after', () => relaying.values().includes('after'), 5_000);
     relaying.stop();
