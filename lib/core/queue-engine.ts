@@ -53,8 +53,11 @@ export interface QueueAdapter<R> {
    * failed comes again from the broker. The credits are free once this has answered.
    */
   ack(records: readonly R[]): ObservableInput<readonly unknown[]>;
-  /** Gives messages back to the broker, which delivers them again. */
-  nack(records: readonly R[]): void;
+  /**
+   * Gives messages back to the broker, which delivers them again. `tried` where that was one of their attempts: a nack; not what
+   * was let go, or never begun.
+   */
+  nack(records: readonly R[], tried: boolean): void;
   /**
    * The intake has ended for good, by `stop` or an unsubscribe: `close` follows once all is settled. What is pushed from here on
    * is given back. Optional; the default is `demand(false)`.
@@ -139,8 +142,8 @@ function setUp<R extends object, P extends Position>(definition: QueueSourceDefi
     }
   };
 
-  const giveBack = (records: readonly unknown[]): void => {
-    if (records.length > 0) guarded(() => adapter?.nack(records as readonly R[]));
+  const giveBack = (records: readonly unknown[], tried = false): void => {
+    if (records.length > 0) guarded(() => adapter?.nack(records as readonly R[], tried));
   };
 
   const free = (delivery: DeliveryNode): void => {
@@ -192,13 +195,13 @@ function setUp<R extends object, P extends Position>(definition: QueueSourceDefi
   // The keys whose messages are just given back, so that what goes with the first of them does so once, in order.
   const returning = new Set<string>();
 
-  const backToBroker = (delivery: DeliveryNode): void => {
+  const backToBroker = (delivery: DeliveryNode, tried: boolean): void => {
     const { ref, slot, epoch } = delivery;
     const key = orderOf(ref);
     const isFirst = key !== null && !returning.has(key);
     // Nothing of the key may be emitted in between.
     corked(epoch.session, () => {
-      giveBack([ref]);
+      giveBack([ref], tried);
       free(delivery);
       if (key !== null) returning.add(key);
       // What an operator holds of the key came before what was not emitted yet.
@@ -241,7 +244,7 @@ function setUp<R extends object, P extends Position>(definition: QueueSourceDefi
         return;
       }
       if (!takesMore(epoch)) {
-        backToBroker(delivery);
+        backToBroker(delivery, true);
         return;
       }
       const delayMs = askedMs >= 0 ? askedMs : waitOf(redelivery, attempt);
@@ -253,13 +256,13 @@ function setUp<R extends object, P extends Position>(definition: QueueSourceDefi
       const due = asyncScheduler.schedule(() => {
         epoch.parked.delete(due);
         unhold(epoch, 1, 1);
-        backToBroker(delivery);
+        backToBroker(delivery, true);
       }, delayMs);
       epoch.parked.set(due, delivery);
       hold(epoch, 1, 1);
     },
     onAbandon: (delivery) => {
-      if (!delivery.epoch.closed) backToBroker(delivery);
+      if (!delivery.epoch.closed) backToBroker(delivery, false);
     },
   };
 

@@ -18,18 +18,22 @@ export interface Boot {
 
 /** Starts a server, and returns when it answers; rejects with the end of its log where it does not. */
 export async function boot({ what, supervisor, log, timeoutMs, start, untilReady }: Boot): Promise<SupervisedCommand> {
-  const server = await start();
   const abandoned = new AbortController();
   const signal = AbortSignal.any([abandoned.signal, AbortSignal.timeout(timeoutMs)]);
+  const begunAt = performance.now();
+  // The signal's timer is late where this process is busy.
+  const tooLong = (): boolean => performance.now() - begunAt > timeoutMs;
+  const server = await start();
   const ended = server.exited.then((exit): never => {
     throw new Error(describeExit(exit));
   });
   try {
     await Promise.race([untilReady(signal), ended]);
+    if (tooLong()) throw new Error('too late');
   } catch (cause) {
+    const late = signal.aborted || tooLong() ? `it took more than ${timeoutMs} ms` : undefined;
     await server.end('SIGKILL');
-    const tooLong = signal.aborted ? `it took more than ${timeoutMs} ms` : undefined;
-    const reason = tooLong ?? (cause instanceof Error ? cause.message : String(cause));
+    const reason = late ?? (cause instanceof Error ? cause.message : String(cause));
     throw new Error(`${what} did not start: ${reason}\n${await supervisor.tail(log)}`, { cause });
   } finally {
     abandoned.abort();

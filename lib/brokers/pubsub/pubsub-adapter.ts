@@ -1,4 +1,4 @@
-import { asyncScheduler, EMPTY, retry, Subscription, throwError, timer } from 'rxjs';
+import { asyncScheduler, defer, EMPTY, retry, Subscription, switchMap, throwError, timer } from 'rxjs';
 import { exponential, waitOf } from '../../core/backoff.js';
 import type { QueueAdapter, QueueEngine } from '../../core/queue-engine.js';
 import { callPubSub } from './pubsub-call.js';
@@ -7,6 +7,7 @@ import { grpcNameOf } from './pubsub-errors.js';
 import type { ResolvedPubSubOptions } from './pubsub-options.js';
 import { pullMessages } from './pubsub-pull.js';
 import { shortName } from './pubsub-names.js';
+import { readyClient } from './pubsub-ready.js';
 import type { PubSubRecord } from './pubsub-record.js';
 import { cannotBeRead, clientClosed, isMendable, needsStreaming, pubsubSourceError } from './pubsub-source-errors.js';
 import { streamMessages } from './pubsub-streaming.js';
@@ -28,6 +29,7 @@ interface SubscriptionInfo {
   readonly topic?: string | null;
   readonly ackDeadlineSeconds?: number | null;
   readonly enableExactlyOnceDelivery?: boolean | null;
+  readonly enableMessageOrdering?: boolean | null;
   readonly detached?: boolean | null;
   readonly pushConfig?: { readonly pushEndpoint?: string | null } | null;
   readonly bigqueryConfig?: { readonly table?: string | null } | null;
@@ -62,10 +64,12 @@ export function connectPubSub(
     // A topic that was deleted is told as `_deleted-topic_`.
     engine.assign({ topic: shortName(info.topic ?? name), partition: short });
     const deadlineMs = (info.ackDeadlineSeconds ?? SHORTEST_DEADLINE_S) * 1_000;
+    // Who may not look at it does not know.
+    const isOrdered = info.enableMessageOrdering !== false;
     const made =
       options.mode === 'pull'
-        ? pullMessages(engine, subscription, short, options, deadlineMs)
-        : streamMessages(engine, subscription, short, options);
+        ? pullMessages(engine, subscription, short, options, isOrdered, deadlineMs)
+        : streamMessages(engine, subscription, short, options, isOrdered);
     reader = made;
     if (!wanted) reader.demand(false);
     reader.start();
@@ -77,6 +81,15 @@ export function connectPubSub(
       }, LOOK_MS),
     );
   };
+
+  const look = defer(() => {
+    if (!pubsub.isOpen) throw clientClosed(short);
+    return readyClient(pubsub, 'SubscriberClient', options.requestTimeoutMs);
+  }).pipe(
+    switchMap(() =>
+      callPubSub<SubscriptionInfo>(pubsub, 'getSubscription', { subscription: name }, options.requestTimeoutMs),
+    ),
+  );
 
   const warnOfFewAttempts = ({ deadLetterPolicy }: SubscriptionInfo): void => {
     const attempts = deadLetterPolicy?.maxDeliveryAttempts ?? 0;
@@ -91,12 +104,6 @@ export function connectPubSub(
 
   return {
     start: () => {
-      const look = callPubSub<SubscriptionInfo>(
-        pubsub,
-        'getSubscription',
-        { subscription: name },
-        options.requestTimeoutMs,
-      );
       looking.add(
         look
           .pipe(
@@ -123,7 +130,7 @@ export function connectPubSub(
       reader?.demand(next);
     },
     ack: (records) => (reader as QueueAdapter<PubSubRecord>).ack(records),
-    nack: (records) => reader?.nack(records),
+    nack: (records, tried) => reader?.nack(records, tried),
     leaving: () => {
       looking.unsubscribe();
       reader?.leaving?.();

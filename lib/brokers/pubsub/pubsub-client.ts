@@ -23,6 +23,8 @@ export interface PubSubClientLike {
   readonly isEmulator?: boolean;
   /** Another object for the same subscription, with settings of its own; nothing is opened. */
   subscription(name: string, options: object): PubSubStreamLike;
+  /** The client of the service that makes the calls, which gets its credentials before the first of them. Missing: the first call does. */
+  getClientAsync_?(config: { client: 'SubscriberClient' }): Promise<unknown>;
   /** One call of the service. */
   request(config: PubSubRequest, callback: (error: Error | null, response?: unknown) => void): void;
 }

@@ -18,7 +18,7 @@ export interface PubSubIdCalls {
   send(ids: readonly string[], answer: (error: unknown) => void): void;
   /** Completes once nothing is under way or waits. */
   idle(): Observable<never>;
-  /** Cuts off what is under way. */
+  /** Cuts off what is under way or waits, and answers it so. */
   end(): void;
 }
 
@@ -49,20 +49,20 @@ export function createIdCalls({ call, isMendable, mostCalls, lingerMs = 0 }: Pub
   const backoff = exponential({ initialMs: 100, maxMs: 5_000 });
   const subscriptions = new Subscription();
   const listeners = new Set<() => void>();
+  const underWay = new Set<readonly Waiting[]>();
   let waiting: Waiting[] = [];
-  let calls = 0;
 
   const start = (): void => {
-    while (waiting.length > 0 && calls < mostCalls) {
+    while (waiting.length > 0 && underWay.size < mostCalls) {
       const group = takeGroup();
       const begunAt = environment.now();
       const ids = group.flatMap((item) => item.ids);
-      calls++;
+      underWay.add(group);
       const answer = (error: unknown): void => {
-        calls--;
+        underWay.delete(group);
         for (const item of group) item.answer(error);
         start();
-        if (calls === 0 && waiting.length === 0) for (const listener of [...listeners]) listener();
+        if (underWay.size === 0 && waiting.length === 0) for (const listener of [...listeners]) listener();
       };
       const delay = (error: unknown, failures: number): Observable<unknown> => {
         if (!isMendable(error) || environment.now() - begunAt > GIVE_UP_MS) throw error;
@@ -95,13 +95,19 @@ export function createIdCalls({ call, isMendable, mostCalls, lingerMs = 0 }: Pub
       else later(subscriptions, lingerMs, start);
     },
     idle: () => {
-      if (calls === 0 && waiting.length === 0) return EMPTY;
+      if (underWay.size === 0 && waiting.length === 0) return EMPTY;
       return new Observable((subscriber) => {
         const listener = (): void => subscriber.complete();
         listeners.add(listener);
         return () => void listeners.delete(listener);
       });
     },
-    end: () => subscriptions.unsubscribe(),
+    end: () => {
+      subscriptions.unsubscribe();
+      const left = [...[...underWay].flat(), ...waiting];
+      underWay.clear();
+      waiting = [];
+      for (const { answer } of left) answer(new Error('the source has ended before the service answered'));
+    },
   };
 }

@@ -1,5 +1,5 @@
 import { recordOf, type PubSubArrival, type PubSubRecord } from './pubsub-record.js';
-import { createReturns } from './pubsub-returns.js';
+import { createReturns, type ReturnsOptions } from './pubsub-returns.js';
 
 /**
  * The messages that we hold. One that comes again meanwhile, after a reconnect or a lease that ran out, is not worked on
@@ -14,8 +14,8 @@ export interface PubSubInventory<H> {
   receive(arrival: PubSubArrival<H>): PubSubRecord<H> | 'held' | 'too-early';
   /** It is done. */
   acked(record: PubSubRecord<H>): void;
-  /** It goes back, and this was one of its attempts. */
-  nacked(record: PubSubRecord<H>): void;
+  /** It goes back; `tried` where that was one of its attempts. */
+  nacked(record: PubSubRecord<H>, tried: boolean): void;
   records(): Iterable<PubSubRecord<H>>;
 }
 
@@ -26,11 +26,18 @@ const REMEMBERED = 10_000;
 const MOST_HANDLES = 16;
 
 /** @internal */
-export function createInventory<H>(): PubSubInventory<H> {
+export interface InventoryOptions extends ReturnsOptions {
+  /** Whether the service keeps the order of keys. */
+  readonly isOrdered: boolean;
+}
+
+/** @internal */
+export function createInventory<H>(options: InventoryOptions): PubSubInventory<H> {
+  const { isOrdered } = options;
   const held = new Map<string, PubSubRecord<H>>();
   // By message, oldest first.
   const attempts = new Map<string, number>();
-  const returns = createReturns();
+  const returns = createReturns(options);
   let bytes = 0;
 
   const forget = (record: PubSubRecord<H>): void => {
@@ -53,9 +60,9 @@ export function createInventory<H>(): PubSubInventory<H> {
         known.handles.push(arrival.handle);
         return 'held';
       }
-      if (returns.isTooEarly(arrival)) return 'too-early';
+      if (isOrdered && returns.isTooEarly(arrival)) return 'too-early';
       const { id, deliveryAttempt } = arrival;
-      const record = recordOf(arrival, deliveryAttempt > 0 ? deliveryAttempt : (attempts.get(id) ?? 0) + 1);
+      const record = recordOf(arrival, deliveryAttempt > 0 ? deliveryAttempt : (attempts.get(id) ?? 0) + 1, isOrdered);
       held.set(id, record);
       bytes += record.bytes;
       return record;
@@ -64,11 +71,12 @@ export function createInventory<H>(): PubSubInventory<H> {
       forget(record);
       attempts.delete(record.id);
     },
-    nacked: (record) => {
+    nacked: (record, tried) => {
       forget(record);
       returns.wentBack(record);
       attempts.delete(record.id);
-      attempts.set(record.id, record.attempt);
+      const used = tried ? record.attempt : record.attempt - 1;
+      if (used > 0) attempts.set(record.id, used);
       if (attempts.size > REMEMBERED) attempts.delete(attempts.keys().next().value as string);
     },
     records: () => held.values(),

@@ -9,6 +9,7 @@ import {
   type PubSubInterceptor,
 } from './pubsub-interceptor.js';
 import { later } from './pubsub-later.js';
+import type { PubSubSlowCalls } from './pubsub-slow-calls.js';
 
 /** Tries calls of leases again that failed for a moment, before the client hears of it. @internal */
 export interface PubSubLeaseRetries {
@@ -29,7 +30,7 @@ const TRANSIENT = 'TRANSIENT_FAILURE_';
  * service refuses their acks. Here the request itself is tried again, and what comes behind it waits.
  * @internal
  */
-export function createLeaseRetries(patienceMs: number): PubSubLeaseRetries {
+export function createLeaseRetries(patienceMs: number, slowCalls: PubSubSlowCalls): PubSubLeaseRetries {
   const backoff = exponential({ initialMs: 100, maxMs: 5_000 });
   const waits = new Subscription();
 
@@ -37,6 +38,7 @@ export function createLeaseRetries(patienceMs: number): PubSubLeaseRetries {
     const call = next(options);
     if (!isLeaseCall(options)) return call;
     const begunAt = environment.now();
+    const answered = slowCalls.begin();
     const start = call.start.bind(call);
     const send = call.sendMessageWithContext?.bind(call);
     let request: unknown;
@@ -54,6 +56,7 @@ export function createLeaseRetries(patienceMs: number): PubSubLeaseRetries {
     };
     call.start = (metadata, listener) => {
       const tell = (message: unknown, status: PubSubCallStatus): void => {
+        answered();
         listener?.onReceiveMessage?.(message);
         listener?.onReceiveStatus?.(status);
       };

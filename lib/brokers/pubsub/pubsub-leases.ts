@@ -7,18 +7,17 @@ export interface PulledHandle {
   readonly receivedAt: number;
   /** By the monotonic clock. */
   leaseEndsAt: number;
+  /** How long the lease is in all. */
+  leaseMs: number;
 }
 
 /** Which leases are to be extended now: those of which less than half is left, and which may still be. @internal */
-export function leasesToExtend(
-  records: Iterable<PubSubRecord<PulledHandle>>,
-  { deadlineMs, maxExtensionMs }: { readonly deadlineMs: number; readonly maxExtensionMs: number },
-): PulledHandle[] {
+export function leasesToExtend(records: Iterable<PubSubRecord<PulledHandle>>, maxExtensionMs: number): PulledHandle[] {
   const now = environment.now();
   const due: PulledHandle[] = [];
   for (const { handles } of records) {
     const handle = handles.at(-1) as PulledHandle;
-    if (handle.leaseEndsAt - now < deadlineMs / 2 && now - handle.receivedAt < maxExtensionMs) due.push(handle);
+    if (handle.leaseEndsAt - now < handle.leaseMs / 2 && now - handle.receivedAt < maxExtensionMs) due.push(handle);
   }
   return due;
 }

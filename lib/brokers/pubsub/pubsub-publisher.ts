@@ -1,4 +1,16 @@
-import { catchError, map, Observable, of, ReplaySubject, retry, share, switchMap, throwError, timer } from 'rxjs';
+import {
+  catchError,
+  defer,
+  map,
+  Observable,
+  of,
+  ReplaySubject,
+  retry,
+  share,
+  switchMap,
+  throwError,
+  timer,
+} from 'rxjs';
 import { exponential, waitOf, type Backoff } from '../../core/backoff.js';
 import { environment } from '../../core/environment.js';
 import { SluiceError } from '../../core/errors.js';
@@ -8,6 +20,7 @@ import type { Publisher, PublisherConnection } from '../../core/publisher.js';
 import { createConnection } from './pubsub-connection.js';
 import { grpcNameOf, pubsubError } from './pubsub-errors.js';
 import type { PubSubPublisherClientLike, PubSubServiceLike } from './pubsub-publisher-client.js';
+import { readyClient } from './pubsub-ready.js';
 import { callService, patienceMs } from './pubsub-sender.js';
 
 /** What `pubsubPublisher` takes. @public */
@@ -168,12 +181,11 @@ function open(
       }),
     );
   };
-  return callService(requestTimeoutMs, () => {
+  return defer(() => {
     checkOpen();
-    return pubsub.getClientAsync_({ client: 'PublisherClient' });
+    return readyClient(pubsub, 'PublisherClient', requestTimeoutMs);
   }).pipe(
-    map((given) => given as PubSubServiceLike),
-    switchMap((client) => callService(requestTimeoutMs, () => client.initialize()).pipe(map(() => client))),
+    map((client) => client as PubSubServiceLike),
     map((client) => ({
       topicName: topic.includes('/') ? topic : `projects/${pubsub.projectId}/topics/${topic}`,
       service: {

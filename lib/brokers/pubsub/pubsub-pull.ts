@@ -21,12 +21,14 @@ import { grpcNameOf } from './pubsub-errors.js';
 import { groupsOf } from './pubsub-groups.js';
 import { createIdCalls } from './pubsub-id-calls.js';
 import { createInventory } from './pubsub-inventory.js';
+import { lastCallsMs } from './pubsub-last-calls.js';
 import { later } from './pubsub-later.js';
 import { leasesToExtend, type PulledHandle } from './pubsub-leases.js';
 import type { ResolvedPubSubOptions } from './pubsub-options.js';
 import { createOutages } from './pubsub-outages.js';
 import { arrivalsOf, type PullResponseLike } from './pubsub-pulled.js';
 import type { PubSubRecord } from './pubsub-record.js';
+import { createSlowCalls } from './pubsub-slow-calls.js';
 import { whyOver } from './pubsub-source-errors.js';
 
 type PulledRecord = PubSubRecord<PulledHandle>;
@@ -53,11 +55,14 @@ export function pullMessages(
   { pubsub, name }: PubSubSubscriptionLike,
   short: string,
   options: ResolvedPubSubOptions,
+  isOrdered: boolean,
   /** What a lease has from the pull on, in milliseconds. */
   firstDeadlineMs: number,
 ): QueueAdapter<PulledRecord> {
   const { maxInFlight, ackDeadlineMs, maxExtensionMs, requestTimeoutMs } = options;
-  const inventory = createInventory<PulledHandle>();
+  const longestLeaseMs = Math.max(firstDeadlineMs, ackDeadlineMs);
+  const slowCalls = createSlowCalls();
+  const inventory = createInventory<PulledHandle>({ isOrdered, longestLeaseMs, slowCalls });
   const backoff = exponential({ initialMs: 100, maxMs: 30_000 });
   const outages = createOutages(engine);
   const pullMs = pubsub.isEmulator === true ? EMULATOR_PULL_MS : PULL_MS;
@@ -119,7 +124,7 @@ export function pullMessages(
     });
 
   const sendNacks = (ackIds: readonly string[]): void => {
-    for (const group of groupsOf(ackIds)) nacks.send(group, () => undefined);
+    for (const group of groupsOf(ackIds)) nacks.send(group, slowCalls.begin());
   };
 
   const pullMore = (): void => {
@@ -204,9 +209,7 @@ export function pullMessages(
 
   const extend = (): void => {
     if (!pubsub.isOpen) return;
-    // Early enough for some looks before it ends, be it the first lease or a longer one of ours.
-    const deadlineMs = Math.min(ackDeadlineMs, 2 * firstDeadlineMs);
-    const due = leasesToExtend(inventory.records(), { deadlineMs, maxExtensionMs });
+    const due = leasesToExtend(inventory.records(), maxExtensionMs);
     const until = environment.now() + ackDeadlineMs;
     for (const group of groupsOf(due)) {
       const ackIds = group.map(({ ackId }) => ackId);
@@ -214,7 +217,10 @@ export function pullMessages(
       timers.add(
         extension.subscribe({
           complete: () => {
-            for (const handle of group) handle.leaseEndsAt = until;
+            for (const handle of group) {
+              handle.leaseEndsAt = until;
+              handle.leaseMs = ackDeadlineMs;
+            }
           },
           // Tried again at the next look; a lease that runs out meanwhile is one whose message comes again.
           error: () => undefined,
@@ -238,8 +244,8 @@ export function pullMessages(
       pullMore();
     },
     ack: ackAll,
-    nack: (records) => {
-      for (const record of records) inventory.nacked(record);
+    nack: (records, tried) => {
+      for (const record of records) inventory.nacked(record, tried);
       sendNacks(records.map((record) => newestOf(record).ackId));
       pullMore();
     },
@@ -250,8 +256,9 @@ export function pullMessages(
     },
     close: () =>
       concat(
-        concat(lastPulled(), defer(nacks.idle)).pipe(takeUntil(timer(options.drainTimeoutMs))),
+        concat(lastPulled(), defer(nacks.idle)).pipe(takeUntil(timer(lastCallsMs(options)))),
         defer(() => {
+          isLeaving = true;
           cut();
           timers.unsubscribe();
           acks.end();

@@ -20,6 +20,8 @@ export interface PubSubRecord<H = unknown> {
   readonly attributes: Readonly<Record<string, string>>;
   /** `null` where it has none. */
   readonly orderingKey: string | null;
+  /** The key in whose order the service sends it; `null` where it keeps none. */
+  readonly orderedBy: string | null;
   /** Milliseconds since 1970. */
   readonly publishedAt: number;
   readonly attempt: number;
@@ -53,7 +55,7 @@ export const pubsubShape: RecordShape<PubSubRecord, PubSubPosition> = {
     messageId: id,
   }),
   attempt: ({ attempt }) => attempt,
-  orderedBy: ({ orderingKey }) => orderingKey,
+  orderedBy: ({ orderedBy }) => orderedBy,
   detach: (record) => {
     // A view of all that came with it.
     if (record.data.buffer.byteLength > 2 * record.data.length) record.data = new Uint8Array(record.data);
@@ -62,10 +64,11 @@ export const pubsubShape: RecordShape<PubSubRecord, PubSubPosition> = {
 };
 
 /** @internal */
-export function recordOf<H>(arrival: PubSubArrival<H>, attempt: number): PubSubRecord<H> {
+export function recordOf<H>(arrival: PubSubArrival<H>, attempt: number, isOrdered: boolean): PubSubRecord<H> {
   const { id, data, attributes, orderingKey, publishedAt, handle } = arrival;
   let bytes = RECORD_OVERHEAD_BYTES + data.length;
   for (const name of Object.keys(attributes)) bytes += name.length + (attributes[name]?.length ?? 0);
   const key = typeof orderingKey === 'string' && orderingKey !== '' ? orderingKey : null;
-  return { id, data, attributes, orderingKey: key, publishedAt, attempt, bytes, handles: [handle] };
+  const orderedBy = isOrdered ? key : null;
+  return { id, data, attributes, orderingKey: key, orderedBy, publishedAt, attempt, bytes, handles: [handle] };
 }

@@ -1,5 +1,6 @@
 import { environment } from '../../core/environment.js';
 import type { PubSubArrival, PubSubRecord } from './pubsub-record.js';
+import type { PubSubSlowCalls } from './pubsub-slow-calls.js';
 
 /**
  * The keys of which a message went back. The service sends all of the key again, from that one on; but what it had sent before it
@@ -13,9 +14,19 @@ export interface PubSubReturns {
   isTooEarly(arrival: PubSubArrival<unknown>): boolean;
 }
 
-/** What was under way has long arrived by then. */
+/** What was under way when the service heard of it has long arrived by then. */
 const LATEST_MS = 10_000;
 const MOST_KEYS = 10_000;
+/** Of one key. One that is forgotten goes back once more. */
+const MOST_MESSAGES = 1_000;
+
+/** @internal */
+export interface ReturnsOptions {
+  /** How long a message may be ours. */
+  readonly longestLeaseMs: number;
+  /** Those that give messages back. */
+  readonly slowCalls: PubSubSlowCalls;
+}
 
 interface Return {
   readonly at: number;
@@ -24,24 +35,33 @@ interface Return {
 }
 
 /** @internal */
-export function createReturns(): PubSubReturns {
+export function createReturns({ longestLeaseMs, slowCalls }: ReturnsOptions): PubSubReturns {
   // By key, oldest first.
   const returns = new Map<string, Return>();
 
-  const isOver = ({ at }: Return): boolean => environment.now() - at > LATEST_MS;
+  // While calls are slow the service may not have heard of it. Once the lease is over it sends the message again anyway.
+  const isOver = ({ at }: Return): boolean => {
+    const oldestMs = environment.now() - LATEST_MS;
+    return at < oldestMs - longestLeaseMs || (at < oldestMs && slowCalls.lastAt() < oldestMs);
+  };
+
+  const remember = ({ wentBack }: Return, id: string): void => {
+    wentBack.add(id);
+    if (wentBack.size > MOST_MESSAGES) wentBack.delete(wentBack.keys().next().value as string);
+  };
 
   return {
-    wentBack: ({ id, orderingKey }) => {
-      if (orderingKey === null) return;
-      const known = returns.get(orderingKey);
+    wentBack: ({ id, orderedBy }) => {
+      if (orderedBy === null) return;
+      const known = returns.get(orderedBy);
       // What follows the first one of a key goes back behind it. It counts too: where another consumer fails one of it, the key
       // comes again from there, and if that were sent back, what follows it and is known would overtake it.
       if (known !== undefined && !isOver(known)) {
-        known.wentBack.add(id);
+        remember(known, id);
         return;
       }
-      returns.delete(orderingKey);
-      returns.set(orderingKey, { at: environment.now(), wentBack: new Set([id]) });
+      returns.delete(orderedBy);
+      returns.set(orderedBy, { at: environment.now(), wentBack: new Set([id]) });
       if (returns.size > MOST_KEYS) returns.delete(returns.keys().next().value as string);
     },
     isTooEarly: ({ id, orderingKey }) => {
@@ -52,7 +72,7 @@ export function createReturns(): PubSubReturns {
         returns.delete(orderingKey);
         return false;
       }
-      known.wentBack.add(id);
+      remember(known, id);
       return true;
     },
   };

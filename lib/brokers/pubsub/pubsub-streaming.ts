@@ -8,18 +8,24 @@ import { groupsOf } from './pubsub-groups.js';
 import { createIdCalls } from './pubsub-id-calls.js';
 import { createInventory } from './pubsub-inventory.js';
 import { createLeaseRetries } from './pubsub-lease-retries.js';
+import { lastCallsMs } from './pubsub-last-calls.js';
 import { letGo } from './pubsub-let-go.js';
 import { createLiveStream, type LiveStream } from './pubsub-live-stream.js';
+import { MOST_REQUEST_BYTES } from './pubsub-most-bytes.js';
 import type { ResolvedPubSubOptions } from './pubsub-options.js';
 import { createOutages } from './pubsub-outages.js';
 import type { PubSubArrival, PubSubRecord } from './pubsub-record.js';
+import { createSlowCalls } from './pubsub-slow-calls.js';
 import { whyOver } from './pubsub-source-errors.js';
 import { groupMs, streamCount, streamOptions, type PubSubStreamOptions } from './pubsub-stream-options.js';
 
 type StreamRecord = PubSubRecord<PubSubMessageLike>;
 
-/** For how long what is done after a drain may still be on its way to the service. */
+/** What the client may take beyond a drain to settle what is out. */
 const LAST_CALLS_MS = 1_000;
+
+/** The client's own least lease where delivery is exactly once. */
+const EXACTLY_ONCE_LEASE_MS = 60_000;
 
 /** For how much of a lease its call is tried again: later it may be over, and the service sends its message and what follows again. */
 const LEASE_PART = 0.75;
@@ -38,12 +44,16 @@ export function streamMessages(
   subscription: PubSubSubscriptionLike,
   short: string,
   options: ResolvedPubSubOptions,
+  isOrdered: boolean,
 ): QueueAdapter<StreamRecord> {
   const { pubsub } = subscription;
-  const inventory = createInventory<PubSubMessageLike>();
+  const longestLeaseMs = Math.max(options.ackDeadlineMs, EXACTLY_ONCE_LEASE_MS);
+  const slowCalls = createSlowCalls();
+  const inventory = createInventory<PubSubMessageLike>({ isOrdered, longestLeaseMs, slowCalls });
   const order = createAckOrder();
-  const leases = createLeaseRetries(LEASE_PART * options.ackDeadlineMs);
+  const leases = createLeaseRetries(LEASE_PART * options.ackDeadlineMs, slowCalls);
   const most = options.maxInFlight + options.readAhead;
+  const mostBytes = Math.max(options.maxBufferedBytes, MOST_REQUEST_BYTES);
   const outages = createOutages(engine, streamCount(options));
   let flooded = false;
   let arrived: StreamRecord[] = [];
@@ -69,15 +79,17 @@ export function streamMessages(
   };
 
   // The emulator, and a service under way to a new limit, push more than was asked for. What is on its way over a stream that
-  // is ended comes again only once its lease is over, so it is ended for the bound on memory, not for a count.
+  // is ended comes again only once its lease is over, so it is ended for the bound on memory, not for a count. A stream that is
+  // opened again has its bound anew, whatever is held of the one before.
   const stopFlood = (): void => {
-    if (flooded || inventory.size <= 2 * most || inventory.bytes <= options.maxBufferedBytes) return;
+    const { size, bytes } = inventory;
+    if (flooded || (bytes <= 2 * mostBytes && (size <= 2 * most || bytes <= options.maxBufferedBytes))) return;
     flooded = true;
     for (const stream of streams) stream.pause();
   };
 
   const resumeIfRoom = (): void => {
-    if (!flooded || inventory.size > most) return;
+    if (!flooded || inventory.size > most || inventory.bytes > mostBytes) return;
     flooded = false;
     for (const stream of streams) stream.resume();
   };
@@ -133,7 +145,7 @@ export function streamMessages(
       const answers = handles.map((message) => message.ackWithResponse().then(noError, (error: unknown) => error));
       return answers.at(-1) as Promise<unknown>;
     };
-    return order.send(record.orderingKey, send).then((error) => {
+    return order.send(record.orderedBy, send).then((error) => {
       inventory.acked(record);
       const late = record.handles.slice(handles.length);
       if (error === null) for (const message of late) void message.ackWithResponse().catch(() => undefined);
@@ -150,9 +162,9 @@ export function streamMessages(
     // The client knows no way to pause; the service stops at its own count of what is out.
     demand: () => undefined,
     ack: (records) => (records.some(isAnswered) ? Promise.all(records.map(ackOne)) : ackUnanswered(records)),
-    nack: (records) => {
+    nack: (records, tried) => {
       for (const record of records) {
-        inventory.nacked(record);
+        inventory.nacked(record, tried);
         for (const message of record.handles) message.nack();
       }
       resumeIfRoom();
@@ -161,16 +173,18 @@ export function streamMessages(
       outages.end();
       for (const stream of streams) stream.leave(optionsFor(options.drainTimeoutMs + LAST_CALLS_MS));
     },
-    close: () =>
-      concat(
+    close: () => {
+      const endsAt = environment.now() + lastCallsMs(options);
+      return concat(
         defer(() => from(Promise.all(streams.map((stream) => new Promise<void>(stream.whenClosed))))),
-        defer(acks.idle).pipe(takeUntil(timer(LAST_CALLS_MS))),
+        defer(() => acks.idle().pipe(takeUntil(timer(Math.max(0, endsAt - environment.now()))))),
         defer(() => {
           acks.end();
           leases.end();
           return EMPTY;
         }),
-      ),
+      );
+    },
   };
 }
 

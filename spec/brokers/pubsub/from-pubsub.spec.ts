@@ -1,25 +1,20 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { mergeMap, type Observable } from 'rxjs';
-import { ackEach, handle, ordered, settling, type Delivery, type TelemetryEvent } from '../../../lib/index.js';
-import { fromPubSub, type PubSubPosition, type PubSubSourceOptions } from '../../../lib/pubsub.js';
+import { mergeMap } from 'rxjs';
+import { ackEach, handle, ordered, settling } from '../../../lib/index.js';
 import { describePubSubFake } from '../../servers/describe-pubsub-fake.js';
 import type { SubscriptionShape } from '../../servers/pubsub-test-client.js';
+import { watchPubSub, type PubSubDelivery } from '../../support/pubsub-watch.js';
 import { until } from '../../support/until.js';
-
-type PubSubDelivery = Delivery<Uint8Array | null, PubSubPosition>;
 
 const MODES = ['streaming', 'pull'] as const;
 const textOf = ({ value }: PubSubDelivery): string => Buffer.from(value ?? []).toString();
 
 describePubSubFake('fromPubSub', (fake, pubsub) => {
-  const opened: { end(): void; isClosed(): boolean }[] = [];
+  const { open, endAll } = watchPubSub(pubsub);
   afterEach(async () => {
     fake().heal();
-    const ended = opened.splice(0);
-    for (const { end } of ended) end();
-    // The client makes itself anew for calls of a stream that still closes, and would load files after the last spec.
-    await until('all are closed', () => ended.every(({ isClosed }) => isClosed()), 20_000);
+    await endAll();
   }, 30_000);
 
   const place = async (shape: SubscriptionShape = {}): Promise<{ topic: string; name: string }> => {
@@ -27,44 +22,6 @@ describePubSubFake('fromPubSub', (fake, pubsub) => {
     return { topic, name: await pubsub().createSubscription(topic, shape) };
   };
 
-  /** Opens the source, and writes down what comes of it. */
-  const open = (
-    name: string,
-    options: PubSubSourceOptions,
-    pipeline: (source: Observable<PubSubDelivery>) => Observable<unknown> = (source) => source,
-  ) => {
-    const client = pubsub().newPubSub();
-    const seen = {
-      client,
-      deliveries: [] as PubSubDelivery[],
-      values: [] as unknown[],
-      events: [] as TelemetryEvent[],
-      error: null as unknown,
-      isComplete: false,
-      ofType: (type: TelemetryEvent['type']) => seen.events.filter((event) => event.type === type),
-      isClosed: () => seen.ofType('closed').length === 1,
-      end: () => subscription.unsubscribe(),
-    };
-    const source = fromPubSub(client.subscription(name), {
-      ackDeadlineMs: 10_000,
-      drainTimeoutMs: 500,
-      telemetry: (event) => void seen.events.push(event),
-      ...options,
-    });
-    const tapped = source.pipe(
-      mergeMap((delivery) => {
-        seen.deliveries.push(delivery);
-        return [delivery];
-      }),
-    );
-    const subscription = pipeline(tapped).subscribe({
-      next: (value) => seen.values.push(value),
-      error: (error: unknown) => (seen.error = error),
-      complete: () => (seen.isComplete = true),
-    });
-    opened.push(seen);
-    return seen;
-  };
   const has = (count: number, seen: { readonly deliveries: readonly unknown[] }) =>
     until(`${count} messages`, () => seen.deliveries.length >= count, 10_000);
 
@@ -186,6 +143,79 @@ describePubSubFake('fromPubSub', (fake, pubsub) => {
       await until('all are done', () => seen.values.length === 8, 20_000);
       expect(done).toEqual(['0', '1', '2', '3', '4', '5', '6', '7']);
     }, 30_000);
+
+    it('lets each of a key be where the subscription keeps no order: one that failed holds up no other', async () => {
+      const { topic, name } = await place({ retryPolicy: { minimumBackoff: { seconds: 30 } } });
+      await pubsub().publish(topic, 2, { orderingKey: () => 'a' });
+      const seen = open(name, { mode, maxInFlight: 1 });
+      await has(1, seen);
+      seen.deliveries[0]?.nack('no', { delayMs: 0 });
+      // The one that was fetched with it, and one that comes later.
+      await has(2, seen);
+      seen.deliveries[1]?.ack();
+      await pubsub().publish(topic, 1, { first: 2, orderingKey: () => 'a' });
+      await has(3, seen);
+      expect(seen.deliveries.map(({ attempt }) => attempt)).toEqual([1, 1, 1]);
+      expect(fake().subscription(name).counts.nacks).toBe(1);
+    });
+
+    it('counts no attempt of what went back behind another of its key', async () => {
+      const { topic, name } = await place({
+        enableMessageOrdering: true,
+        retryPolicy: { minimumBackoff: { seconds: 0 }, maximumBackoff: { seconds: 0.1 } },
+      });
+      await pubsub().publish(topic, 2, { orderingKey: () => 'a' });
+      const attempts: string[] = [];
+      open(name, { mode }, (source) =>
+        source.pipe(
+          ordered({ by: 'key' }),
+          handle((_, delivery) => {
+            attempts.push(`${textOf(delivery)} ${delivery.attempt}`);
+            if (attempts.length < 4) delivery.nack('no', { delayMs: 0 });
+            return Promise.resolve();
+          }),
+          ackEach(),
+        ),
+      );
+      await until('both are acked', () => fake().subscription(name).backlog === 0, 10_000);
+      expect(attempts).toEqual(['0 1', '0 2', '0 3', '0 4', '1 1']);
+    }, 20_000);
+
+    it('has what is acked acked before it completes on stop, though the service is out meanwhile', async () => {
+      const { topic, name } = await place();
+      const stop = new AbortController();
+      fake().fail('Acknowledge', { count: 1_000 });
+      await pubsub().publish(topic, 5);
+      const seen = open(name, { mode, stop: stop.signal, drainTimeoutMs: 10_000 }, (source) => source.pipe(ackEach()));
+      await has(5, seen);
+      stop.abort();
+      await sleep(2_000);
+      expect(seen.isComplete).toBe(false);
+      fake().heal();
+      await until('it is complete', () => seen.isComplete, 10_000);
+      expect([fake().subscription(name).backlog, seen.ofType('ack-failed')]).toEqual([0, []]);
+    }, 20_000);
+
+    it('tells of each ack that was not answered when its drain ended', async () => {
+      const { topic, name } = await place();
+      fake().fail('Acknowledge', { count: 1_000 });
+      await pubsub().publish(topic, 5);
+      const seen = open(name, { mode }, (source) => source.pipe(ackEach()));
+      await has(5, seen);
+      seen.end();
+      await until('it is closed', () => seen.isClosed(), 10_000);
+      expect(seen.ofType('ack-failed')).toHaveLength(5);
+    }, 20_000);
+
+    it('gives back what is out with drainTimeoutMs 0 too', async () => {
+      const { topic, name } = await place();
+      await pubsub().publish(topic, 5);
+      const seen = open(name, { mode, drainTimeoutMs: 0 });
+      await has(5, seen);
+      seen.end();
+      await until('it is closed', () => seen.isClosed(), 5_000);
+      expect(fake().subscription(name)).toMatchObject({ outstanding: 0, backlog: 5 });
+    });
 
     it('completes on stop with what is started done and the rest given back at once', async () => {
       const { topic, name } = await place();
@@ -352,6 +382,21 @@ describePubSubFake('fromPubSub', (fake, pubsub) => {
       }
       expect([seen.error, seen.ofType('unavailable')]).toEqual([null, []]);
     }, 30_000);
+
+    it('holds no more than twice its bytes, however often a stream is opened again under a stalled handler', async () => {
+      const { topic, name } = await place();
+      await pubsub().publish(topic, 60, { data: () => Buffer.alloc(1_000_000) });
+      const seen = open(name, { maxBufferedBytes: 10_000_000 });
+      await until('it is full', () => fake().subscription(name).outstanding >= 10, 10_000);
+      for (let cut = 0; cut < 5; cut++) {
+        fake().cutStreams();
+        await sleep(1_000);
+      }
+      expect(fake().subscription(name).outstanding).toBeLessThanOrEqual(32);
+      const acking = setInterval(() => seen.deliveries.forEach((delivery) => delivery.ack()), 20);
+      await until('all are done', () => fake().subscription(name).backlog === 0, 20_000);
+      clearInterval(acking);
+    }, 40_000);
 
     it('mends a stream that ends for a reason that may pass, of which the client gives up', async () => {
       const { topic, name } = await place();

@@ -40,4 +40,23 @@ describe('createIdCalls', () => {
       advance(1_000);
       expect([calls, timers()]).toEqual([[], 0]);
     }));
+
+  it('answers what is under way and what waits when it is ended, each once', () =>
+    virtually(({ advance, timers }) => {
+      const acks = createIdCalls({ call: () => NEVER, isMendable: () => false, mostCalls: 1 });
+      const answers: [string, unknown][] = [];
+      acks.send(['a', 'b'], (error) => answers.push(['under way', error]));
+      advance(1);
+      acks.send(['c'], (error) => answers.push(['waits', error]));
+      advance(1);
+      acks.end();
+      acks.end();
+      advance(100_000);
+      const error = new Error('the source has ended before the service answered');
+      expect(answers).toEqual([
+        ['under way', error],
+        ['waits', error],
+      ]);
+      expect(timers()).toBe(0);
+    }));
 });

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { PubSubCall, PubSubCallStatus } from '../../../lib/brokers/pubsub/pubsub-interceptor.js';
 import { createLeaseRetries } from '../../../lib/brokers/pubsub/pubsub-lease-retries.js';
+import { createSlowCalls } from '../../../lib/brokers/pubsub/pubsub-slow-calls.js';
 import { virtually } from '../../core/harness.js';
 
 const OK = 0;
@@ -15,7 +16,7 @@ const refusal = (text: string): PubSubCallStatus => ({
 
 /** One call of grpc-js through the interceptor; `statuses` answer its tries. */
 function callOf(rpc: string, statuses: readonly (PubSubCallStatus | 'closed')[], patienceMs = 10_000) {
-  const retries = createLeaseRetries(patienceMs);
+  const retries = createLeaseRetries(patienceMs, createSlowCalls());
   const sent: unknown[] = [];
   const told: unknown[] = [];
   const next = (): PubSubCall => {

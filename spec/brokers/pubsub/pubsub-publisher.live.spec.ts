@@ -1,6 +1,5 @@
-import { describe, expect, it } from '@jest/globals';
+import { expect, it } from '@jest/globals';
 import { setTimeout as pause } from 'node:timers/promises';
-import { PubSub } from '@google-cloud/pubsub';
 import { firstValueFrom, from, lastValueFrom, ReplaySubject } from 'rxjs';
 import { pubsubPublisher, type PubSubPublisherOptions } from '../../../lib/brokers/pubsub/pubsub-publisher.js';
 import type { PubSubPublishedPosition } from '../../../lib/brokers/pubsub/pubsub-published-position.js';
@@ -148,27 +147,6 @@ for (const server of ['fake', 'emulator'] as const) {
     });
   });
 }
-
-describe('pubsubPublisher, without credentials', () => {
-  it('does not connect, typed, and leaves no rejection unhandled', async () => {
-    const unhandled: unknown[] = [];
-    const note = (reason: unknown): void => void unhandled.push(reason);
-    process.on('unhandledRejection', note);
-    const keyFilename = '/no/such/key.json';
-    const client = new PubSub({ projectId: 'demo', apiEndpoint: '127.0.0.1:1', emulatorMode: false, keyFilename });
-    await expect(
-      lastValueFrom(publish(pubsubPublisher(client, { topic: 'orders' }), [{ value: 'a' }])),
-    ).rejects.toMatchObject({
-      code: 'authentication-failed',
-      details: { topic: 'orders' },
-    });
-    await pause(50);
-    process.off('unhandledRejection', note);
-    expect(unhandled).toEqual([]);
-    // It waits for the credentials too.
-    await client.close().catch(() => undefined);
-  });
-});
 
 describePubSubFake('pubsubPublisher, of which the service sees', (fake, pubsub) => {
   it('each request as it was packed', async () => {

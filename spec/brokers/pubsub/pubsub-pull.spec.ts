@@ -1,7 +1,7 @@
 import { describe, expect, it, jest } from '@jest/globals';
 import { asyncScheduler, from } from 'rxjs';
 import type { PubSubRequest } from '../../../lib/brokers/pubsub/pubsub-client.js';
-import type { PulledHandle } from '../../../lib/brokers/pubsub/pubsub-leases.js';
+import { leasesToExtend, type PulledHandle } from '../../../lib/brokers/pubsub/pubsub-leases.js';
 import { resolvePubSubOptions } from '../../../lib/brokers/pubsub/pubsub-options.js';
 import { pullMessages } from '../../../lib/brokers/pubsub/pubsub-pull.js';
 import { recordOf } from '../../../lib/brokers/pubsub/pubsub-record.js';
@@ -14,14 +14,29 @@ function pulling(request: (request: PubSubRequest, answer: Answer) => void) {
   const name = 'projects/demo/subscriptions/s';
   const pubsub = { isOpen: true, subscription: () => ({}) as never, request };
   const options = resolvePubSubOptions({ name, pubsub }, { mode: 'pull' });
-  return pullMessages({} as QueueEngine<never>, { name, pubsub }, 's', options, 10_000);
+  return pullMessages({} as QueueEngine<never>, { name, pubsub }, 's', options, true, 10_000);
 }
 
 const record = (index: number) => {
-  const handle: PulledHandle = { ackId: String(index), receivedAt: 0, leaseEndsAt: 10_000 };
+  const handle: PulledHandle = { ackId: String(index), receivedAt: 0, leaseEndsAt: 10_000, leaseMs: 10_000 };
   const message = { id: String(index), data: new Uint8Array(), attributes: {}, publishedAt: 0, orderingKey: 'a' };
-  return recordOf({ ...message, deliveryAttempt: 0, handle }, 1);
+  return recordOf({ ...message, deliveryAttempt: 0, handle }, 1, true);
 };
+
+describe('leasesToExtend', () => {
+  it('takes those with less than half of their own lease left, the first or a longer one', () =>
+    virtually(({ advance }) => {
+      const [first, longer] = [record(1), record(2)];
+      Object.assign(longer.handles[0] as PulledHandle, { leaseEndsAt: 60_000, leaseMs: 60_000 });
+      const due = () => leasesToExtend([first, longer], 3_600_000).map(({ ackId }) => ackId);
+      advance(5_000);
+      expect(due()).toEqual([]);
+      advance(1);
+      expect(due()).toEqual(['1']);
+      advance(25_000);
+      expect(due()).toEqual(['1', '2']);
+    }));
+});
 
 describe('pullMessages', () => {
   it('looks at its leases by one timer, however long it reads', () =>
@@ -52,7 +67,7 @@ describe('pullMessages', () => {
         answer(null);
       });
       const records = Array.from({ length: 4_500 }, (_, index) => record(index));
-      for (const one of records) source.nack([one]);
+      for (const one of records) source.nack([one], true);
       advance(1_000);
       expect(back).toEqual(records.map(({ id }) => id));
     }));

@@ -1,21 +1,26 @@
 import { describe, expect, it } from '@jest/globals';
 import type { PubSubArrival, PubSubRecord } from '../../../lib/brokers/pubsub/pubsub-record.js';
 import { createReturns } from '../../../lib/brokers/pubsub/pubsub-returns.js';
+import { createSlowCalls } from '../../../lib/brokers/pubsub/pubsub-slow-calls.js';
 import { virtually } from '../../core/harness.js';
 
 /** Of one key, `a`, unless `/` tells another. */
 function returnsOf() {
-  const returns = createReturns();
+  const slowCalls = createSlowCalls();
+  const returns = createReturns({ longestLeaseMs: 60_000, slowCalls });
   const named = (name: string) => {
-    const [id = '', orderingKey = 'a'] = name.split('/');
-    return { id, orderingKey: orderingKey === 'none' ? null : orderingKey };
+    const [id = '', given = 'a'] = name.split('/');
+    const orderingKey = given === 'none' ? null : given;
+    return { id, orderingKey, orderedBy: orderingKey };
   };
   return {
+    slowCalls,
     goBack: (...names: string[]) => {
       for (const name of names) returns.wentBack(named(name) as PubSubRecord);
     },
     /** Those that are taken, of what arrives in this order. */
-    taken: (...names: string[]) => names.filter((name) => !returns.isTooEarly(named(name) as PubSubArrival<unknown>)),
+    taken: (...names: string[]) =>
+      names.filter((name) => !returns.isTooEarly(named(name) as unknown as PubSubArrival<unknown>)),
   };
 }
 
@@ -55,4 +60,36 @@ describe('createReturns', () => {
       advance(10_001);
       expect(taken('2')).toEqual(['2']);
     }));
+
+  it('knows longer what went back where calls are slow, as the one that told the service may have been', () =>
+    virtually(({ advance }) => {
+      const { goBack, taken, slowCalls } = returnsOf();
+      goBack('1', '1/b', '1/c');
+      const answered = slowCalls.begin();
+      advance(20_000);
+      expect(taken('2')).toEqual([]);
+      answered();
+      advance(9_999);
+      expect(taken('2/b')).toEqual([]);
+      advance(2);
+      expect(taken('2/c')).toEqual(['2/c']);
+    }));
+
+  it('forgets it once its lease is over, however slow calls are', () =>
+    virtually(({ advance }) => {
+      const { goBack, taken, slowCalls } = returnsOf();
+      goBack('1', '1/b');
+      slowCalls.begin();
+      advance(69_999);
+      expect(taken('2')).toEqual([]);
+      advance(2);
+      expect(taken('2/b')).toEqual(['2/b']);
+    }));
+
+  it('remembers a thousand of a key: an older one goes back once more', () => {
+    const { goBack, taken } = returnsOf();
+    goBack('1', ...Array.from({ length: 1_000 }, (_, index) => `m${index}`));
+    expect(taken('1')).toEqual([]);
+    expect(taken('1', '2')).toEqual(['1', '2']);
+  });
 });
