@@ -1,3 +1,4 @@
+import { cutText } from '../core/cut-text.js';
 import { partOf, type DeliveryNode } from '../core/delivery-node.js';
 import { jsonOfBytes } from '../core/json-of-bytes.js';
 import type { Message, MessageHeaders } from '../core/message.js';
@@ -32,8 +33,8 @@ export type DeadLetterFormat = 'headers' | 'json';
 
 const STACK = 'dead-letter-error-stack';
 const PART = 'dead-letter-part';
-const MAX_STACK = 4_096;
-const MAX_TEXT = 1_024;
+const MAX_STACK_BYTES = 4_096;
+const MAX_TEXT_BYTES = 1_024;
 
 /** The message that is published for a dead letter: raw key, value and headers, and what happened. @internal */
 export function deadLetterMessage(letter: DeadLetter, format: DeadLetterFormat): Message {
@@ -112,7 +113,7 @@ function describe(reason: unknown): Description {
   return {
     name: typeof name === 'string' ? name : 'Error',
     message: textOf(read(reason, 'message')),
-    stack: typeof stack === 'string' ? stack.slice(0, MAX_STACK) : '',
+    stack: typeof stack === 'string' ? cutText(stack, MAX_STACK_BYTES) : '',
   };
 }
 
@@ -126,7 +127,7 @@ function read(error: Error, property: 'constructor' | keyof Error): unknown {
 
 function textOf(reason: unknown): string {
   if (reason === undefined) return 'nacked without a reason';
-  if (typeof reason === 'string') return reason.slice(0, MAX_TEXT);
+  if (typeof reason === 'string') return cutText(reason, MAX_TEXT_BYTES);
   const plain = reason === null || typeof reason === 'number' || typeof reason === 'boolean';
   return plain ? String(reason) : `a ${typeof reason}`;
 }

@@ -207,6 +207,15 @@ describe('a dead letter', () => {
       expect(shown(headers['dead-letter-error-stack'])).toHaveLength(4_096);
     }));
 
+  it('caps them by bytes, at whole characters', () =>
+    marbles((helpers) => {
+      const error = new Error(`\ufeff!${'😀'.repeat(1_000)}`);
+      error.stack = 'ж'.repeat(10_000);
+      const { headers = {} } = deadLetterOf(helpers, { error });
+      expect(shown(headers['dead-letter-error-message'])).toBe(`\ufeff!${'😀'.repeat(255)}`);
+      expect(shown(headers['dead-letter-error-stack'])).toBe('ж'.repeat(2_048));
+    }));
+
   it('counts one attempt and one time for a failure that is permanent', () =>
     marbles((helpers) => {
       const { headers } = deadLetterOf(helpers, { error: permanent(new RangeError('x')) });

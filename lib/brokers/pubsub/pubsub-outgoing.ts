@@ -15,6 +15,7 @@ export interface PubSubOutgoing {
 /** @internal */
 export interface EncodeOptions {
   readonly orderingKey: ((message: Message) => string | undefined) | undefined;
+  readonly attributes: ((message: Message) => MessageHeaders) | undefined;
 }
 
 // The name of a topic in a request; names of a project and of a topic are far shorter.
@@ -29,6 +30,9 @@ const MOST_VALUE = 1_024;
 const MESSAGE_OVERHEAD_BYTES = 16;
 const ATTRIBUTE_OVERHEAD_BYTES = 9;
 
+// What is no text in UTF-8, which strings of protobuf are; the client would send it all the same.
+const HALF_PAIR = /\p{Surrogate}/u;
+
 const TRACE = ['traceparent', 'tracestate'];
 // What the client libraries add stands below this, and is the only part of `goog` that others may write.
 const CLIENT_PREFIX = 'googclient_';
@@ -36,13 +40,13 @@ const CLIENT_PREFIX = 'googclient_';
 const SCHEMA_PREFIX = 'googclient_schema';
 
 /** Throws `publish-failed`, or `invalid-key`, for what Pub/Sub will never take. @internal */
-export function encodeMessage(message: Message, { orderingKey }: EncodeOptions): PubSubOutgoing {
+export function encodeMessage(message: Message, { orderingKey, attributes: own }: EncodeOptions): PubSubOutgoing {
   if (message.partition !== undefined) throw refused('Pub/Sub has no partitions, so none can be given');
   if (message.timestamp !== undefined)
     throw refused('Pub/Sub gives each message its time itself, so none can be given');
   const key = keyOf(message, orderingKey);
   const data = bytesOf(message.value);
-  const attributes = attributesOf(message.headers ?? {});
+  const attributes = attributesOf(own === undefined ? (message.headers ?? {}) : askAttributes(() => own(message)));
   const names = Object.keys(attributes);
   if (data.length === 0 && names.length === 0) {
     throw refused('a message needs a value that is not empty, or a header: a tombstone alone cannot be stored');
@@ -63,10 +67,12 @@ export function encodeMessage(message: Message, { orderingKey }: EncodeOptions):
 }
 
 function keyOf(message: Message, orderingKey: EncodeOptions['orderingKey']): string | null {
-  const key = orderingKey === undefined ? (message.key ?? null) : (ask(() => orderingKey(message)) ?? null);
+  const key =
+    orderingKey === undefined ? (message.key ?? null) : (ask('orderingKey', () => orderingKey(message)) ?? null);
   if (key === null) return null;
   const text = key instanceof Uint8Array ? keyText(key) : key;
   if (typeof text !== 'string') throw invalidKey(`a key must be text, bytes or null, not a ${typeof text}`);
+  if (HALF_PAIR.test(text)) throw invalidKey('a key must be text, and half of a surrogate pair is none');
   if (text === '') throw invalidKey('a key must not be empty: null is no key');
   const bytes = textBytes(text);
   if (bytes > MOST_KEY_BYTES) throw invalidKey(`the ${bytes} bytes of a key are more than ${MOST_KEY_BYTES}`);
@@ -81,12 +87,18 @@ function keyText(bytes: Uint8Array): string {
 }
 
 // A function of the user's fails its own message, never the call.
-function ask(give: () => unknown): unknown {
+function ask(name: 'orderingKey' | 'attributes', give: () => unknown): unknown {
   try {
     return give();
   } catch (error) {
-    throw refused('orderingKey threw', { cause: error });
+    throw refused(`${name} threw`, { cause: error });
   }
+}
+
+function askAttributes(give: () => unknown): MessageHeaders {
+  const given = ask('attributes', give);
+  if (typeof given !== 'object' || given === null) throw refused('attributes must give an object, with texts by name');
+  return given as MessageHeaders;
 }
 
 function attributesOf(headers: MessageHeaders): Record<string, string> {
@@ -95,6 +107,7 @@ function attributesOf(headers: MessageHeaders): Record<string, string> {
     const value = headers[name];
     if (value === undefined || name.startsWith(SCHEMA_PREFIX)) continue;
     if (name === '') throw refused('a header must have a name');
+    if (HALF_PAIR.test(name)) throw refused('the name of a header must be text, and half of a surrogate pair is none');
     if (name.startsWith('goog') && !name.startsWith(CLIENT_PREFIX)) {
       throw refused(`header ${name}: names that begin with goog are reserved for the service`);
     }
@@ -114,6 +127,8 @@ function headerText(name: string, given: HeaderValue | readonly HeaderValue[]): 
   const [value] = values;
   const text = value instanceof Uint8Array ? textOf(value) : value;
   if (text === null) throw refused(`header ${name}: attributes are text, and these bytes are no UTF-8`);
+  if (typeof text === 'string' && HALF_PAIR.test(text))
+    throw refused(`header ${name}: attributes are text, and half of a surrogate pair is none`);
   if (typeof text !== 'string') throw refused(`header ${name} must be bytes or text, not a ${typeof text}`);
   return text;
 }

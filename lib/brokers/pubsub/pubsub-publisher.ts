@@ -14,7 +14,7 @@ import {
 import { exponential, waitOf, type Backoff } from '../../core/backoff.js';
 import { environment } from '../../core/environment.js';
 import { SluiceError } from '../../core/errors.js';
-import type { Message } from '../../core/message.js';
+import type { Message, MessageHeaders } from '../../core/message.js';
 import { checkNames, checkOptions, LONGEST_TIMER_MS } from '../../core/options.js';
 import type { Publisher, PublisherConnection } from '../../core/publisher.js';
 import { createConnection } from './pubsub-connection.js';
@@ -32,6 +32,11 @@ export interface PubSubPublisherOptions {
    * request carries one key. Default: the message's own key, where its bytes are text.
    */
   readonly orderingKey?: (message: Message) => string | undefined;
+  /**
+   * The attributes of a message, instead of its headers: texts, or bytes that are UTF-8. For what Pub/Sub does not take of headers
+   * of other brokers. Default: all its headers; a message with one that is no text, is repeated or too long is refused.
+   */
+  readonly attributes?: (message: Message) => MessageHeaders;
   /** How many messages one request may carry: a whole number, 1 to 1,000. Default: 1,000. */
   readonly maxBatch?: number;
   /**
@@ -82,6 +87,7 @@ const CANNOT_LOOK = new Set<string | null>(['PERMISSION_DENIED', 'RESOURCE_EXHAU
 const OPTION_NAMES = [
   'topic',
   'orderingKey',
+  'attributes',
   'maxBatch',
   'maxBatchBytes',
   'maxRequests',
@@ -114,6 +120,7 @@ export function pubsubPublisher(
   const {
     topic,
     orderingKey,
+    attributes,
     maxBatch = MOST_MESSAGES,
     maxBatchBytes = 2_000_000,
     maxRequests = 100,
@@ -125,6 +132,7 @@ export function pubsubPublisher(
   const settings = {
     topic,
     orderingKey,
+    attributes,
     maxBatch,
     maxBatchBytes,
     maxRequests,
@@ -218,6 +226,7 @@ function checkPublisherOptions(pubsub: PubSubPublisherClientLike, options: PubSu
       pubsub: { required: true, that: { be: 'a PubSub of @google-cloud/pubsub 5 or 6', holds: isPubSub } },
       topic: { required: true, that: { be: 'the name of a topic, or projects/…/topics/…', holds: isTopic } },
       orderingKey: { type: 'function' },
+      attributes: { type: 'function' },
       maxBatch: { integer: true, min: 1, max: MOST_MESSAGES },
       maxBatchBytes: { integer: true, min: 1, max: MOST_BATCH_BYTES },
       maxRequests: { integer: true, min: 1, max: 1_000 },

@@ -3,15 +3,18 @@ import { createRequire } from 'node:module';
 import fc from 'fast-check';
 import { encodeMessage, type PubSubOutgoing } from '../../../lib/brokers/pubsub/pubsub-outgoing.js';
 import { isSluiceError } from '../../../lib/core/errors.js';
-import type { Message } from '../../../lib/core/message.js';
+import type { Message, MessageHeaders } from '../../../lib/core/message.js';
 
 type OrderingKey = (message: Message) => string | undefined;
 
-const encode = (message: Message, orderingKey?: OrderingKey): PubSubOutgoing => encodeMessage(message, { orderingKey });
+type Attributes = (message: Message) => MessageHeaders;
 
-function refusal(message: unknown, orderingKey?: unknown): string {
+const encode = (message: Message, orderingKey?: OrderingKey, attributes?: Attributes): PubSubOutgoing =>
+  encodeMessage(message, { orderingKey, attributes });
+
+function refusal(message: unknown, orderingKey?: unknown, attributes?: unknown): string {
   try {
-    encode(message as Message, orderingKey as OrderingKey);
+    encode(message as Message, orderingKey as OrderingKey, attributes as Attributes);
   } catch (error) {
     return isSluiceError(error) ? `${error.code}: ${error.message}` : String(error);
   }
@@ -63,6 +66,8 @@ describe('a message', () => {
     ['a header without a name', { value: 'v', headers: { '': 'a' } }, 'a header must have a name'],
     ['a header that is no text', { value: 'v', headers: { a: Uint8Array.of(255) } }, 'header a: attributes are text'],
     ['a header that is a number', { value: 'v', headers: { a: 5 } }, 'header a must be bytes or text, not a number'],
+    ['half of a character as header', { value: 'v', headers: { a: 'x\ud83d' } }, 'header a: attributes are text'],
+    ['half of a character as name', { value: 'v', headers: { '\ud83dx': 'a' } }, 'the name of a header must be text'],
     ['a repeated header', { value: 'v', headers: { a: ['b', 'c'] } }, 'header a: attributes are not repeated'],
     ['an empty list as header', { value: 'v', headers: { a: [] } }, 'header a: attributes are not repeated'],
     ["one of the service's", { value: 'v', headers: { 'goog-x': 'b' } }, 'header goog-x: names that begin with goog'],
@@ -97,6 +102,7 @@ describe('a key', () => {
   it.each([
     ['empty', { value: 'v', key: '' }, 'a key must not be empty'],
     ['no text', { value: 'v', key: Uint8Array.of(255) }, 'a key must be text, and these bytes are no UTF-8'],
+    ['half of a character', { value: 'v', key: '😀'.slice(0, 1) }, 'a key must be text, and half of a surrogate pair'],
     ['too long', { value: 'v', key: 'ü'.repeat(513) }, 'the 1026 bytes of a key are more than 1024'],
     ['an object', { value: 'v', key: {} }, 'a key must be text, bytes or null, not a object'],
   ])('that is %s is refused', (_, message, why) => {
@@ -116,6 +122,29 @@ describe('a key', () => {
       }),
     ).toBe('publish-failed: pubsubPublisher: orderingKey threw.');
     expect(refusal({ value: 'v' }, () => 5)).toContain('invalid-key: pubsubPublisher: a key must be text');
+  });
+});
+
+describe('attributes', () => {
+  const headers = { id: Uint8Array.of(255), many: ['a', 'b'], 'dead-letter-attempts': '3' };
+
+  it('are what is made of the message, whatever its headers are', () => {
+    const { message } = encode({ value: 'v', headers }, undefined, ({ headers: { many = [] } = {} }) => ({
+      many: String(many),
+      bytes: bytes('ü'),
+    }));
+    expect(message.attributes).toEqual({ many: 'a,b', bytes: 'ü' });
+    expect(encode({ value: 'v', headers }, undefined, () => ({})).message).toEqual({ data: bytes('v') });
+  });
+
+  it('keep the limits, and are refused where they are no object or cannot be made', () => {
+    expect(refusal({ value: 'v', headers }, undefined, () => headers)).toContain('header id: attributes are text');
+    expect(refusal({ value: 'v' }, undefined, () => null)).toContain('attributes must give an object');
+    expect(
+      refusal({ value: 'v' }, undefined, () => {
+        throw new Error('mine');
+      }),
+    ).toBe('publish-failed: pubsubPublisher: attributes threw.');
   });
 });
 

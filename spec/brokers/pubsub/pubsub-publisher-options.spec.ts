@@ -20,6 +20,7 @@ describe('options', () => {
     [{ requestTimeoutMs: 0 }, 'requestTimeoutMs must be a number, at least 1'],
     [{ backoff: 5 }, 'backoff must be a function, not 5'],
     [{ orderingKey: 'id' }, 'orderingKey must be a function, not a string'],
+    [{ attributes: {} }, 'attributes must be a function, not an object'],
     [{ maxbatch: 5 }, 'there is no option maxbatch'],
   ])('%j are refused before anything is opened', (options, message) => {
     expect(wrong(options)).toContain(`pubsubPublisher: ${message}`);
