@@ -17,8 +17,8 @@ export interface PubSubReturns {
 /** What was under way when the service heard of it has long arrived by then. */
 const LATEST_MS = 10_000;
 const MOST_KEYS = 10_000;
-/** Of one key. One that is forgotten goes back once more. */
-const MOST_MESSAGES = 1_000;
+/** Of one key. What goes back beyond them does so again, until this is over; to forget the first would let others pass it. */
+const MOST_MESSAGES = 10_000;
 
 /** @internal */
 export interface ReturnsOptions {
@@ -46,8 +46,7 @@ export function createReturns({ longestLeaseMs, slowCalls }: ReturnsOptions): Pu
   };
 
   const remember = ({ wentBack }: Return, id: string): void => {
-    wentBack.add(id);
-    if (wentBack.size > MOST_MESSAGES) wentBack.delete(wentBack.keys().next().value as string);
+    if (wentBack.size < MOST_MESSAGES) wentBack.add(id);
   };
 
   return {

@@ -86,10 +86,10 @@ describe('createReturns', () => {
       expect(taken('2/b')).toEqual(['2/b']);
     }));
 
-  it('remembers a thousand of a key: an older one goes back once more', () => {
+  it('remembers ten thousand of a key: those beyond go back again, and pass none', () => {
     const { goBack, taken } = returnsOf();
-    goBack('1', ...Array.from({ length: 1_000 }, (_, index) => `m${index}`));
-    expect(taken('1')).toEqual([]);
-    expect(taken('1', '2')).toEqual(['1', '2']);
+    goBack(...Array.from({ length: 10_000 }, (_, index) => `m${index}`), 'beyond');
+    expect(taken('beyond', 'beyond')).toEqual([]);
+    expect(taken('m0', 'm1', 'beyond')).toEqual(['m0', 'm1', 'beyond']);
   });
 });
