@@ -1,4 +1,5 @@
 import { asyncScheduler } from 'rxjs';
+import { closeTimeoutMs } from './close-timeout.js';
 import {
   closePartition,
   dropPending,
@@ -84,9 +85,6 @@ export function discardPending(partition: Partition): void {
   if (records.length > 0) partition.session.engine.discard(partition, records);
 }
 
-// Who waits for no started work still commits what is done, and gives back what it holds.
-const WITHOUT_DRAIN_MS = 1_000;
-
 // Makes durable what is done, voids the rest, closes the connection: each step bounded by the drain time-out.
 function close(session: Session): void {
   if (session.closing) return;
@@ -130,6 +128,6 @@ function bounded(session: Session, step: (done: () => void) => void, then: () =>
     then();
   };
   session.deadline?.unsubscribe();
-  session.deadline = asyncScheduler.schedule(next, session.options.drainTimeoutMs || WITHOUT_DRAIN_MS);
+  session.deadline = asyncScheduler.schedule(next, closeTimeoutMs(session.options));
   step(next);
 }

@@ -1,30 +1,12 @@
-import { spawn } from 'node:child_process';
 import { describe, expect, it } from '@jest/globals';
 import { describeIf } from '../servers/describe-if.js';
 import { describeKafka } from '../servers/describe-kafka.js';
 import type { KafkaTestClient } from '../servers/kafka-test-client.js';
 import { whyNoKafka } from '../servers/why-no-kafka.js';
+import { runExample, type ExampleRun } from '../support/run-example.js';
 
-interface Ended {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** Runs the example as a command; at the first line that has `at`, it gets a SIGINT, as by Ctrl-C. */
-function earthquakes(env: Readonly<Record<string, string>>, at?: string): Promise<Ended> {
-  const args = ['--import', 'tsx', 'examples/01-earthquakes/main.ts', '--kafka'];
-  const child = spawn(process.execPath, args, { env: { ...process.env, ...env }, timeout: 100_000 });
-  let [stdout, stderr, interrupted] = ['', '', false];
-  child.stderr.on('data', (text: Buffer) => (stderr += String(text)));
-  child.stdout.on('data', (text: Buffer) => {
-    stdout += String(text);
-    if (at === undefined || interrupted || !stdout.includes(at)) return;
-    interrupted = true;
-    child.kill('SIGINT');
-  });
-  return new Promise((resolve) => child.once('close', (code) => resolve({ code, stdout, stderr })));
-}
+const earthquakes = (env: Readonly<Record<string, string>>, interruptAt?: string): Promise<ExampleRun> =>
+  runExample('01-earthquakes', { args: ['--kafka'], env, ...(interruptAt !== undefined && { interruptAt }) });
 
 /** The topics and groups of the broker, which may be the user's own. */
 async function allOn(kafka: KafkaTestClient): Promise<string[]> {

@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,27 +6,10 @@ import { describeIf } from '../servers/describe-if.js';
 import { describePostgres } from '../servers/describe-postgres.js';
 import type { PostgresTestClient } from '../servers/postgres-test-client.js';
 import { whyNoPostgres } from '../servers/why-no-postgres.js';
+import { runExample, type ExampleRun } from '../support/run-example.js';
 
-interface Ended {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** Runs the example as a command; at the first line that has `at`, it gets a SIGINT, as by Ctrl-C. */
-function earthquakes(env: Readonly<Record<string, string>>, at?: string): Promise<Ended> {
-  const args = ['--import', 'tsx', 'examples/01-earthquakes/main.ts'];
-  const child = spawn(process.execPath, args, { env: { ...process.env, ...env }, timeout: 100_000 });
-  let [stdout, stderr, interrupted] = ['', '', false];
-  child.stderr.on('data', (text: Buffer) => (stderr += String(text)));
-  child.stdout.on('data', (text: Buffer) => {
-    stdout += String(text);
-    if (at === undefined || interrupted || !stdout.includes(at)) return;
-    interrupted = true;
-    child.kill('SIGINT');
-  });
-  return new Promise((resolve) => child.once('close', (code) => resolve({ code, stdout, stderr })));
-}
+const earthquakes = (env: Readonly<Record<string, string>>, interruptAt?: string): Promise<ExampleRun> =>
+  runExample('01-earthquakes', { env, ...(interruptAt !== undefined && { interruptAt }) });
 
 /** Those of the example: other specs use the server meanwhile. */
 async function schemas(postgres: PostgresTestClient): Promise<string[]> {

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { chown, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { boot, endCleanly } from './boot.js';
-import { freePorts } from './free-ports.js';
+import { onFreePorts } from './on-free-ports.js';
 import {
   copyBinaries,
   libraryPath,
@@ -41,7 +41,6 @@ export interface PostgresServer {
   stop(): Promise<void>;
 }
 
-const STARTS = 3;
 const DATA = 'data';
 const LOG = 'postgres.log';
 const PASSWORD_FILE = 'password';
@@ -69,20 +68,6 @@ export async function startPostgres(options: StartPostgresOptions = {}): Promise
       start: () => supervisor.start(postgres, ['-D', DATA, '-p', String(port), ...flags], LOG, as),
       untilReady: (signal) => untilReady(urlOf(port), signal),
     });
-  /** Between the choice of a port and its use another process may take it. */
-  const startOnFreePort = async (
-    binaries: PostgresBinaries,
-    as: CommandOptions,
-    tries: number,
-  ): Promise<{ port: number; server: SupervisedCommand }> => {
-    const [port = 0] = await freePorts(1);
-    try {
-      return { port, server: await start(port, binaries, as) };
-    } catch (error) {
-      if (tries > 1 && String(error).includes('could not bind')) return startOnFreePort(binaries, as, tries - 1);
-      throw error;
-    }
-  };
 
   try {
     if (account !== undefined) await chown(folder, account.uid, account.gid);
@@ -100,7 +85,7 @@ export async function startPostgres(options: StartPostgresOptions = {}): Promise
     await supervisor.run(binaries.initdb, [...cluster, '-E', 'UTF8', '--locale=C', '--no-sync'], 'initdb.log', as);
     await rm(join(folder, PASSWORD_FILE));
 
-    const first = await startOnFreePort(binaries, as, STARTS);
+    const first = await onFreePorts(1, async (port = 0) => ({ port, server: await start(port, binaries, as) }));
     let { server } = first;
     return {
       url: urlOf(first.port),

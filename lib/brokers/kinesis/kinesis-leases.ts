@@ -15,6 +15,7 @@ import {
   Observable,
   Subscription,
 } from 'rxjs';
+import { closeTimeoutMs } from '../../core/close-timeout.js';
 import { environment } from '../../core/environment.js';
 import type { LeaseGroup, LeaseStore, ShardLease } from '../../core/lease-store.js';
 import { nextMoves } from './kinesis-assignment.js';
@@ -72,8 +73,6 @@ interface Sighting {
 const CALL_TIMEOUT_MS = 10_000;
 const HAND_OVER_MS = 5_000;
 const SOON_MS = 1_000;
-// Also who waits for no started work gives back what it has.
-const WITHOUT_DRAIN_MS = 1_000;
 
 /**
  * The part of one worker in the sharing of shards: a few times a lease it renews its own rows, and looks at all of them to
@@ -262,7 +261,7 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
         defer(() => merge(...[...writer.held.keys()].map((shard) => writer.release(shard)))),
       ).pipe(
         // A store that is out must not keep timers of ours.
-        takeUntil(timer(drainTimeoutMs || WITHOUT_DRAIN_MS)),
+        takeUntil(timer(closeTimeoutMs({ drainTimeoutMs }))),
         finalize(() => {
           closed = true;
           renewing?.unsubscribe();

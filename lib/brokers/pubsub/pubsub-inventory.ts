@@ -60,7 +60,7 @@ export function createInventory<H>(options: InventoryOptions): PubSubInventory<H
         known.handles.push(arrival.handle);
         return 'held';
       }
-      if (isOrdered && returns.isTooEarly(arrival)) return 'too-early';
+      if (returns.isTooEarly(arrival)) return 'too-early';
       const { id, deliveryAttempt } = arrival;
       const record = recordOf(arrival, deliveryAttempt > 0 ? deliveryAttempt : (attempts.get(id) ?? 0) + 1, isOrdered);
       held.set(id, record);

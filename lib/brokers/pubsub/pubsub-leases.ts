@@ -5,10 +5,8 @@ import type { PubSubRecord } from './pubsub-record.js';
 export interface PulledHandle {
   readonly ackId: string;
   readonly receivedAt: number;
-  /** By the monotonic clock. */
-  leaseEndsAt: number;
-  /** How long the lease is in all. */
-  leaseMs: number;
+  /** When half of its lease is over, by the monotonic clock. */
+  halfAt: number;
 }
 
 /** Which leases are to be extended now: those of which less than half is left, and which may still be. @internal */
@@ -17,7 +15,7 @@ export function leasesToExtend(records: Iterable<PubSubRecord<PulledHandle>>, ma
   const due: PulledHandle[] = [];
   for (const { handles } of records) {
     const handle = handles.at(-1) as PulledHandle;
-    if (handle.leaseEndsAt - now < handle.leaseMs / 2 && now - handle.receivedAt < maxExtensionMs) due.push(handle);
+    if (now > handle.halfAt && now - handle.receivedAt < maxExtensionMs) due.push(handle);
   }
   return due;
 }

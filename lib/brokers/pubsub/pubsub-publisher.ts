@@ -193,7 +193,7 @@ function open(
     checkOpen();
     return readyClient(pubsub, 'PublisherClient', requestTimeoutMs);
   }).pipe(
-    map((client) => client as PubSubServiceLike),
+    map((given) => given as PubSubServiceLike),
     map((client) => ({
       topicName: topic.includes('/') ? topic : `projects/${pubsub.projectId}/topics/${topic}`,
       service: {

@@ -210,17 +210,14 @@ export function pullMessages(
   const extend = (): void => {
     if (!pubsub.isOpen) return;
     const due = leasesToExtend(inventory.records(), maxExtensionMs);
-    const until = environment.now() + ackDeadlineMs;
+    const halfAt = environment.now() + ackDeadlineMs / 2;
     for (const group of groupsOf(due)) {
       const ackIds = group.map(({ ackId }) => ackId);
       const extension = call('modifyAckDeadline', { ackIds, ackDeadlineSeconds: Math.floor(ackDeadlineMs / 1_000) });
       timers.add(
         extension.subscribe({
           complete: () => {
-            for (const handle of group) {
-              handle.leaseEndsAt = until;
-              handle.leaseMs = ackDeadlineMs;
-            }
+            for (const handle of group) handle.halfAt = halfAt;
           },
           // Tried again at the next look; a lease that runs out meanwhile is one whose message comes again.
           error: () => undefined,

@@ -35,6 +35,6 @@ export function arrivalsOf(
     publishedAt:
       Number((message?.publishTime?.seconds ?? 0).toString()) * 1_000 + (message?.publishTime?.nanos ?? 0) / 1_000_000,
     deliveryAttempt: deliveryAttempt ?? 0,
-    handle: { ackId: ackId ?? '', receivedAt, leaseEndsAt: receivedAt + deadlineMs, leaseMs: deadlineMs },
+    handle: { ackId: ackId ?? '', receivedAt, halfAt: receivedAt + deadlineMs / 2 },
   }));
 }

@@ -27,10 +27,8 @@ export function createSlowCalls(): PubSubSlowCalls {
       };
     },
     lastAt: () => {
-      for (const oldest of underWay) {
-        if (isSlow(oldest)) lastAt = environment.now();
-        break;
-      }
+      const [oldest] = underWay;
+      if (oldest !== undefined && isSlow(oldest)) lastAt = environment.now();
       return lastAt;
     },
   };

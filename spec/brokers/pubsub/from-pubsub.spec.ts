@@ -7,6 +7,11 @@ import type { SubscriptionShape } from '../../servers/pubsub-test-client.js';
 import { watchPubSub, type PubSubDelivery } from '../../support/pubsub-watch.js';
 import { until } from '../../support/until.js';
 
+/** Keeps the order of keys, and sends again at once. */
+const IN_ORDER: SubscriptionShape = {
+  enableMessageOrdering: true,
+  retryPolicy: { minimumBackoff: { seconds: 0 }, maximumBackoff: { seconds: 0.1 } },
+};
 const MODES = ['streaming', 'pull'] as const;
 const textOf = ({ value }: PubSubDelivery): string => Buffer.from(value ?? []).toString();
 
@@ -116,10 +121,7 @@ describePubSubFake('fromPubSub', (fake, pubsub) => {
     }, 40_000);
 
     it('gives back a key from the message on that goes back, and has it again in order', async () => {
-      const { topic, name } = await place({
-        enableMessageOrdering: true,
-        retryPolicy: { minimumBackoff: { seconds: 0 }, maximumBackoff: { seconds: 0.1 } },
-      });
+      const { topic, name } = await place(IN_ORDER);
       await pubsub().publish(topic, 8, { orderingKey: () => 'a' });
       const done: string[] = [];
       let isBroken = true;
@@ -160,10 +162,7 @@ describePubSubFake('fromPubSub', (fake, pubsub) => {
     });
 
     it('counts no attempt of what went back behind another of its key', async () => {
-      const { topic, name } = await place({
-        enableMessageOrdering: true,
-        retryPolicy: { minimumBackoff: { seconds: 0 }, maximumBackoff: { seconds: 0.1 } },
-      });
+      const { topic, name } = await place(IN_ORDER);
       await pubsub().publish(topic, 2, { orderingKey: () => 'a' });
       const attempts: string[] = [];
       open(name, { mode }, (source) =>

@@ -18,7 +18,7 @@ function pulling(request: (request: PubSubRequest, answer: Answer) => void) {
 }
 
 const record = (index: number) => {
-  const handle: PulledHandle = { ackId: String(index), receivedAt: 0, leaseEndsAt: 10_000, leaseMs: 10_000 };
+  const handle: PulledHandle = { ackId: String(index), receivedAt: 0, halfAt: 5_000 };
   const message = { id: String(index), data: new Uint8Array(), attributes: {}, publishedAt: 0, orderingKey: 'a' };
   return recordOf({ ...message, deliveryAttempt: 0, handle }, 1, true);
 };
@@ -27,7 +27,7 @@ describe('leasesToExtend', () => {
   it('takes those with less than half of their own lease left, the first or a longer one', () =>
     virtually(({ advance }) => {
       const [first, longer] = [record(1), record(2)];
-      Object.assign(longer.handles[0] as PulledHandle, { leaseEndsAt: 60_000, leaseMs: 60_000 });
+      Object.assign(longer.handles[0] as PulledHandle, { halfAt: 30_000 });
       const due = () => leasesToExtend([first, longer], 3_600_000).map(({ ackId }) => ackId);
       advance(5_000);
       expect(due()).toEqual([]);

@@ -1,5 +1,5 @@
 import { grpc } from 'google-gax';
-import { freePorts } from '../free-ports.js';
+import { onFreePorts } from '../on-free-ports.js';
 import { fakeClock } from './clock.js';
 import { faults, type FaultControls } from './faults.js';
 import { grpcServer } from './grpc-server.js';
@@ -65,7 +65,6 @@ export interface PubSubFakeOptions {
   readonly countDeliveries?: boolean;
 }
 
-const STARTS = 5;
 const PROJECT = 'demo';
 
 /** Starts a fake in this process. */
@@ -76,16 +75,6 @@ export async function startPubSubFake(options: PubSubFakeOptions = {}): Promise<
   const { fateOf, ...controls } = faults();
   const server = grpcServer(rows, fateOf);
 
-  const listenOnFreePort = async (tries: number): Promise<number> => {
-    const [port = 0] = await freePorts(1);
-    try {
-      await server.listen(port);
-      return port;
-    } catch (error) {
-      if (tries > 1) return listenOnFreePort(tries - 1);
-      throw error;
-    }
-  };
   const endStreams = (status: FakeStatus, only?: string): void => {
     for (const [name, { dispatcher }] of rows.subscriptions) {
       if (only === undefined || name === only) dispatcher.end(status);
@@ -97,7 +86,12 @@ export async function startPubSubFake(options: PubSubFakeOptions = {}): Promise<
   };
 
   if (given !== undefined) await server.listen(given);
-  const port = given ?? (await listenOnFreePort(STARTS));
+  const port =
+    given ??
+    (await onFreePorts(1, async (free = 0) => {
+      await server.listen(free);
+      return free;
+    }));
   return {
     ...controls,
     endpoint: `127.0.0.1:${port}`,
