@@ -1,7 +1,7 @@
 import { afterAll, beforeAll } from '@jest/globals';
 import { describeIf } from './describe-if.js';
 import { PUBSUB_LABELS } from './describe-pubsub.js';
-import { startPubSubFake, type PubSubFake } from './pubsub-fake/pubsub-fake.js';
+import { startPubSubFake, type PubSubFake, type PubSubFakeOptions } from './pubsub-fake/pubsub-fake.js';
 import { pubsubTestClient, type PubSubTestClient } from './pubsub-test-client.js';
 
 /**
@@ -11,12 +11,13 @@ import { pubsubTestClient, type PubSubTestClient } from './pubsub-test-client.js
 export function describePubSubFake(
   name: string,
   specs: (fake: () => PubSubFake, pubsub: () => PubSubTestClient) => void,
+  options: PubSubFakeOptions = {},
 ): void {
   describeIf(`${name}, on ${PUBSUB_LABELS.fake}`, undefined, () => {
     let fake: PubSubFake;
     let client: PubSubTestClient;
     beforeAll(async () => {
-      fake = await startPubSubFake();
+      fake = await startPubSubFake(options);
       client = pubsubTestClient(fake);
     });
     afterAll(async () => {

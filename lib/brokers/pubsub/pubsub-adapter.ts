@@ -1,15 +1,18 @@
-import { asyncScheduler, defer, EMPTY, retry, Subscription, switchMap, throwError, timer } from 'rxjs';
+import { asyncScheduler, defer, EMPTY, finalize, from, retry, Subscription, switchMap, throwError, timer } from 'rxjs';
 import { exponential, waitOf } from '../../core/backoff.js';
 import type { QueueAdapter, QueueEngine } from '../../core/queue-engine.js';
 import { callPubSub } from './pubsub-call.js';
 import type { PubSubSubscriptionLike } from './pubsub-client.js';
+import { concurrentStreamsOf, type ReadingNumbers, type ReadingSeat } from './pubsub-concurrent-streams.js';
 import { grpcNameOf } from './pubsub-errors.js';
 import type { ResolvedPubSubOptions } from './pubsub-options.js';
 import { pullMessages } from './pubsub-pull.js';
 import { shortName } from './pubsub-names.js';
+import type { PubSubReader } from './pubsub-reader.js';
 import { readyClient } from './pubsub-ready.js';
 import type { PubSubRecord } from './pubsub-record.js';
 import { cannotBeRead, clientClosed, isMendable, needsStreaming, pubsubSourceError } from './pubsub-source-errors.js';
+import { streamCount } from './pubsub-stream-options.js';
 import { streamMessages } from './pubsub-streaming.js';
 
 /** How often the first call may fail in a row: after that nothing says that there is a service at all. */
@@ -47,7 +50,8 @@ export function connectPubSub(
   const { pubsub, name } = subscription;
   const looking = new Subscription();
   const backoff = exponential({ initialMs: 100, maxMs: 5_000 });
-  let reader: QueueAdapter<PubSubRecord> | null = null;
+  let seat: ReadingSeat | null = null;
+  let reader: PubSubReader<PubSubRecord> | null = null;
   let wanted = true;
 
   const begin = (info: SubscriptionInfo): void => {
@@ -66,13 +70,21 @@ export function connectPubSub(
     const deadlineMs = (info.ackDeadlineSeconds ?? SHORTEST_DEADLINE_S) * 1_000;
     // Who may not look at it does not know.
     const isOrdered = info.enableMessageOrdering !== false;
-    const made =
-      options.mode === 'pull'
-        ? pullMessages(engine, subscription, short, options, isOrdered, deadlineMs)
-        : streamMessages(engine, subscription, short, options, isOrdered);
-    reader = made;
-    if (!wanted) reader.demand(false);
-    reader.start();
+    const open = (maxStreams: number): PubSubReader<PubSubRecord> => {
+      const granted = { ...options, maxStreams };
+      return options.mode === 'pull'
+        ? pullMessages(engine, subscription, short, granted, isOrdered, deadlineMs)
+        : streamMessages(engine, subscription, short, granted, isOrdered);
+    };
+    seat?.take({
+      begin: (streams) => {
+        reader = open(streams);
+        if (!wanted) reader.demand(false);
+        reader.start();
+      },
+      lessen: () => reader?.lessen(),
+      full: warnOfFullClient,
+    });
     // Streams and calls that are under way outlive a client that is closed, and say nothing of it.
     looking.add(
       asyncScheduler.schedule(function look() {
@@ -102,8 +114,17 @@ export function connectPubSub(
     );
   };
 
+  const warnOfFullClient = ({ sources, most, connection }: ReadingNumbers): void =>
+    engine.misuse(
+      'too-many-subscriptions',
+      `fromPubSub (subscription ${short}): it waits, and reads nothing until another source has ended. ${sources} sources share ` +
+        `this PubSub object. Its connection takes ${connection} streams and calls at once, of which ${most} may be streams of ` +
+        `sources, one each at least. Make more PubSub objects, and give each ${most} sources at most.`,
+    );
+
   return {
     start: () => {
+      seat = concurrentStreamsOf(pubsub).join(options.mode === 'pull' ? options.maxStreams : streamCount(options));
       looking.add(
         look
           .pipe(
@@ -135,7 +156,7 @@ export function connectPubSub(
       looking.unsubscribe();
       reader?.leaving?.();
     },
-    close: () => reader?.close() ?? EMPTY,
+    close: () => from(reader?.close() ?? EMPTY).pipe(finalize(() => seat?.leave())),
   };
 }
 

@@ -5,6 +5,7 @@ import { environment } from '../../core/environment.js';
 import type { Message } from '../../core/message.js';
 import { enqueueCall, openCall, takeOutcome } from '../../core/publish-call.js';
 import type { PublishOutcome } from '../../core/publisher.js';
+import type { PublishRoom } from './pubsub-concurrent-streams.js';
 import { failureOfCall, pubsubError, tellOf } from './pubsub-errors.js';
 import {
   createLanes,
@@ -39,8 +40,13 @@ interface Lost {
   readonly settlements: readonly Settlement[];
 }
 
-/** `topicName` is the full name of the topic. @internal */
-export function createConnection(service: PubSubServiceLike, topicName: string, options: ConnectionOptions) {
+/** `topicName` is the full name of the topic; `room` is of all that publish over the client. @internal */
+export function createConnection(
+  service: PubSubServiceLike,
+  topicName: string,
+  options: ConnectionOptions,
+  room: PublishRoom,
+) {
   const { topic, maxRequests, backoff, retryTimeoutMs, requestTimeoutMs } = options;
   // Holds what callers wait for, so their bounds are its bound.
   const lanes = createLanes(options);
@@ -48,6 +54,7 @@ export function createConnection(service: PubSubServiceLike, topicName: string, 
   const resting = new Map<Parcel, Subscription>();
   let calls = 0;
   let requests = 0;
+  let waitsForRoom = false;
   let closed = false;
 
   // What is published in one turn goes together, and no timer adds to the latency.
@@ -55,17 +62,34 @@ export function createConnection(service: PubSubServiceLike, topicName: string, 
   const schedule = (): void => timer.dueIn(waitFor());
 
   const waitFor = (): number | null => {
-    if (requests === maxRequests) return null;
+    if (requests === maxRequests || waitsForRoom) return null;
     const waitMs = lanes.waitMs(environment.now());
     return closed && waitMs !== null ? 0 : waitMs;
   };
 
   const sendAll = (): void => {
-    while (requests < maxRequests) {
+    while (requests < maxRequests && takeRoom()) {
       const parcel = lanes.next(environment.now(), closed);
-      if (parcel === null) break;
+      if (parcel === null) {
+        room.free();
+        break;
+      }
       send(parcel);
     }
+    schedule();
+  };
+
+  // Acks and leases of sources go over the same connection: what publishers take of it together is bounded.
+  const takeRoom = (): boolean => {
+    if (waitFor() !== 0) return false;
+    waitsForRoom = !room.take(wake);
+    return !waitsForRoom;
+  };
+
+  const wake = (): void => {
+    waitsForRoom = false;
+    // Nothing is to be sent any more: the turn is another's.
+    if (waitFor() !== 0) room.pass();
     schedule();
   };
 
@@ -84,6 +108,7 @@ export function createConnection(service: PubSubServiceLike, topicName: string, 
 
   const answered = (parcel: Parcel, { answers, failure }: Sent): void => {
     requests--;
+    room.free();
     const settlements: Settlement[] = answers.map((answer, index) => [
       parcel.entries[index] as Entry,
       outcomeOf(answer),

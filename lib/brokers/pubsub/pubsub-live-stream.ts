@@ -3,7 +3,7 @@ import { exponential, waitOf } from '../../core/backoff.js';
 import type { PubSubMessageLike, PubSubStreamLike } from './pubsub-client.js';
 import { groupsOf } from './pubsub-groups.js';
 import type { PubSubStreamOptions } from './pubsub-stream-options.js';
-import { forgetHeld, undispensedOf } from './pubsub-undispensed.js';
+import { forgetHeld, heldBy, undispensedOf, type HeldByStream } from './pubsub-undispensed.js';
 
 /** What the client says on `debug` of a call or a stream that failed; nothing of it is sure to be there. */
 interface DebugErrorLike {
@@ -23,6 +23,8 @@ export interface LiveStreamOwner {
   /** A stream that goes on has failed. */
   failed(error: unknown): void;
   ackFailed(error: unknown): void;
+  /** Whether a stream that already brought this, all of it unsettled, has to wait before it is opened again. */
+  isTooMuch(held: HeldByStream): boolean;
 }
 
 /** One stream that is kept open: where it is lost, another takes its place. @internal */
@@ -32,13 +34,15 @@ export interface LiveStream {
   pause(): void;
   /** Opens it, where it was paused. */
   resume(): void;
+  /** Has it opened with these from the next time on. */
+  retune(options: PubSubStreamOptions): void;
   /** Ends it for good; `options` are for what it still has. */
   leave(options: PubSubStreamOptions): void;
   /** `done` is called once all that it ever opened is closed. */
   whenClosed(done: () => void): void;
 }
 
-/** How often is looked for what a stream that closes was about to hand out. */
+/** How often is looked for what a stream that closes was about to hand out, and whether one that waits for room has it. */
 const LOOK_MS = 100;
 
 /** @internal */
@@ -103,8 +107,30 @@ export function createLiveStream(owner: LiveStreamOwner): LiveStream {
   const reopen = (delayMs: number): void => {
     reopening ??= asyncScheduler.schedule(() => {
       reopening = null;
-      if (!left && !paused) connect();
+      if (left || paused) return;
+      if (isFull()) reopen(LOOK_MS);
+      else connect();
     }, delayMs);
+  };
+
+  // The service counts what is out of a stream anew when it is opened, whatever is held of the one before.
+  const isFull = (): boolean => {
+    const all = { messages: 0, bytes: 0 };
+    for (const stream of open) {
+      const { messages, bytes } = heldBy(stream);
+      all.messages += messages;
+      all.bytes += bytes;
+    }
+    return owner.isTooMuch(all);
+  };
+
+  // Not from within its own event: the client has yet to plan that it opens it again, and would leave the timer behind.
+  const endIfFull = (stream: PubSubStreamLike): void => {
+    asyncScheduler.schedule(() => {
+      if (stream !== current || left || !isFull()) return;
+      endCurrent();
+      reopen(LOOK_MS);
+    });
   };
 
   const onDebug = (stream: PubSubStreamLike, error: DebugErrorLike): void => {
@@ -112,6 +138,7 @@ export function createLiveStream(owner: LiveStreamOwner): LiveStream {
       if (/"ack"/.test(error.message ?? '')) for (const _ of error.ackIds) owner.ackFailed(error);
     } else if (stream === current && typeof error.code === 'number') {
       owner.failed(error);
+      endIfFull(stream);
     }
   };
 
@@ -144,6 +171,7 @@ export function createLiveStream(owner: LiveStreamOwner): LiveStream {
       paused = false;
       if (!left) reopen(0);
     },
+    retune: (options) => current?.setOptions(options),
     leave: (options) => {
       left = true;
       reopening?.unsubscribe();

@@ -42,11 +42,13 @@ export interface PubSubSourceOptions extends Omit<SourceOptions, 'maxSpan' | 'un
 export interface ResolvedPubSubOptions extends Required<
   Pick<
     PubSubSourceOptions,
-    'mode' | 'readAhead' | 'maxStreams' | 'ackDeadlineMs' | 'maxExtensionMs' | 'requestTimeoutMs' | 'drainTimeoutMs'
+    'mode' | 'readAhead' | 'ackDeadlineMs' | 'maxExtensionMs' | 'requestTimeoutMs' | 'drainTimeoutMs'
   >
 > {
   readonly maxInFlight: number;
   readonly maxBufferedBytes: number;
+  /** Of pulls: how many may be under way at once. */
+  readonly maxStreams: number;
 }
 
 const OWN_NAMES: readonly string[] = [
@@ -61,6 +63,9 @@ const NAMES = [...OWN_NAMES, ...SOURCE_OPTION_NAMES.filter((name) => name !== 'm
 
 /** The least that the service takes for a deadline is 10 s, the most 600 s (ModifyAckDeadline). */
 const DEADLINE_MS: OptionRule = { integer: true, min: 10_000, max: 600_000 };
+
+/** Pulls that may be under way at once. */
+const MOST_PULLS = 4;
 
 /** Of what pulls have not. */
 const NONE: OptionRule = { that: { be: "0 or left out with mode 'pull'", holds: (value) => value === 0 } };
@@ -93,7 +98,7 @@ export function resolvePubSubOptions(subscription: unknown, options: PubSubSourc
     drainTimeoutMs,
     ackDeadlineMs,
     readAhead: mode === 'pull' ? 0 : (options.readAhead ?? maxInFlight),
-    maxStreams: mode === 'pull' ? 0 : (options.maxStreams ?? 5),
+    maxStreams: mode === 'pull' ? MOST_PULLS : (options.maxStreams ?? 5),
     maxExtensionMs: options.maxExtensionMs ?? 3_600_000,
     requestTimeoutMs: options.requestTimeoutMs ?? 30_000,
   };

@@ -17,7 +17,7 @@ export interface PubSubOutages {
 }
 
 /** `streams`: of how many the failures are told. @internal */
-export function createOutages(engine: EngineReports, streams = 1): PubSubOutages {
+export function createOutages(engine: EngineReports, streams = () => 1): PubSubOutages {
   let failures = 0;
   let silence: Subscription | null = null;
 
@@ -35,7 +35,7 @@ export function createOutages(engine: EngineReports, streams = 1): PubSubOutages
       failures++;
       silence?.unsubscribe();
       silence = asyncScheduler.schedule(answered, SILENCE_MS);
-      if (failures === FAILURES * streams) engine.unavailable(WHAT, error);
+      if (failures >= FAILURES * streams()) engine.unavailable(WHAT, error);
     },
     end: () => silence?.unsubscribe(),
   };

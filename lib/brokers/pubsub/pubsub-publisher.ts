@@ -17,6 +17,7 @@ import { SluiceError } from '../../core/errors.js';
 import type { Message, MessageHeaders } from '../../core/message.js';
 import { checkNames, checkOptions, LONGEST_TIMER_MS } from '../../core/options.js';
 import type { Publisher, PublisherConnection } from '../../core/publisher.js';
+import { concurrentStreamsOf } from './pubsub-concurrent-streams.js';
 import { createConnection } from './pubsub-connection.js';
 import { grpcNameOf, pubsubError } from './pubsub-errors.js';
 import type { PubSubPublisherClientLike, PubSubServiceLike } from './pubsub-publisher-client.js';
@@ -146,7 +147,7 @@ export function pubsubPublisher(
     let connection: ReturnType<typeof createConnection> | null = null;
     const opening = open(pubsub, settings).subscribe({
       next: ({ service, topicName }) => {
-        connection = createConnection(service, topicName, settings);
+        connection = createConnection(service, topicName, settings, concurrentStreamsOf(pubsub).publishes);
         subscriber.next({ publish: connection.publish });
       },
       error: (error: unknown) => subscriber.error(pubsubError(OWNER, error, { topic, otherwise: 'publish-failed' })),

@@ -14,7 +14,7 @@ import {
 } from 'rxjs';
 import { exponential, waitOf } from '../../core/backoff.js';
 import { environment } from '../../core/environment.js';
-import type { QueueAdapter, QueueEngine } from '../../core/queue-engine.js';
+import type { QueueEngine } from '../../core/queue-engine.js';
 import { callPubSub } from './pubsub-call.js';
 import type { PubSubSubscriptionLike } from './pubsub-client.js';
 import { grpcNameOf } from './pubsub-errors.js';
@@ -27,17 +27,26 @@ import { leasesToExtend, type PulledHandle } from './pubsub-leases.js';
 import type { ResolvedPubSubOptions } from './pubsub-options.js';
 import { createOutages } from './pubsub-outages.js';
 import { arrivalsOf, type PullResponseLike } from './pubsub-pulled.js';
+import type { PubSubReader } from './pubsub-reader.js';
 import type { PubSubRecord } from './pubsub-record.js';
+import { createSilence } from './pubsub-silence.js';
 import { createSlowCalls } from './pubsub-slow-calls.js';
 import { whyOver } from './pubsub-source-errors.js';
 
 type PulledRecord = PubSubRecord<PulledHandle>;
 
+interface PullCall {
+  /** By the monotonic clock. */
+  readonly begunAt: number;
+  cut(): void;
+}
+
 /** How long a pull waits for a first message. */
 const PULL_MS = 30_000;
 /** The emulator gives messages to pulls that were cut off, too: there they are short, and a stop waits for their answers. */
 const EMULATOR_PULL_MS = 1_500;
-const MOST_PULLS = 4;
+/** A pull that has gone on for longer waits for a first message: whatever it would bring is not under way yet. */
+const ANSWER_MS = 5_000;
 
 /** The most that one pull may bring. */
 const MOST_MESSAGES = 1_000;
@@ -58,18 +67,19 @@ export function pullMessages(
   isOrdered: boolean,
   /** What a lease has from the pull on, in milliseconds. */
   firstDeadlineMs: number,
-): QueueAdapter<PulledRecord> {
+): PubSubReader<PulledRecord> {
   const { maxInFlight, ackDeadlineMs, maxExtensionMs, requestTimeoutMs } = options;
   const longestLeaseMs = Math.max(firstDeadlineMs, ackDeadlineMs);
   const slowCalls = createSlowCalls();
   const inventory = createInventory<PulledHandle>({ isOrdered, longestLeaseMs, slowCalls });
   const backoff = exponential({ initialMs: 100, maxMs: 30_000 });
   const outages = createOutages(engine);
+  const silence = createSilence(engine, pubsub, name, options);
   const pullMs = pubsub.isEmulator === true ? EMULATOR_PULL_MS : PULL_MS;
-  const pulling = new Subscription();
   const pulled = new Subject<void>();
   const timers = new Subscription();
-  let pulls = 0;
+  const underWay = new Set<PullCall>();
+  let mostPulls = options.maxStreams;
   /** How many messages the pulls under way may bring. */
   let asked = 0;
   let paused = false;
@@ -128,22 +138,32 @@ export function pullMessages(
   };
 
   const pullMore = (): void => {
-    while (!isLeaving && !paused && !waits && pulls < (failures > 0 ? 1 : MOST_PULLS)) {
+    while (!isLeaving && !paused && !waits && underWay.size < (failures === 0 ? mostPulls : 1)) {
       const free = maxInFlight - inventory.size - asked;
       // One that waits for a first message takes all that is free; another only helps where much is.
-      if (free < (pulls === 0 ? 1 : Math.ceil(maxInFlight / 2))) return;
+      if (free < (underWay.size === 0 ? 1 : Math.ceil(maxInFlight / 2))) return;
       pull(Math.min(free, MOST_MESSAGES));
     }
   };
 
   const pull = (maxMessages: number): void => {
-    pulls++;
     asked += maxMessages;
+    const calling = new Subscription();
     const ended = (): void => {
-      pulls--;
+      underWay.delete(pullCall);
       asked -= maxMessages;
     };
-    pulling.add(
+    const pullCall: PullCall = {
+      begunAt: environment.now(),
+      cut: () => {
+        if (!underWay.has(pullCall)) return;
+        ended();
+        calling.unsubscribe();
+        pulled.next();
+      },
+    };
+    underWay.add(pullCall);
+    calling.add(
       call('pull', { maxMessages }, pullMs).subscribe({
         next: (response) => {
           ended();
@@ -152,7 +172,8 @@ export function pullMessages(
         },
         error: (error: unknown) => {
           ended();
-          if (grpcNameOf(error) === 'DEADLINE_EXCEEDED') answered({});
+          // There was no message, or no network: the silence tells.
+          if (grpcNameOf(error) === 'DEADLINE_EXCEEDED') pullMore();
           else failed(error);
           pulled.next();
         },
@@ -160,21 +181,30 @@ export function pullMessages(
     );
   };
 
-  const cut = (): void => {
-    pulling.unsubscribe();
-    pulls = 0;
+  // A pull that is cut off may have been given messages, which nobody has until their leases are over. So one that may be about
+  // to be answered is let end, and what it brings is given back.
+  const leave = (): void => {
+    if (isLeaving) return;
+    isLeaving = true;
+    outages.end();
+    silence.end();
+    for (const { begunAt, cut } of underWay) {
+      const leftMs = failures === 0 && pubsub.isOpen ? begunAt + ANSWER_MS - environment.now() : 0;
+      later(timers, Math.max(0, leftMs), cut);
+    }
   };
 
   const lastPulled = (): Observable<never> =>
     pulled.pipe(
       startWith(null),
-      takeWhile(() => pulls > 0),
+      takeWhile(() => underWay.size > 0),
       ignoreElements(),
     );
 
   const answered = (response: PullResponseLike): void => {
     failures = 0;
     outages.answered();
+    silence.heard();
     const receivedAt = environment.now();
     const records: PulledRecord[] = [];
     const tooEarly: string[] = [];
@@ -200,7 +230,7 @@ export function pullMessages(
       failures++;
       outages.failed(error);
       waits = true;
-      later(pulling, waitOf(backoff, failures), () => {
+      later(timers, waitOf(backoff, failures), () => {
         waits = false;
         pullMore();
       });
@@ -228,6 +258,7 @@ export function pullMessages(
 
   return {
     start: () => {
+      silence.start();
       timers.add(
         asyncScheduler.schedule(function look() {
           extend();
@@ -246,17 +277,16 @@ export function pullMessages(
       sendNacks(records.map((record) => newestOf(record).ackId));
       pullMore();
     },
-    leaving: () => {
-      isLeaving = true;
-      outages.end();
-      if (pubsub.isEmulator !== true) cut();
-    },
+    lessen: () => void mostPulls--,
+    leaving: leave,
     close: () =>
       concat(
-        concat(lastPulled(), defer(nacks.idle)).pipe(takeUntil(timer(lastCallsMs(options)))),
         defer(() => {
-          isLeaving = true;
-          cut();
+          leave();
+          return concat(lastPulled(), defer(nacks.idle)).pipe(takeUntil(timer(lastCallsMs(options))));
+        }),
+        defer(() => {
+          for (const { cut } of [...underWay]) cut();
           timers.unsubscribe();
           acks.end();
           nacks.end();

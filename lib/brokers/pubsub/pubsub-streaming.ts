@@ -1,6 +1,6 @@
 import { asapScheduler, concat, defer, EMPTY, from, takeUntil, timer } from 'rxjs';
 import { environment } from '../../core/environment.js';
-import type { QueueAdapter, QueueEngine } from '../../core/queue-engine.js';
+import type { QueueEngine } from '../../core/queue-engine.js';
 import { createAckOrder } from './pubsub-ack-order.js';
 import { callPubSub } from './pubsub-call.js';
 import type { PubSubMessageLike, PubSubSubscriptionLike } from './pubsub-client.js';
@@ -14,9 +14,12 @@ import { createLiveStream, type LiveStream } from './pubsub-live-stream.js';
 import { MOST_REQUEST_BYTES } from './pubsub-most-bytes.js';
 import type { ResolvedPubSubOptions } from './pubsub-options.js';
 import { createOutages } from './pubsub-outages.js';
+import type { PubSubReader } from './pubsub-reader.js';
 import type { PubSubArrival, PubSubRecord } from './pubsub-record.js';
+import { createSilence } from './pubsub-silence.js';
 import { createSlowCalls } from './pubsub-slow-calls.js';
 import { whyOver } from './pubsub-source-errors.js';
+import type { HeldByStream } from './pubsub-undispensed.js';
 import { groupMs, streamCount, streamOptions, type PubSubStreamOptions } from './pubsub-stream-options.js';
 
 type StreamRecord = PubSubRecord<PubSubMessageLike>;
@@ -45,7 +48,7 @@ export function streamMessages(
   short: string,
   options: ResolvedPubSubOptions,
   isOrdered: boolean,
-): QueueAdapter<StreamRecord> {
+): PubSubReader<StreamRecord> {
   const { pubsub } = subscription;
   const longestLeaseMs = Math.max(options.ackDeadlineMs, EXACTLY_ONCE_LEASE_MS);
   const slowCalls = createSlowCalls();
@@ -54,7 +57,10 @@ export function streamMessages(
   const leases = createLeaseRetries(LEASE_PART * options.ackDeadlineMs, slowCalls);
   const most = options.maxInFlight + options.readAhead;
   const mostBytes = Math.max(options.maxBufferedBytes, MOST_REQUEST_BYTES);
-  const outages = createOutages(engine, streamCount(options));
+  // As many as read now: fewer once others over the client need them.
+  let streamsNow = streamCount(options);
+  const outages = createOutages(engine, () => streamsNow);
+  const silence = createSilence(engine, pubsub, subscription.name, options);
   let flooded = false;
   let arrived: StreamRecord[] = [];
 
@@ -63,6 +69,7 @@ export function streamMessages(
 
   const receive = (message: PubSubMessageLike): void => {
     outages.answered();
+    silence.heard();
     const record = inventory.receive(arrivalOf(message));
     if (record === 'too-early') message.nack();
     else if (record !== 'held' && arrived.push(record) === 1) asapScheduler.schedule(pushArrived);
@@ -94,9 +101,16 @@ export function streamMessages(
     for (const stream of streams) stream.resume();
   };
 
-  const optionsFor = (closeMs: number): PubSubStreamOptions => streamOptions(options, closeMs, leases.interceptor);
+  const optionsFor = (closeMs: number): PubSubStreamOptions =>
+    streamOptions({ ...options, maxStreams: streamsNow }, closeMs, leases.interceptor);
 
-  const streams: readonly LiveStream[] = Array.from({ length: streamCount(options) }, () =>
+  // Renewed without a look at what it brought before, one that fails again and again would bring its part each time.
+  const isTooMuch = ({ messages, bytes }: HeldByStream): boolean => {
+    const { maxMessages, maxBytes } = optionsFor(0).flowControl;
+    return messages > maxMessages || bytes > maxBytes;
+  };
+
+  const streams: readonly LiveStream[] = Array.from({ length: streamsNow }, () =>
     createLiveStream({
       open: () => pubsub.subscription(subscription.name, optionsFor(options.maxExtensionMs)),
       receive,
@@ -109,6 +123,7 @@ export function streamMessages(
       },
       failed: outages.failed,
       ackFailed: engine.ackFailed,
+      isTooMuch,
     }),
   );
 
@@ -157,10 +172,17 @@ export function streamMessages(
 
   return {
     start: () => {
+      silence.start();
       for (const stream of streams) stream.connect();
     },
     // The client knows no way to pause; the service stops at its own count of what is out.
     demand: () => undefined,
+    lessen: () => {
+      const last = streams[--streamsNow] as LiveStream;
+      // What it had goes on being worked on; what was on its way over it comes again once its lease is over.
+      last.leave(optionsFor(options.maxExtensionMs));
+      for (const stream of streams.slice(0, streamsNow)) stream.retune(optionsFor(options.maxExtensionMs));
+    },
     ack: (records) => (records.some(isAnswered) ? Promise.all(records.map(ackOne)) : ackUnanswered(records)),
     nack: (records, tried) => {
       for (const record of records) {
@@ -171,6 +193,7 @@ export function streamMessages(
     },
     leaving: () => {
       outages.end();
+      silence.end();
       for (const stream of streams) stream.leave(optionsFor(options.drainTimeoutMs + LAST_CALLS_MS));
     },
     close: () => {

@@ -3,7 +3,12 @@ import type { PubSubStreamLike } from './pubsub-client.js';
 /** Insides of the client, which nobody promises: where they change, what is in them comes again once its lease has run out. */
 interface StreamInsides {
   readonly _subscriber?: {
-    readonly _inventory?: { readonly _messages?: Iterable<UndispensedMessage>; clear?(): unknown };
+    readonly _inventory?: {
+      readonly _messages?: Iterable<UndispensedMessage>;
+      readonly size?: number;
+      readonly bytes?: number;
+      clear?(): unknown;
+    };
   };
 }
 
@@ -27,4 +32,16 @@ export function undispensedOf(stream: PubSubStreamLike): readonly UndispensedMes
 /** Has a stream that is closed forget what it holds, and the timer by which that is extended. @internal */
 export function forgetHeld(stream: PubSubStreamLike): void {
   (stream as StreamInsides)._subscriber?._inventory?.clear?.();
+}
+
+/** What of a stream is not settled yet. @internal */
+export interface HeldByStream {
+  readonly messages: number;
+  readonly bytes: number;
+}
+
+/** What came over a subscription object, renewed streams of it included, and is not settled. @internal */
+export function heldBy(stream: PubSubStreamLike): HeldByStream {
+  const { size = 0, bytes = 0 } = (stream as StreamInsides)._subscriber?._inventory ?? {};
+  return { messages: size, bytes };
 }

@@ -21,7 +21,11 @@ export interface FakeGrpcServer {
 type UnaryCall = grpc.ServerUnaryCall<unknown, unknown>;
 
 /** Answers calls from a store, but for those that are fated to fail. */
-export function grpcServer(store: Store, fateOf: (rpc: RpcName, ackIds: readonly string[]) => Fate): FakeGrpcServer {
+export function grpcServer(
+  store: Store,
+  fateOf: (rpc: RpcName, ackIds: readonly string[]) => Fate,
+  maxConcurrentStreams?: number,
+): FakeGrpcServer {
   const answers = handlers(store);
   const calls = new Map<RpcName, number>();
   const delayed = new Set<NodeJS.Timeout>();
@@ -71,7 +75,11 @@ export function grpcServer(store: Store, fateOf: (rpc: RpcName, ackIds: readonly
   return {
     listen: async (port) => {
       // What is too large is refused by the limits of the service, not by those of gRPC.
-      const services = new grpc.Server({ 'grpc.max_receive_message_length': -1, 'grpc.max_send_message_length': -1 });
+      const services = new grpc.Server({
+        'grpc.max_receive_message_length': -1,
+        'grpc.max_send_message_length': -1,
+        ...(maxConcurrentStreams === undefined ? {} : { 'grpc.max_concurrent_streams': maxConcurrentStreams }),
+      });
       services.addService(serviceDefinition(), { ...implementation, StreamingPull: streamingPull });
       const connections = services.createConnectionInjector(grpc.ServerCredentials.createInsecure());
       const listener = createServer((socket) => {

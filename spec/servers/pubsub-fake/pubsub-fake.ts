@@ -63,17 +63,19 @@ export interface PubSubFakeOptions {
   readonly port?: number;
   /** Whether it counts the deliveries of each message, which takes memory for each. Default true. */
   readonly countDeliveries?: boolean;
+  /** How many calls and streams a connection may have at once, as HTTP/2 says it; the service has 100. Default: no limit. */
+  readonly maxConcurrentStreams?: number;
 }
 
 const PROJECT = 'demo';
 
 /** Starts a fake in this process. */
 export async function startPubSubFake(options: PubSubFakeOptions = {}): Promise<PubSubFake> {
-  const { port: given, countDeliveries = true } = options;
+  const { port: given, countDeliveries = true, maxConcurrentStreams } = options;
   const clock = fakeClock();
   const rows = store(clock, countDeliveries);
   const { fateOf, ...controls } = faults();
-  const server = grpcServer(rows, fateOf);
+  const server = grpcServer(rows, fateOf, maxConcurrentStreams);
 
   const endStreams = (status: FakeStatus, only?: string): void => {
     for (const [name, { dispatcher }] of rows.subscriptions) {
