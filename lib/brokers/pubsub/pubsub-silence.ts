@@ -4,7 +4,9 @@ import { callPubSub } from './pubsub-call.js';
 import type { PubSubClientLike } from './pubsub-client.js';
 import { grpcCodeOf, grpcNameOf, isFatalCode } from './pubsub-errors.js';
 import { later } from './pubsub-later.js';
+import { shortName } from './pubsub-names.js';
 import { createOutages } from './pubsub-outages.js';
+import { pubsubSourceError } from './pubsub-source-errors.js';
 
 /**
  * Asks where nothing comes. A connection that is dead without a word, as where a firewall forgot it, looks like a subscription
@@ -57,7 +59,7 @@ export function createSilence(
   };
 
   const lost = (error: unknown): void => {
-    outages.failed(error);
+    outages.failed(pubsubSourceError(shortName(subscription), error, 'connection-failed'));
     look(AGAIN_MS);
   };
 

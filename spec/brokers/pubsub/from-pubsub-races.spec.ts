@@ -122,4 +122,33 @@ describePubSubFake('fromPubSub where things cross', (fake, pubsub) => {
     await until('they are done', () => done === 3, 10_000);
     expect(ofType('unavailable')).toEqual([]);
   }, 30_000);
+
+  it('pull: a stop gives back what the pull under way brings', async () => {
+    const { topic, name } = await place();
+    await pubsub().publish(topic, 20);
+    const stop = new AbortController();
+    const { source, ofType } = sourceOf(name, { mode: 'pull', maxInFlight: 10, stop: stop.signal });
+    fake().delay('Pull', 1_000);
+    const before = fake().calls('Pull');
+    let seen = 0;
+    opened.push(source.pipe(ackEach()).subscribe(() => seen++));
+    await until('it pulls', () => fake().calls('Pull') === before + 1);
+    stop.abort();
+    await until('it is closed', () => ofType('closed').length === 1);
+    const { outstanding, backlog, counts } = fake().subscription(name);
+    expect([seen, outstanding, backlog, counts.nacks]).toEqual([0, 0, 20, 10]);
+  }, 60_000);
+
+  it('pull: a stop ends, though the pull under way is not answered', async () => {
+    const { topic, name } = await place();
+    await pubsub().publish(topic, 20);
+    const stop = new AbortController();
+    const { source, ofType } = sourceOf(name, { mode: 'pull', drainTimeoutMs: 500, stop: stop.signal });
+    fake().delay('Pull', 120_000);
+    const before = fake().calls('Pull');
+    opened.push(source.pipe(ackEach()).subscribe());
+    await until('it pulls', () => fake().calls('Pull') === before + 1);
+    stop.abort();
+    await until('it is closed', () => ofType('closed').length === 1);
+  }, 100_000);
 });

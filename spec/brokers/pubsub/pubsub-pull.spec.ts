@@ -8,13 +8,17 @@ import { recordOf } from '../../../lib/brokers/pubsub/pubsub-record.js';
 import type { QueueEngine } from '../../../lib/core/queue-engine.js';
 import { virtually } from '../../core/harness.js';
 
-type Answer = (error: Error | null) => void;
+type Answer = (error: Error | null, response?: unknown) => void;
 
-function pulling(request: (request: PubSubRequest, answer: Answer) => void) {
+function pulling(
+  request: (request: PubSubRequest, answer: Answer) => void,
+  engine = {} as QueueEngine<never>,
+  drainTimeoutMs = 10_000,
+) {
   const name = 'projects/demo/subscriptions/s';
   const pubsub = { isOpen: true, subscription: () => ({}) as never, request };
-  const options = resolvePubSubOptions({ name, pubsub }, { mode: 'pull' });
-  return pullMessages({} as QueueEngine<never>, { name, pubsub }, 's', options, true, 10_000);
+  const options = resolvePubSubOptions({ name, pubsub }, { mode: 'pull', drainTimeoutMs });
+  return pullMessages(engine, { name, pubsub }, 's', options, true, 10_000);
 }
 
 const record = (index: number) => {
@@ -45,7 +49,8 @@ describe('pullMessages', () => {
       const made = jest.spyOn(asyncScheduler, 'schedule');
       source.start();
       advance(600_000);
-      expect(made).toHaveBeenCalledTimes(1);
+      // Another one asks where nothing comes.
+      expect(made).toHaveBeenCalledTimes(2);
       made.mockRestore();
       source.leaving?.();
       from(source.close()).subscribe();
@@ -71,4 +76,42 @@ describe('pullMessages', () => {
       advance(1_000);
       expect(back).toEqual(records.map(({ id }) => id));
     }));
+
+  it.each([
+    ['is let end, and what it brings goes back', 1_000, 10_000, 3_999, ['1', '2']],
+    ['is cut off once it is five seconds old', 1_000, 10_000, 4_000, []],
+    ['that waits for a first message is cut off at once', 20_000, 10_000, 1, []],
+    ['is cut off before the drain is over', 1_000, 1_000, 901, []],
+  ])('at a stop a pull under way %s', (_, ageMs, drainTimeoutMs, answersAfterMs, givenBack) =>
+    virtually(({ advance, timers }) => {
+      const back: string[] = [];
+      let answerPull: Answer | null = null;
+      const engine = {
+        lag: () => undefined,
+        // As the engine does after a stop.
+        push: (records: readonly { readonly id: string }[]) => source.nack(records as never, false),
+      };
+      const request = ({ method, reqOpts }: PubSubRequest, answer: Answer): void => {
+        if (method === 'pull') answerPull = answer;
+        if (method !== 'modifyAckDeadline') return;
+        back.push(...(reqOpts as { readonly ackIds: string[] }).ackIds);
+        answer(null);
+      };
+      const source = pulling(request, engine as never, drainTimeoutMs);
+      source.start();
+      advance(ageMs);
+      let isClosed = false;
+      source.leaving?.();
+      from(source.close()).subscribe({ complete: () => (isClosed = true) });
+      asyncScheduler.schedule(
+        () =>
+          answerPull?.(null, {
+            receivedMessages: ['1', '2'].map((ackId) => ({ ackId, message: { messageId: ackId } })),
+          }),
+        answersAfterMs,
+      );
+      advance(answersAfterMs + 1);
+      expect([isClosed, back, timers()]).toEqual([true, givenBack, 0]);
+    }),
+  );
 });

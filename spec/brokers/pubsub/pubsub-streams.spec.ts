@@ -77,4 +77,44 @@ describePubSubFake('fromPubSub over several streams', (fake, pubsub) => {
     await until('all are done', () => done === 50, 10_000);
     expect(events.filter((type) => type === 'unavailable')).toEqual([]);
   });
+
+  it.each(['UNAVAILABLE', 'UNKNOWN'] as const)(
+    'holds no more than twice its bound, however often they are renewed (%s), and reads on once there is room',
+    async (code) => {
+      const topic = await pubsub().createTopic();
+      const name = await pubsub().createSubscription(topic);
+      await pubsub().publish(topic, 300);
+      const stalled: (() => void)[] = [];
+      let isStalled = true;
+      let done = 0;
+      source = open(name, { maxInFlight: 10, readAhead: 0 }).subscribe((delivery) => {
+        const ack = (): void => {
+          done++;
+          delivery.ack();
+        };
+        if (isStalled) stalled.push(ack);
+        else ack();
+      });
+      const view = () => fake().subscription(name);
+      let most = 0;
+      // The client opens a stream again by itself after the first code, and gives it up after the second.
+      for (let renewals = 0; renewals < 6; renewals++) {
+        const { outstanding } = view();
+        await until(
+          'streams bring their part, or wait',
+          () => view().outstanding > outstanding || (outstanding === 20 && view().streams === 0),
+          20_000,
+        );
+        await sleep(100);
+        most = Math.max(most, view().outstanding);
+        fake().cutStreams(code, name);
+        await until('they are cut', () => view().streams === 0, 10_000);
+      }
+      expect(most).toBe(20);
+      isStalled = false;
+      for (const ack of stalled) ack();
+      await until('all are done', () => done === 300 && view().backlog === 0, 30_000);
+    },
+    90_000,
+  );
 });
