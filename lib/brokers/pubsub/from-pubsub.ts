@@ -19,7 +19,8 @@ import { pubsubShape, type PubSubPosition, type PubSubRecord } from './pubsub-re
  * a message is held (`maxExtensionMs`). A nack is held here for its delay, in credit, then goes to the service. A clean stop
  * finishes what is started and gives back the rest: nothing that was acked comes again. Order: of an ordering key, with
  * `ordered({ by: 'key' })` and a subscription that has message ordering; where one goes back, what is held behind it does too.
- * Lost connections are mended; outages are told as `unavailable`, acks that failed as `ack-failed`. Fails with
+ * Lost connections are mended; outages are told as `unavailable`, acks that failed as `ack-failed`. One `PubSub` reads 60
+ * subscriptions at most, since its connection takes 100 streams and calls: one more waits, and says so (`misuse`). Fails with
  * `connection-failed` (before the first answer), `authentication-failed`, `not-authorized`, `unknown-topic`, `unsupported` or
  * `source-failed`.
  * @public

@@ -154,6 +154,8 @@ export function connectPubSub(
     nack: (records, tried) => reader?.nack(records, tried),
     leaving: () => {
       looking.unsubscribe();
+      // One that still waits for its turn must not have it any more.
+      if (reader === null) seat?.leave();
       reader?.leaving?.();
     },
     close: () => from(reader?.close() ?? EMPTY).pipe(finalize(() => seat?.leave())),

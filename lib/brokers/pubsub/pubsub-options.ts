@@ -21,7 +21,8 @@ export interface PubSubSourceOptions extends Omit<SourceOptions, 'maxSpan' | 'un
   /**
    * Streaming: over how many streams the messages come, 1 to 10, which share the bounds; fewer where a stream would have less than
    * 4 messages or 10 MB of them. The service sends some 10 MB/s over one (quotas: "StreamingPull"). Take 1 or 2 for small messages,
-   * which come in fuller answers then. Default: 5, as many as the client opens.
+   * which come in fuller answers then. Sources over one `PubSub` have 60 together, at least one each. Default: 5, as many as the client
+   * opens.
    */
   readonly maxStreams?: number;
   /**

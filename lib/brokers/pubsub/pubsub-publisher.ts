@@ -47,7 +47,8 @@ export interface PubSubPublisherOptions {
   readonly maxBatchBytes?: number;
   /**
    * How many requests may be under way at once: one a key, and at most 4 without a key. A whole number, 1 to 1,000.
-   * Default: 100, which is how many a connection of gRPC usually takes.
+   * Default: 100, which is how many a connection takes; all publishers of a `PubSub` share what its sources leave of it, but for 20
+   * that acks and leases have.
    */
   readonly maxRequests?: number;
   /**

@@ -97,26 +97,30 @@ describePubSubFake(
       await until('all are acked', () => done === 1_500 && sumOf(names, 'backlog') === 0);
     }, 60_000);
 
-    it('the 61st waits, says so with the numbers, and is read once another has ended', async () => {
+    it('the 61st waits, says so with the numbers, and is read once another has ended; not where it was stopped', async () => {
       const topic = await pubsub().createTopic();
-      const names = await makeSubscriptions(topic, 61);
+      const names = await makeSubscriptions(topic, 62);
       const client = pubsub().newPubSub();
       for (const name of names) open(client, name);
       await until('60 stream', () => sumOf(names, 'streams') === 60);
-      await until('it is told', () => ofType('misuse').length > 0);
-      const [told] = ofType('misuse');
-      expect(ofType('misuse')).toHaveLength(1);
-      expect(told).toMatchObject({ code: 'too-many-subscriptions' });
-      const message = (told as { readonly message: string }).message;
-      for (const part of ['61 sources', 'takes 100 streams and calls', '60 may be', 'Make more PubSub objects']) {
-        expect(message).toContain(part);
+      await until('the others have told', () => ofType('misuse').length === 2);
+      const messages = ofType('misuse').map((event) => (event as { readonly message: string }).message);
+      for (const part of ['62 sources', 'takes 100 streams and calls', '60 may be', 'Make more PubSub objects']) {
+        expect(messages[0]).toContain(part);
       }
-      const waits = names.find((name) => message.includes(name)) as string;
+      expect(ofType('misuse')[0]).toMatchObject({ code: 'too-many-subscriptions' });
+      const waiting = names.filter((name) => messages.some((message) => message.includes(name)));
+      expect([waiting.length, sumOf(waiting, 'streams')]).toEqual([2, 0]);
       await pubsub().publish(topic, 1);
-      await until('the others are acked', () => done === 60 && sumOf(names, 'backlog') === 1);
-      expect(fake().subscription(waits).streams).toBe(0);
-      sources[names.indexOf(waits) === 0 ? 1 : 0]?.unsubscribe();
-      await until('it is acked', () => done === 61 && sumOf(names, 'backlog') === 0);
+      await until('the 60 are acked', () => done === 60 && sumOf(names, 'backlog') === 2);
+      const [stopped = '', next = ''] = waiting;
+      sources[names.indexOf(stopped)]?.unsubscribe();
+      const [one = '', other = ''] = names.filter((name) => !waiting.includes(name));
+      sources[names.indexOf(one)]?.unsubscribe();
+      sources[names.indexOf(other)]?.unsubscribe();
+      await until('the next one is acked', () => done === 61 && fake().subscription(next).backlog === 0);
+      await until('three are closed', () => ofType('closed').length === 3);
+      expect([fake().subscription(stopped).streams, sumOf(names, 'streams')]).toEqual([0, 59]);
     }, 60_000);
 
     it('sources that failed hold no streams', async () => {
