@@ -21,6 +21,9 @@ const FIRST_TRIES = 5;
 /** How often is looked whether the client was closed. */
 const LOOK_MS = 1_000;
 
+/** How often a source that has fewer streams than it wants asks for one: another may take it away again, which is not to happen all the time. */
+const MORE_LOOKS = 60;
+
 /** A message that is given back as its consumer ends uses up one of these. */
 const FEW_ATTEMPTS = 10;
 
@@ -53,6 +56,7 @@ export function connectPubSub(
   let seat: ReadingSeat | null = null;
   let reader: PubSubReader<PubSubRecord> | null = null;
   let wanted = true;
+  let looks = 0;
 
   const begin = (info: SubscriptionInfo): void => {
     const why = whyUnreadable(info);
@@ -88,8 +92,13 @@ export function connectPubSub(
     // Streams and calls that are under way outlive a client that is closed, and say nothing of it.
     looking.add(
       asyncScheduler.schedule(function look() {
-        if (!pubsub.isOpen) engine.fail(clientClosed(short));
-        else this.schedule(undefined, LOOK_MS);
+        if (!pubsub.isOpen) {
+          engine.fail(clientClosed(short));
+          return;
+        }
+        looks++;
+        if (looks % MORE_LOOKS === 0 && seat?.more() === true) reader?.more();
+        this.schedule(undefined, LOOK_MS);
       }, LOOK_MS),
     );
   };

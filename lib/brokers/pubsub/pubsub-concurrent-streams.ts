@@ -29,6 +29,8 @@ export interface ReadingOwner {
 export interface ReadingSeat {
   /** Calls `begin`, now or once there is room. */
   take(owner: ReadingOwner): void;
+  /** Whether it may have one more, where it has fewer than it wants and others have left some. */
+  more(): boolean;
   /** Nothing of it is open any more. */
   leave(): void;
 }
@@ -81,7 +83,7 @@ export function createConcurrentStreams(): ConcurrentStreams {
   // Those that begin together share evenly. One that comes later takes one of the source that has most.
   const grant = (wanted: number): number => {
     const free = MOST_READING - reading;
-    if (free > 0) return Math.min(wanted, free, Math.max(1, Math.floor(MOST_READING / readers.size)));
+    if (free > 0) return Math.min(wanted, free, evenShare());
     const [first, ...others] = readers;
     const richest = others.reduce((most, reader) => (reader.has > most.has ? reader : most), first as Reader);
     if (richest.has <= 1) return 0;
@@ -90,6 +92,8 @@ export function createConcurrentStreams(): ConcurrentStreams {
     richest.lessen();
     return 1;
   };
+
+  const evenShare = (): number => Math.max(1, Math.floor(MOST_READING / readers.size));
 
   const mostPublishing = (): number => MOST_STREAMS - reading - (readers.size > 0 ? KEPT_FREE : 0);
 
@@ -131,6 +135,12 @@ export function createConcurrentStreams(): ConcurrentStreams {
           if (waiting.size === 0 && begin()) return;
           waiting.add(begin);
           owner.full({ sources: readers.size, most: MOST_READING, connection: MOST_STREAMS });
+        },
+        more: () => {
+          if (reader.has === 0 || reader.has >= Math.min(wanted, evenShare()) || reading === MOST_READING) return false;
+          reader.has++;
+          reading++;
+          return true;
         },
         leave: () => {
           if (!readers.delete(reader)) return;

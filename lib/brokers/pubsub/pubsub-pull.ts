@@ -278,6 +278,10 @@ export function pullMessages(
       pullMore();
     },
     lessen: () => void mostPulls--,
+    more: () => {
+      mostPulls++;
+      pullMore();
+    },
     leaving: leave,
     close: () =>
       concat(

@@ -57,9 +57,10 @@ export function streamMessages(
   const leases = createLeaseRetries(LEASE_PART * options.ackDeadlineMs, slowCalls);
   const most = options.maxInFlight + options.readAhead;
   const mostBytes = Math.max(options.maxBufferedBytes, MOST_REQUEST_BYTES);
-  // As many as read now: fewer once others over the client need them.
-  let streamsNow = streamCount(options);
-  const outages = createOutages(engine, () => streamsNow);
+  // All that are not closed yet; and those that read: fewer once others over the client need them.
+  const streams = new Set<LiveStream>();
+  const reading: LiveStream[] = [];
+  const outages = createOutages(engine, () => reading.length);
   const silence = createSilence(engine, pubsub, subscription.name, options);
   let flooded = false;
   let arrived: StreamRecord[] = [];
@@ -102,7 +103,7 @@ export function streamMessages(
   };
 
   const optionsFor = (closeMs: number): PubSubStreamOptions =>
-    streamOptions({ ...options, maxStreams: streamsNow }, closeMs, leases.interceptor);
+    streamOptions({ ...options, maxStreams: reading.length }, closeMs, leases.interceptor);
 
   // Renewed without a look at what it brought before, one that fails again and again would bring its part each time.
   const isTooMuch = ({ messages, bytes }: HeldByStream): boolean => {
@@ -110,7 +111,7 @@ export function streamMessages(
     return messages > maxMessages || bytes > maxBytes;
   };
 
-  const streams: readonly LiveStream[] = Array.from({ length: streamsNow }, () =>
+  const newStream = (): LiveStream =>
     createLiveStream({
       open: () => pubsub.subscription(subscription.name, optionsFor(options.maxExtensionMs)),
       receive,
@@ -124,8 +125,21 @@ export function streamMessages(
       failed: outages.failed,
       ackFailed: engine.ackFailed,
       isTooMuch,
-    }),
-  );
+    });
+
+  const addStream = (): LiveStream => {
+    const stream = newStream();
+    streams.add(stream);
+    reading.push(stream);
+    return stream;
+  };
+
+  // Those that are open keep their part of the bound until they are renewed.
+  const retune = (): void => {
+    for (const stream of reading) stream.retune(optionsFor(options.maxExtensionMs));
+  };
+
+  for (let missing = streamCount(options); missing > 0; missing--) addStream();
 
   const acks = createIdCalls({
     call: (ackIds) => call('acknowledge', { ackIds }),
@@ -177,11 +191,18 @@ export function streamMessages(
     },
     // The client knows no way to pause; the service stops at its own count of what is out.
     demand: () => undefined,
+    more: () => {
+      const stream = addStream();
+      retune();
+      if (flooded) stream.pause();
+      else stream.connect();
+    },
     lessen: () => {
-      const last = streams[--streamsNow] as LiveStream;
+      const last = reading.pop() as LiveStream;
       // What it had goes on being worked on; what was on its way over it comes again once its lease is over.
       last.leave(optionsFor(options.maxExtensionMs));
-      for (const stream of streams.slice(0, streamsNow)) stream.retune(optionsFor(options.maxExtensionMs));
+      last.whenClosed(() => void streams.delete(last));
+      retune();
     },
     ack: (records) => (records.some(isAnswered) ? Promise.all(records.map(ackOne)) : ackUnanswered(records)),
     nack: (records, tried) => {
@@ -199,7 +220,7 @@ export function streamMessages(
     close: () => {
       const endsAt = environment.now() + lastCallsMs(options);
       return concat(
-        defer(() => from(Promise.all(streams.map((stream) => new Promise<void>(stream.whenClosed))))),
+        defer(() => from(Promise.all([...streams].map((stream) => new Promise<void>(stream.whenClosed))))),
         defer(() => acks.idle().pipe(takeUntil(timer(Math.max(0, endsAt - environment.now()))))),
         defer(() => {
           acks.end();

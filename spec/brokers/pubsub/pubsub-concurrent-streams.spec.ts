@@ -1,10 +1,16 @@
 import { describe, expect, it } from '@jest/globals';
+import { asyncScheduler } from 'rxjs';
+import { connectPubSub } from '../../../lib/brokers/pubsub/pubsub-adapter.js';
+import type { PubSubRequest } from '../../../lib/brokers/pubsub/pubsub-client.js';
 import {
   concurrentStreamsOf,
   createConcurrentStreams,
   type ConcurrentStreams,
   type ReadingNumbers,
 } from '../../../lib/brokers/pubsub/pubsub-concurrent-streams.js';
+import { resolvePubSubOptions } from '../../../lib/brokers/pubsub/pubsub-options.js';
+import type { QueueEngine } from '../../../lib/core/queue-engine.js';
+import { virtually } from '../../core/harness.js';
 
 /** A source: how many streams it has now, none while it waits, and what it was told. */
 function sourceOf(client: ConcurrentStreams, wanted = 5) {
@@ -14,6 +20,7 @@ function sourceOf(client: ConcurrentStreams, wanted = 5) {
     streams: 0,
     told,
     leave: seat.leave,
+    more: seat.more,
     open: () => {
       seat.take({
         begin: (streams) => void (source.streams = streams),
@@ -91,6 +98,65 @@ describe('the sources of a client', () => {
     for (let index = 0; index < 100; index++) sourceOf(client).leave();
     expect(sourceOf(client).open().streams).toBe(5);
   });
+});
+
+describe('a source of a client', () => {
+  it('has one more where it has fewer than its share and others have left some', () => {
+    const client = createConcurrentStreams();
+    const others = Array.from({ length: 12 }, () => sourceOf(client).open());
+    const late = sourceOf(client).open();
+    expect([late.streams, late.more()]).toEqual([1, false]);
+    others[0]?.leave();
+    expect([late.more(), late.more(), late.more(), late.more(), late.more()]).toEqual([true, true, true, true, false]);
+    expect(others[5]?.more()).toBe(false);
+  });
+
+  it('has none more while it waits', () => {
+    const client = createConcurrentStreams();
+    const late = sourcesOf(client, 61)[60];
+    expect(late?.more()).toBe(false);
+  });
+
+  it('opens one more a minute once others have ended, and ends one that another needs', () =>
+    virtually(({ advance }) => {
+      let opened = 0;
+      let closed = 0;
+      const stream = {
+        on: () => undefined,
+        setOptions: () => undefined,
+        close: () => {
+          closed++;
+          return Promise.resolve();
+        },
+      };
+      const request = (_: PubSubRequest, answer: (error: null, response: unknown) => void): void => {
+        asyncScheduler.schedule(() => answer(null, {}));
+      };
+      const subscription = () => {
+        opened++;
+        return stream;
+      };
+      const pubsub = { isOpen: true, subscription, request };
+      const engine = { assign: () => undefined, misuse: () => undefined } as unknown as QueueEngine<never>;
+      const client = concurrentStreamsOf(pubsub);
+      const others = Array.from({ length: 12 }, () => sourceOf(client).open());
+      const given = { name: 'projects/demo/subscriptions/s', pubsub };
+      const adapter = connectPubSub(engine, given, 's', resolvePubSubOptions(given, {}));
+      adapter.start();
+      advance(59_000);
+      expect([opened, total(others)]).toEqual([1, 59]);
+      for (const other of others.slice(0, 3)) other.leave();
+      const openedAt: number[] = [];
+      for (let minute = 0; minute < 6; minute++) {
+        advance(60_000);
+        openedAt.push(opened);
+      }
+      expect([openedAt, closed]).toEqual([[2, 3, 4, 5, 5, 5], 0]);
+      // 60 sources, so that each has one.
+      for (let index = 0; index < 50; index++) sourceOf(client).open();
+      expect(closed).toBe(4);
+      adapter.leaving?.();
+    }));
 });
 
 describe('the publishers of a client', () => {
