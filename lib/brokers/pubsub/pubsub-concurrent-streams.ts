@@ -7,11 +7,11 @@ const MOST_READING = 60;
 /** How many stay free of publishes where a source reads: for acks and leases. */
 const KEPT_FREE = 20;
 
-/** How many subscriptions a client has, and how many of them can read. @internal */
+/** How many sources read over a client, and how many can. @internal */
 export interface ReadingNumbers {
   readonly sources: number;
   readonly most: number;
-  /** Of all calls and streams. */
+  /** How many calls and streams the connection takes in all. */
   readonly connection: number;
 }
 
@@ -41,7 +41,7 @@ export interface PublishRoom {
   take(wake: () => void): boolean;
   /** A request has ended. */
   free(): void;
-  /** Who has nothing to send lets another one have its turn. */
+  /** A publisher that was woken and has nothing to send passes its turn on. */
   pass(): void;
 }
 

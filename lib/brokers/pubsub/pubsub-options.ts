@@ -48,7 +48,7 @@ export interface ResolvedPubSubOptions extends Required<
 > {
   readonly maxInFlight: number;
   readonly maxBufferedBytes: number;
-  /** Of pulls: how many may be under way at once. */
+  /** How many streams are open at once; with `mode: 'pull'`, how many pulls are under way. */
   readonly maxStreams: number;
 }
 

@@ -34,13 +34,13 @@ export function forgetHeld(stream: PubSubStreamLike): void {
   (stream as StreamInsides)._subscriber?._inventory?.clear?.();
 }
 
-/** What of a stream is not settled yet. @internal */
+/** The messages of a stream that are not settled yet. @internal */
 export interface HeldByStream {
   readonly messages: number;
   readonly bytes: number;
 }
 
-/** What came over a subscription object, renewed streams of it included, and is not settled. @internal */
+/** Counts the messages that came over a subscription object, renewed streams of it included, and are not settled. @internal */
 export function heldBy(stream: PubSubStreamLike): HeldByStream {
   const { size = 0, bytes = 0 } = (stream as StreamInsides)._subscriber?._inventory ?? {};
   return { messages: size, bytes };
