@@ -38,7 +38,7 @@ describePubSubFake('fromPubSub where things cross', (fake, pubsub) => {
     };
     const stop = new AbortController();
     let ended = false;
-    const { source } = sourceOf(name, { stop: stop.signal, drainTimeoutMs: 3_000 }, client);
+    const { source } = sourceOf(name, { stop: stop.signal, drainTimeoutMs: 90_000 }, client);
     opened.push(source.pipe(ackEach()).subscribe({ complete: () => (ended = true) }));
     await until('it streams', () => fake().subscription(name).streams === 5, 5_000);
     // As of a write to a stream that has just ended: the client passes it on, and streams on.
@@ -47,12 +47,11 @@ describePubSubFake('fromPubSub where things cross', (fake, pubsub) => {
     await until('it streams', () => fake().subscription(name).streams === 5, 5_000);
     await pubsub().publish(topic, 3);
     await until('they are acked', () => fake().subscription(name).backlog === 0, 5_000);
-    const from = performance.now();
     stop.abort();
-    await until('it is complete', () => ended, 10_000);
-    expect(performance.now() - from).toBeLessThan(1_000);
-    await until('nothing streams', () => fake().subscription(name).streams === 0, 1_000);
-  }, 30_000);
+    // Far sooner than the drain, which waits for what is left.
+    await until('it is complete', () => ended);
+    await until('nothing streams', () => fake().subscription(name).streams === 0);
+  }, 100_000);
 
   it.each([0, 1])(
     'streaming, exactly once: gives back at a stop what the client takes in late; at work: %i',

@@ -14,7 +14,12 @@ describePubSubFake('a stream with a bound', (fake, pubsub) => {
   afterEach(async () => {
     await Promise.all(streams.splice(0).map((stream) => stream.close()));
   });
-  const quiet = (): Promise<void> => sleep(150);
+  /** Gets so many, however slow the machine is, and then no more. */
+  const gets = async (stream: RawStream, count: number): Promise<void> => {
+    await until(`${count} have come`, () => stream.messages.length >= count);
+    await sleep(150);
+    expect(stream.messages).toHaveLength(count);
+  };
   const subscriptionWith = async (count: number, data?: (index: number) => string): Promise<string> => {
     const topic = await pubsub().createTopic();
     const subscription = await pubsub().createSubscription(topic);
@@ -25,42 +30,35 @@ describePubSubFake('a stream with a bound', (fake, pubsub) => {
   it('gets no more messages than it may have out, and one for each that is acked, nacked or lapses', async () => {
     const name = await subscriptionWith(40);
     const stream = open(fake().endpoint, name, { maxOutstandingMessages: 10 });
-    await quiet();
-    expect(stream.messages).toHaveLength(10);
+    await gets(stream, 10);
 
     const ackIds = stream.messages.map(({ ackId }) => ackId);
     await pubsub().acknowledge(name, ackIds.slice(0, 3));
-    await quiet();
-    expect(stream.messages).toHaveLength(13);
+    await gets(stream, 13);
     await pubsub().modifyDeadline(name, ackIds.slice(3, 5), 0);
-    await quiet();
-    expect(stream.messages).toHaveLength(15);
+    await gets(stream, 15);
     await pubsub().modifyDeadline(name, ackIds.slice(5, 7), 60);
-    await quiet();
-    expect(stream.messages).toHaveLength(15);
+    await gets(stream, 15);
     fake().advance(10_000);
-    await quiet();
     // All but the two whose deadline was moved.
-    expect(stream.messages).toHaveLength(23);
+    await gets(stream, 23);
     expect(fake().subscription(name)).toMatchObject({ outstanding: 10, counts: { expired: 8, nacks: 2, acks: 3 } });
   });
 
   it('gets no more when the bytes reach the bound, which the last message may pass', async () => {
     const name = await subscriptionWith(10, () => 'x'.repeat(1_000));
     const stream = open(fake().endpoint, name, { maxOutstandingBytes: 2_500 });
-    await quiet();
-    expect(stream.messages).toHaveLength(3);
+    await gets(stream, 3);
     await pubsub().acknowledge(name, [stream.messages[0]?.ackId ?? '']);
-    await quiet();
-    expect(stream.messages).toHaveLength(4);
+    await gets(stream, 4);
   });
 
   it('has its bound for itself: two streams have twice as many out', async () => {
     const name = await subscriptionWith(100);
     const bound = { maxOutstandingMessages: 10 };
     const [first, second] = [open(fake().endpoint, name, bound), open(fake().endpoint, name, bound)];
-    await quiet();
-    expect([first.messages.length, second.messages.length]).toEqual([10, 10]);
+    await gets(first, 10);
+    await gets(second, 10);
     expect(fake().subscription(name)).toMatchObject({ streams: 2, outstanding: 20, held: 20, backlog: 100 });
     await second.close();
     await until('it is gone', () => fake().subscription(name).streams === 1);
