@@ -206,6 +206,10 @@ class RetryToDlq implements OperatorParts, SettlementHook {
     this.abandon(child.up as DeliveryNode);
   }
 
+  heldBack(child: DeliveryNode): void {
+    this.gate.heldBack(child);
+  }
+
   private settle(delivery: DeliveryNode, outcome: Outcome): void {
     delivery.settle(outcome);
     this.pending.remove(delivery.epoch);
