@@ -22,6 +22,8 @@ export interface SettlementHook {
   readonly claims?: object;
   /** Below it, this one waits until another delivery is settled, of a message that may itself wait for this one. */
   heldBack?(delivery: DeliveryNode): void;
+  /** Whether this operator holds others until this one is settled. */
+  isAwaited?(delivery: DeliveryNode): boolean;
   /** Of what makes batches, whose `ref` are their members: settles some of them as done. */
   settleSome?(batch: DeliveryNode, members: readonly DeliveryNode[]): void;
 }

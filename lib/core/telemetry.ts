@@ -52,6 +52,11 @@ export type TelemetryEvent =
   | { readonly type: 'unsettled-too-long'; readonly message: MessageInfo; readonly forMs: number }
   /** Nothing more can come and our operators hold all that is out: those that gather flush now. */
   | { readonly type: 'quiet'; readonly units: number; readonly held: number }
+  /**
+   * `batch` gathered a message for `forMs`, its `maxWaitMs`, while others waited behind it, since something else still ran: at
+   * this speed its key goes on.
+   */
+  | { readonly type: 'held-back'; readonly message: MessageInfo; readonly forMs: number }
   /** How far behind the end of the partition the source reads. */
   | {
       readonly type: 'lag';

@@ -3,6 +3,7 @@ import { createBatchEpochs } from '../core/batch-epochs.js';
 import type { BatchDelivery } from '../core/batch-delivery.js';
 import type { Delivery } from '../core/delivery.js';
 import { DeliveryNode, isSettled, type SettlementHook } from '../core/delivery-node.js';
+import { isAwaited } from '../core/held-back.js';
 import { operate, type OperatorParts } from '../core/operate.js';
 import { checkNames, checkOptions, LONGEST_TIMER_MS } from '../core/options.js';
 import type { Outcome } from '../core/outcome.js';
@@ -10,6 +11,7 @@ import type { Partition } from '../core/partition.js';
 import type { Position } from '../core/position.js';
 import { corked, defer } from '../core/pump.js';
 import type { PumpTask, Session } from '../core/session.js';
+import { messageInfo, notify } from '../core/telemetry.js';
 import { hold, unhold } from '../core/units.js';
 
 /** What bounds a batch: both are needed. @public */
@@ -17,8 +19,8 @@ export interface BatchOptions {
   /** The most members: a whole number, at least 1. More than the source's `maxInFlight` is never reached. */
   readonly maxSize: number;
   /**
-   * The longest that the first member waits for others, in milliseconds, above 0: the last resort. Where the source can
-   * give nothing more and nothing else runs, the batch goes at once.
+   * The longest that the first member waits for others, in milliseconds, above 0: the last resort. Where nothing else runs the batch
+   * goes at once if the source can give nothing more, or if others wait for a member of it: behind its key, in `ordered` above.
    */
   readonly maxWaitMs: number;
 }
@@ -65,10 +67,17 @@ class Gather implements PumpTask {
 
   constructor(
     readonly session: Session,
+    private readonly maxWaitMs: number,
     private readonly emit: (gather: Gather) => void,
   ) {}
 
+  /** `maxWaitMs` is over. */
   run(): void {
+    const { session, members } = this;
+    const awaited = session.telemetry === null ? undefined : members.find(isAwaited);
+    if (awaited !== undefined) {
+      notify(session, { type: 'held-back', message: messageInfo(awaited), forMs: this.maxWaitMs });
+    }
     this.emit(this);
   }
 }
@@ -114,6 +123,12 @@ class Batch implements OperatorParts, SettlementHook {
 
   onQuiet(session: Session): void {
     for (const gather of this.gathers) if (gather.session === session) this.emit(take(gather));
+  }
+
+  onStandstill(session: Session): void {
+    for (const gather of this.gathers) {
+      if (gather.session === session && gather.members.some(isAwaited)) this.emit(take(gather));
+    }
   }
 
   onRevoke(partition: Partition): void {
@@ -173,7 +188,7 @@ class Batch implements OperatorParts, SettlementHook {
   private gatherOf(session: Session): Gather {
     let gather = this.gathers.find((each) => each.session === session);
     if (gather === undefined) {
-      gather = new Gather(session, (each) => this.emit(take(each)));
+      gather = new Gather(session, this.maxWaitMs, (each) => this.emit(take(each)));
       this.gathers.push(gather);
     }
     this.gather = gather;

@@ -89,6 +89,8 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
   private readonly due = new RingQueue<DeliveryNode>();
   /** What waits, or is due. */
   private readonly pending: Pending;
+  /** How many wait in a lane. */
+  private behind = 0;
   private checked = false;
   queued = false;
 
@@ -150,6 +152,14 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
     this.forget(partition);
   }
 
+  get holdsBack(): boolean {
+    return this.behind > 0;
+  }
+
+  isAwaited({ epoch, slot }: DeliveryNode): boolean {
+    return this.lanesOf.get(epoch)?.waiting.has(slot) === true;
+  }
+
   onAck(child: DeliveryNode, outcome: Outcome): void {
     (child.up as DeliveryNode).settle(outcome);
     this.release(child.epoch, child.slot);
@@ -189,6 +199,7 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
       return;
     }
     this.pending.add(delivery.epoch);
+    this.behind++;
     waitIn(lanes, lane, delivery);
     // Where the lane is busy, they hear of it if that fails.
     if (isIdle) tellHeldBack(delivery);
@@ -236,6 +247,7 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
 
   private letGo(partition: Partition, waiting: readonly DeliveryNode[]): void {
     for (const delivery of waiting) {
+      this.behind--;
       unhold(partition, 1, 1);
       delivery.abandon();
       this.pending.remove(partition);
@@ -256,6 +268,7 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
       return;
     }
     lanes.states[lane] = BUSY;
+    this.behind--;
     unhold(partition, 1, 1);
     this.due.push(this.pass(delivery, lane));
     defer(partition.session, this);

@@ -22,6 +22,9 @@ export interface Attempt {
  */
 export interface OutageGate {
   readonly isShut: boolean;
+  /** Attempts wait for the end of the probe. */
+  readonly isWaitedAt: boolean;
+  isProbe(child: DeliveryNode): boolean;
   hold(attempt: Attempt): void;
   /** An attempt found the thing out: shut the gate, or keep it shut if this was the probe. */
   foundOut(child: DeliveryNode, again: Attempt, error: unknown): void;
@@ -112,6 +115,10 @@ export function createOutageGate(
 
   const gate: { -readonly [K in keyof OutageGate]: OutageGate[K] } = {
     isShut: false,
+    get isWaitedAt() {
+      return queue.length > 0;
+    },
+    isProbe: (child) => child === probe,
     hold: keep,
     foundOut: (child, again, error) => {
       if (!gate.isShut) {

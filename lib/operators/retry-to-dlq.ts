@@ -206,6 +206,14 @@ class RetryToDlq implements OperatorParts, SettlementHook {
     this.abandon(child.up as DeliveryNode);
   }
 
+  get holdsBack(): boolean {
+    return this.gate.isWaitedAt;
+  }
+
+  isAwaited(child: DeliveryNode): boolean {
+    return this.gate.isProbe(child);
+  }
+
   heldBack(child: DeliveryNode): void {
     this.gate.heldBack(child);
   }

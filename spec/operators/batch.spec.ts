@@ -5,6 +5,7 @@ import {
   finalize,
   map,
   merge,
+  mergeMap,
   type MonoTypeOperatorFunction,
   NEVER,
   type Observable,
@@ -26,6 +27,7 @@ import type { PublishOutcome } from '../../lib/core/publisher.js';
 import { ackEach } from '../../lib/operators/ack-each.js';
 import { batch } from '../../lib/operators/batch.js';
 import { dedupe } from '../../lib/operators/dedupe.js';
+import { fanOut } from '../../lib/operators/fan-out.js';
 import { filterValue } from '../../lib/operators/filter-value.js';
 import { handle } from '../../lib/operators/handle.js';
 import { mapValue } from '../../lib/operators/map-value.js';
@@ -35,7 +37,7 @@ import { marbles, type Drive } from '../support/marbles.js';
 import { keepsTheContract } from '../support/operator-contract.js';
 import { refusal, untyped } from '../support/options.js';
 import { after, fakePublisher, refuses, until, type FakePublisher } from '../support/publishers.js';
-import { textOf, type ScriptedPosition } from '../support/scripted-log.js';
+import { textOf, type ScriptedLog, type ScriptedPosition } from '../support/scripted-log.js';
 import { fakeStore } from '../support/stores.js';
 
 keepsTheContract('batch of one', {
@@ -377,6 +379,140 @@ describe('batch', () => {
         advanceTo(40);
         expect(out.values).toEqual([['b', 'c']]);
         nodeOf(held[0]).ack();
+      }));
+  });
+
+  describe('where others wait for what it has, and the source may give more', () => {
+    const heldBack = (source: ScriptedLog): string[] =>
+      source.eventsOf('held-back').map(({ at, event }) => `${at} ${event.message.id} ${event.forMs}`);
+
+    it('goes as soon as nothing runs: a hot key is not one message a maxWaitMs', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log();
+        source.fill(100, (index) => ({ key: index < 40 ? 'hot' : `k${index % 6}` }));
+        const sizes: number[] = [];
+        drive(
+          source.texts.pipe(
+            ordered({ by: 'key' }),
+            batch({ maxSize: 50, maxWaitMs: NEVER_MS }),
+            handle((values) => (sizes.push(values.length), takes(5)(values))),
+            ackEach(),
+          ),
+        );
+        advanceTo(1_000);
+        // The last of a key has nobody behind it, and waits for more with the others of its kind.
+        expect(source.settled('done').length).toBeGreaterThanOrEqual(99);
+        expect(Math.max(...sizes)).toBe(7);
+        expect(heldBack(source)).toEqual([]);
+      }));
+
+    it('goes for what comes behind a key later, also where an operator between brings it', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const messages = { a: { key: 'x' }, b: { key: 'x' } };
+        const source = log('a----b', { messages });
+        const out = drive(
+          source.texts.pipe(
+            handle(takes(3), { concurrency: 8 }),
+            ordered({ by: 'key' }),
+            batch({ maxSize: 50, maxWaitMs: 1_000 }),
+            ackEach(),
+          ),
+        );
+        advanceTo(7);
+        expect(out.values).toEqual([]);
+        advanceTo(8);
+        expect(out.values).toEqual([['a']]);
+        advanceTo(1_008);
+        expect(out.values).toEqual([['a'], ['b']]);
+      }));
+
+    it('goes where the copy of another branch is gone, and this one is all that the next of its key waits for', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('(ab)', { messages: { a: { key: 'x' }, b: { key: 'x' } } });
+        drive(
+          source.texts.pipe(
+            ordered({ by: 'key' }),
+            fanOut<Delivery<string, ScriptedPosition>, unknown, unknown>(
+              (each) => each.pipe(batch({ maxSize: 50, maxWaitMs: 1_000 }), ackEach()),
+              (each) => each.pipe(handle(takes(4)), ackEach()),
+            ),
+          ),
+        );
+        advanceTo(3);
+        expect(source.settled()).toEqual([]);
+        advanceTo(5);
+        expect(source.settled()).toEqual(['a']);
+      }));
+
+    it('goes for the probe of an outage, for which all wait', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('(abcd)');
+        const sizes: number[] = [];
+        let out = true;
+        drive(
+          source.texts.pipe(
+            retryToDlq({ deadLetters: fakePublisher() }),
+            batch({ maxSize: 4, maxWaitMs: NEVER_MS }),
+            handle((values) => {
+              sizes.push(values.length);
+              if (out) throw unavailable('out');
+            }),
+            ackEach(),
+          ),
+        );
+        advanceTo(400);
+        expect(sizes).toEqual([4, 1, 1]);
+        out = false;
+        advanceTo(1_000);
+        // The probe went alone; the others wait for a fourth, as ever.
+        expect(sizes).toEqual([4, 1, 1, 1]);
+        expect(source.settled('done')).toHaveLength(1);
+      }));
+
+    it('does not go for those that wait for another: they would make each batch a small one', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const keyed = Object.fromEntries(
+          [...'abcdef'].map((name) => [name, { key: 'ab'.includes(name) ? 'x' : name }]),
+        );
+        const source = log('(ab)-c-d-e-f', { messages: keyed });
+        const sizes: number[] = [];
+        let failed = false;
+        drive(
+          source.texts.pipe(
+            ordered({ by: 'key' }),
+            retryToDlq({ deadLetters: fakePublisher(), backoff: constant(200) }),
+            filterValue((value) => {
+              if (value !== 'a' || failed) return true;
+              failed = true;
+              throw NO;
+            }),
+            batch({ maxSize: 4, maxWaitMs: NEVER_MS }),
+            handle((values) => void sizes.push(values.length)),
+            ackEach(),
+          ),
+        );
+        advanceTo(150);
+        expect(sizes).toEqual([4]);
+        advanceTo(300);
+        // a is back, and b waits for it.
+        expect(sizes).toEqual([4, 1]);
+      }));
+
+    it('waits for maxWaitMs while something else runs, and says who waited', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const messages = { a: { key: 'x' }, b: { key: 'x' }, c: { key: 'y' } };
+        const source = log('(cab)', { messages });
+        drive(
+          source.texts.pipe(
+            ordered({ by: 'key' }),
+            mergeMap((delivery) => (delivery.value === 'c' ? timer(500).pipe(map(() => delivery)) : [delivery])),
+            batch({ maxSize: 50, maxWaitMs: 100 }),
+            ackEach(),
+          ),
+        );
+        advanceTo(400);
+        expect(source.settled()).toEqual(['a', 'b']);
+        expect(heldBack(source)).toEqual(['100 orders/0/1 100']);
       }));
   });
 
