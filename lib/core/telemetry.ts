@@ -36,6 +36,11 @@ export type TelemetryEvent =
       readonly reason: unknown;
       readonly published: boolean;
     }
+  /**
+   * A batch of `size` failed as a whole. Its members would be dead letters, so it is run by halves first: then only those are that
+   * fail alone. The message is its first.
+   */
+  | { readonly type: 'bisected'; readonly message: MessageInfo; readonly size: number; readonly reason: unknown }
   /** A dead letter was refused for good: it stays unsettled and is tried again, unless the user chose otherwise. */
   | { readonly type: 'undeliverable'; readonly message: MessageInfo; readonly error: unknown }
   /** A delivery waits without counting an attempt: its key is claimed elsewhere, or something is out. */
