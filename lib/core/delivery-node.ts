@@ -1,4 +1,5 @@
 import { timerMs } from './backoff.js';
+import type { Bisects, NackAnswer } from './bisection.js';
 import type { NackOptions } from './delivery.js';
 import type { MessageBytes, MessageHeaders } from './message.js';
 import type { Outcome } from './outcome.js';
@@ -18,8 +19,18 @@ export interface SettlementHook {
   readonly forks?: boolean;
   /** Of `split`: those that it makes are parts, whose `slot` is their index. */
   readonly splits?: boolean;
+  /** Of `dedupe`: the store of its claims; those that it makes carry theirs in `ref`. */
+  readonly claims?: object;
+  /** Below it, this one waits until another delivery is settled, of a message that may itself wait for this one. */
+  heldBack?(delivery: DeliveryNode): void;
+  /** Whether this operator holds others until this one is settled. */
+  isAwaited?(delivery: DeliveryNode): boolean;
   /** Of what makes batches, whose `ref` are their members: settles some of them as done. */
   settleSome?(batch: DeliveryNode, members: readonly DeliveryNode[]): void;
+  /** Of what makes batches and runs those that fail by halves. */
+  readonly bisects?: Bisects | undefined;
+  /** Of what answers nacks: how it would answer one of this delivery. */
+  answerTo?(delivery: DeliveryNode, reason: unknown): NackAnswer;
 }
 
 /** 0 live, 1 acked, 2 nacked, 3 abandoned. @internal */

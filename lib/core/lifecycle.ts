@@ -75,7 +75,7 @@ export function releaseParked(partition: Partition): void {
     }
     window.release(delivery.slot);
     giveBackCredit(partition);
-    tellSlotListeners(partition, delivery.slot, false);
+    tellSlotListeners(partition, delivery.slot, 'gone');
   }
 }
 

@@ -42,7 +42,7 @@ export class LogHook implements SettlementHook {
       if (window.head - epoch.committed >= this.commitEvery) this.committer.hurry(epoch);
     }
     if (session.telemetry !== null) notify(session, { type: 'settled', message: messageInfo(delivery), outcome });
-    if (epoch.slotListeners !== null) tellSlotListeners(epoch, slot, true);
+    if (epoch.slotListeners !== null) tellSlotListeners(epoch, slot, 'settled');
     pump(session);
   }
 
@@ -83,7 +83,7 @@ function release(delivery: DeliveryNode): void {
   const { epoch, slot } = delivery;
   (epoch.window as Window).release(slot);
   giveBackCredit(epoch);
-  if (epoch.slotListeners !== null) tellSlotListeners(epoch, slot, false);
+  if (epoch.slotListeners !== null) tellSlotListeners(epoch, slot, 'gone');
   pump(epoch.session);
 }
 

@@ -124,26 +124,33 @@ export function idOf({ topic, partition, session }: Partition, record: unknown):
   return `${topic}/${partition}/${session.shape.positionText(record)}`;
 }
 
-/** Whether the slot is settled for good, or was let go: then its message comes again, elsewhere. @internal */
-export type SlotListener = (settled: boolean) => void;
+/**
+ * What became of a slot: it is settled for good, or `gone`: let go, so that its message comes again elsewhere, or it `waits`: it
+ * is here and held until another message is settled.
+ * @internal
+ */
+export type SlotNews = 'settled' | 'gone' | 'waits';
 
-/** Calls back once when the slot does not come again here; the answer takes the listener away again. @internal */
-export function onSlotEnd(partition: Partition, slot: number, listener: SlotListener): () => void {
+/** @internal */
+export type SlotListener = (news: SlotNews) => void;
+
+/** Calls back until the slot is settled or gone; the answer takes the listener away again. @internal */
+export function onSlotNews(partition: Partition, slot: number, listener: SlotListener): () => void {
   const slots = (partition.slotListeners ??= new Map<number, Set<SlotListener>>());
   const listeners = slots.get(slot) ?? new Set<SlotListener>();
   slots.set(slot, listeners.add(listener));
   return () => {
     listeners.delete(listener);
-    if (listeners.size === 0) slots.delete(slot);
+    if (listeners.size === 0 && slots.get(slot) === listeners) slots.delete(slot);
   };
 }
 
 /** @internal */
-export function tellSlotListeners({ slotListeners }: Partition, slot: number, settled: boolean): void {
+export function tellSlotListeners({ slotListeners }: Partition, slot: number, news: SlotNews): void {
   const listeners = slotListeners?.get(slot);
   if (listeners === undefined) return;
-  slotListeners?.delete(slot);
-  for (const listener of listeners) listener(settled);
+  if (news !== 'waits') slotListeners?.delete(slot);
+  for (const listener of [...listeners]) listener(news);
 }
 
 /** Calls back when the epoch closes; the answer takes the listener away again. @internal */

@@ -205,7 +205,7 @@ function setUp<R extends object, P extends Position>(definition: QueueSourceDefi
       free(delivery);
       if (key !== null) returning.add(key);
       // What an operator holds of the key came before what was not emitted yet.
-      if (epoch.slotListeners !== null) tellSlotListeners(epoch, slot, false);
+      if (epoch.slotListeners !== null) tellSlotListeners(epoch, slot, 'gone');
       if (isFirst) {
         const followers = takePending(epoch, (record) => orderOf(record) === key);
         for (const record of followers) out.delete(record);
@@ -234,7 +234,7 @@ function setUp<R extends object, P extends Position>(definition: QueueSourceDefi
         return;
       }
       acks.push({ delivery, outcome });
-      if (epoch.slotListeners !== null) tellSlotListeners(epoch, delivery.slot, true);
+      if (epoch.slotListeners !== null) tellSlotListeners(epoch, delivery.slot, 'settled');
       deferTask(epoch.session, sendAcks);
     },
     onNack: (delivery, reason, askedMs) => {

@@ -7,19 +7,34 @@ import type { Session } from './session.js';
  * @internal
  */
 export function isQuiet(session: Session): boolean {
-  return session.waiting && session.inFlight > 0 && session.held >= unitsOf(session);
+  return session.waiting && isAllHeld(session);
+}
+
+/** Our operators hold all that is out: nothing of it runs. @internal */
+export function isAllHeld(session: Session): boolean {
+  return session.inFlight > 0 && session.held >= unitsOf(session);
 }
 
 /**
- * Tells the operators that gather. Upstream ones hear it first, since they joined first; what they flush into an
+ * Tells the operators that gather that nothing runs. Upstream ones hear it first, since they joined first; what they flush into an
  * operator below is told to that one in the same round.
+ *
+ * Where the source may give more, they go on gathering, unless others wait for what they have: of one hot key a single
+ * message can be gathered, and the next of it comes only once that one is settled.
  * @internal
  */
 export function tellQuiet(session: Session): void {
-  if (session.telling || !isQuiet(session)) return;
+  if (session.telling || !isAllHeld(session)) return;
+  const { waiting, listeners } = session;
+  if (!waiting && !listeners.some((listener) => listener.holdsBack === true)) return;
   session.telling = true;
-  if (session.telemetry !== null) notify(session, { type: 'quiet', units: unitsOf(session), held: session.held });
-  for (const listener of [...session.listeners]) listener.onQuiet?.(session);
+  if (waiting && session.telemetry !== null) {
+    notify(session, { type: 'quiet', units: unitsOf(session), held: session.held });
+  }
+  for (const listener of [...listeners]) {
+    if (waiting) listener.onQuiet?.(session);
+    else listener.onStandstill?.(session);
+  }
   session.telling = false;
 }
 

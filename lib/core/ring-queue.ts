@@ -32,6 +32,11 @@ export class RingQueue<T> {
     return item;
   }
 
+  /** Looks at all, in order; `look` must change nothing of the queue. */
+  forEach(look: (item: T) => void): void {
+    for (let at = this.head; at < this.tail; at++) look(this.slots[at & this.mask] as T);
+  }
+
   /** Takes out what matches, in order; the rest keeps its order. */
   extract(matches: (item: T) => boolean): T[] {
     const taken: T[] = [];

@@ -11,6 +11,10 @@ import type { Telemetry } from './telemetry.js';
 export interface SessionListener {
   /** Nothing more can come and all that is out is held: flush what is gathered. */
   onQuiet?(session: Session): void;
+  /** All that is out is held, though more can come: flush what others wait for. */
+  onStandstill?(session: Session): void;
+  /** It holds deliveries until others are settled, now. */
+  readonly holdsBack?: boolean;
   /** A drain begins: abandon what is not started yet (I4). */
   onRevoke?(partition: Partition): void;
   /** The epoch is closed: forget what it started. */

@@ -30,7 +30,7 @@ export class Tally {
     if (units > 0) addParts(this.delivery.epoch, units);
   }
 
-  /** One ended; `settle`, `fail` or `abandon` said how. To be followed by `conclude` or `pumpIfWaiting`. */
+  /** One ended; `settle`, `fail` or `abandon` said how. To be followed by `conclude` or `pumpIfStill`. */
   end(): void {
     this.live--;
     if (this.live > 0) addParts(this.delivery.epoch, -1);

@@ -36,6 +36,11 @@ export type TelemetryEvent =
       readonly reason: unknown;
       readonly published: boolean;
     }
+  /**
+   * A batch of `size` failed as a whole. Its members would be dead letters, so it is run by halves first: then only those are that
+   * fail alone. The message is its first.
+   */
+  | { readonly type: 'bisected'; readonly message: MessageInfo; readonly size: number; readonly reason: unknown }
   /** A dead letter was refused for good: it stays unsettled and is tried again, unless the user chose otherwise. */
   | { readonly type: 'undeliverable'; readonly message: MessageInfo; readonly error: unknown }
   /** A delivery waits without counting an attempt: its key is claimed elsewhere, or something is out. */
@@ -52,6 +57,11 @@ export type TelemetryEvent =
   | { readonly type: 'unsettled-too-long'; readonly message: MessageInfo; readonly forMs: number }
   /** Nothing more can come and our operators hold all that is out: those that gather flush now. */
   | { readonly type: 'quiet'; readonly units: number; readonly held: number }
+  /**
+   * `batch` gathered a message for `forMs`, its `maxWaitMs`, while others waited behind it, since something else still ran: at
+   * this speed its key goes on.
+   */
+  | { readonly type: 'held-back'; readonly message: MessageInfo; readonly forMs: number }
   /** How far behind the end of the partition the source reads. */
   | {
       readonly type: 'lag';

@@ -1,10 +1,11 @@
 import type { Partition } from './partition.js';
 import { pump } from './pump.js';
+import { isAllHeld } from './quiet.js';
 import type { Session } from './session.js';
 
 /**
  * An operator takes units into a buffer of its own; `blocked` of them behind a key or for a retry, which is what the
- * fairness rule bounds. A batch weighs its members. Where the source can give nothing more this may end in quiet at
+ * fairness rule bounds. A batch weighs its members. Where nothing else runs this may end in a flush of what is gathered at
  * once: call it last.
  * @internal
  */
@@ -13,7 +14,8 @@ export function hold(partition: Partition, units = 1, blocked = 0): void {
   const { session, shares } = partition;
   if (shares === null) change(partition, units, blocked);
   else for (const share of shares) change(share.partition, units * share.members, blocked * share.members);
-  if (session.waiting) pump(session);
+  // The pump itself looks at its end.
+  if (session.waiting || (!session.pumping && isAllHeld(session))) pump(session);
 }
 
 /** An operator lets units out of its buffer. @internal */
@@ -40,8 +42,8 @@ export function setFull(session: Session, full: boolean): void {
 }
 
 /** There are fewer units: all that are left may be held. Call it last. @internal */
-export function pumpIfWaiting(session: Session): void {
-  if (session.waiting) pump(session);
+export function pumpIfStill(session: Session): void {
+  if (session.waiting || isAllHeld(session)) pump(session);
 }
 
 function change(partition: Partition, units: number, blocked: number): void {

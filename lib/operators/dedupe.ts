@@ -2,18 +2,21 @@ import { asyncScheduler, type MonoTypeOperatorFunction, type Subscription } from
 import { exponential } from '../core/backoff.js';
 import type { Delivery } from '../core/delivery.js';
 import { DeliveryNode, isSettled, type SettlementHook } from '../core/delivery-node.js';
+import { environment } from '../core/environment.js';
 import { SluiceError } from '../core/errors.js';
 import { permanent } from '../core/failures.js';
 import { groupCalls, type Grouped } from '../core/grouped-calls.js';
 import type { Claim, HeldClaim, IdempotencyStore } from '../core/idempotency-store.js';
+import { tellHeldBack } from '../core/held-back.js';
 import { operate } from '../core/operate.js';
 import { checkNames, checkOptions, LONGEST_TIMER_MS } from '../core/options.js';
-import type { Partition } from '../core/partition.js';
+import { tellSlotListeners, type Partition } from '../core/partition.js';
 import { Pending } from '../core/pending.js';
 import type { Position } from '../core/position.js';
 import { messageInfo, notify } from '../core/telemetry.js';
 import { hold, unhold } from '../core/units.js';
 import { createClaimBook } from './claim-book.js';
+import { claimsAbove, warnOfSameKey, warnOfWaitInWait } from './claims-above.js';
 
 /** What `dedupe` takes. @public */
 export interface DedupeOptions<T, P extends Position = Position> {
@@ -32,6 +35,8 @@ interface Request extends Grouped {
   readonly key: string;
   /** How often it was found claimed by another. */
   readonly waits: number;
+  /** When it was first. */
+  readonly since: number | null;
 }
 
 const MAX_BATCH = 1_000;
@@ -48,6 +53,9 @@ const MAX_BATCH = 1_000;
  * Claims the key on the way down, confirms it on ack before the ack goes up, releases it on nack and wherever the message was
  * not `done`, so that a failed first try or a redriven dead letter is not swallowed. While another holds the key the
  * delivery is parked and no attempt is counted. A store that is out holds everything and counts nothing.
+ *
+ * Below another `dedupe` give it keys of its own. What has this very claim already passes, with a warning; a message that has another claim
+ * of this store and waits `leaseMs` is let go, with a warning, and comes again: its claims may be waited for in turn.
  *
  * A crash after the handler and before the confirm runs the handler again once the claim lapses; a crash between confirm
  * and commit does not. On a revoke or an unsubscribe claims are given back.
@@ -71,6 +79,7 @@ export function dedupe<T, P extends Position>(options: DedupeOptions<T, P>): Mon
   return operate((destination) => {
     const book = createClaimBook(store, leaseMs);
     let closed = false;
+    let warned = false;
     const pending = new Pending(destination);
     // Requests whose key another holds, by the timer that asks again.
     const parked = new Map<Subscription, Request>();
@@ -95,7 +104,7 @@ export function dedupe<T, P extends Position>(options: DedupeOptions<T, P>): Mon
           pass(delivery, { key, token: claim.token });
         } else if (claim.status === 'done') {
           delivery.settle('skipped');
-        } else {
+        } else if (!endsTheWait(request)) {
           park(request);
           return;
         }
@@ -116,7 +125,22 @@ export function dedupe<T, P extends Position>(options: DedupeOptions<T, P>): Mon
       destination.next(child);
     };
 
-    const park = ({ delivery, key, waits }: Request): void => {
+    // It waits for a claim that it may have itself, or for one whose holder waits for what it has: neither would ever end.
+    const endsTheWait = ({ delivery, key, since }: Request): boolean => {
+      const { isItself, isWaitedFor } = claimsAbove(delivery, key, store);
+      if (isItself) {
+        warned ||= (warnOfSameKey(delivery), true);
+        destination.next(delivery);
+        return true;
+      }
+      if (!isWaitedFor || since === null || environment.now() - since < leaseMs) return false;
+      warnOfWaitInWait(delivery, leaseMs);
+      delivery.abandon();
+      return true;
+    };
+
+    const park = ({ delivery, key, waits, since: first }: Request): void => {
+      const since = first ?? environment.now();
       const { epoch } = delivery;
       if (epoch.session.telemetry !== null) {
         notify(epoch.session, { type: 'parked', message: messageInfo(delivery), because: 'claimed' });
@@ -125,15 +149,17 @@ export function dedupe<T, P extends Position>(options: DedupeOptions<T, P>): Mon
         letGo(delivery);
         return;
       }
+      tellHeldBack(delivery);
+      if (epoch.slotListeners !== null) tellSlotListeners(epoch, delivery.root.slot, 'waits');
       const again = asyncScheduler.schedule(
         () => {
           parked.delete(again);
           unhold(epoch, 1, 1);
-          claims.add({ delivery, key, waits: waits + 1 });
+          claims.add({ delivery, key, waits: waits + 1, since });
         },
         heldBackoff(waits + 1),
       );
-      parked.set(again, { delivery, key, waits });
+      parked.set(again, { delivery, key, waits, since });
       hold(epoch, 1, 1);
     };
 
@@ -148,6 +174,7 @@ export function dedupe<T, P extends Position>(options: DedupeOptions<T, P>): Mon
     };
 
     const hook: SettlementHook = {
+      claims: store,
       onAck: (child, outcome) => book.end(child, outcome === 'done', () => (child.up as DeliveryNode).settle(outcome)),
       onNack: (child, reason, delayMs) =>
         book.end(child, false, () => (child.up as DeliveryNode).fail(reason, delayMs)),
@@ -182,7 +209,7 @@ export function dedupe<T, P extends Position>(options: DedupeOptions<T, P>): Mon
           return;
         }
         pending.add(delivery.epoch);
-        claims.add({ delivery, key, waits: 0 });
+        claims.add({ delivery, key, waits: 0, since: null });
       },
       complete: () => pending.complete(),
       teardown: () => {

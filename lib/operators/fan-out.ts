@@ -6,7 +6,7 @@ import { checkOptions } from '../core/options.js';
 import type { Outcome } from '../core/outcome.js';
 import { reportStale } from '../core/telemetry.js';
 import { Tally } from '../core/tally.js';
-import { pumpIfWaiting } from '../core/units.js';
+import { pumpIfStill } from '../core/units.js';
 
 /**
  * The same delivery through several pipelines; it is settled once all of them have ended it. (`share()` would ack on the
@@ -145,7 +145,7 @@ class FanOut implements OperatorParts, SettlementHook {
 function end(tally: Tally): void {
   tally.end();
   if (tally.live === 0) tally.conclude();
-  else pumpIfWaiting(tally.delivery.epoch.session);
+  else pumpIfStill(tally.delivery.epoch.session);
 }
 
 function isVoid(copy: DeliveryNode): boolean {

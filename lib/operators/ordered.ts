@@ -1,12 +1,26 @@
 import type { MonoTypeOperatorFunction, Subscriber } from 'rxjs';
 import type { Delivery } from '../core/delivery.js';
-import { DeliveryNode, partOf, type SettlementHook } from '../core/delivery-node.js';
-import { createLanes, laneOf, type Lanes } from '../core/lanes.js';
+import { DeliveryNode, type SettlementHook } from '../core/delivery-node.js';
+import { tellHeldBack } from '../core/held-back.js';
+import {
+  BUSY,
+  createLanes,
+  endKeep,
+  FREE,
+  keep,
+  KEPT,
+  laneOf,
+  mayPass,
+  nextOf,
+  waitIn,
+  type KeptLane,
+  type Lanes,
+} from '../core/lanes.js';
 import type { MessageBytes } from '../core/message.js';
 import { operate, pass, type OperatorParts } from '../core/operate.js';
 import type { Outcome } from '../core/outcome.js';
 import { checkNames, checkOptions } from '../core/options.js';
-import { onSlotEnd, type Partition } from '../core/partition.js';
+import { onSlotNews, type Partition, type SlotNews } from '../core/partition.js';
 import { Pending } from '../core/pending.js';
 import type { Position } from '../core/position.js';
 import { defer } from '../core/pump.js';
@@ -75,6 +89,8 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
   private readonly due = new RingQueue<DeliveryNode>();
   /** What waits, or is due. */
   private readonly pending: Pending;
+  /** How many wait in a lane. */
+  private behind = 0;
   private checked = false;
   queued = false;
 
@@ -110,16 +126,11 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
     }
     if (lane === -1 || this.destination.closed) {
       pass(this.destination, delivery);
-    } else if (lanes.busy[lane] === 0) {
-      lanes.busy[lane] = 1;
-      this.destination.next(this.pass(delivery, lane));
-    } else if (lanes.kept.size > 0 && lanes.kept.get(lane)?.slot === delivery.root.slot) {
-      lanes.kept.get(lane)?.unlisten();
-      lanes.kept.delete(lane);
+    } else if (lanes.states[lane] === FREE) {
+      lanes.states[lane] = BUSY;
       this.destination.next(this.pass(delivery, lane));
     } else {
-      this.pending.add(epoch);
-      wait(lanes, lane, delivery);
+      this.comeBehind(lanes, lane, delivery);
     }
   }
 
@@ -141,23 +152,31 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
     this.forget(partition);
   }
 
+  get holdsBack(): boolean {
+    return this.behind > 0;
+  }
+
+  isAwaited({ epoch, slot }: DeliveryNode): boolean {
+    return this.lanesOf.get(epoch)?.waiting.has(slot) === true;
+  }
+
   onAck(child: DeliveryNode, outcome: Outcome): void {
     (child.up as DeliveryNode).settle(outcome);
     this.release(child.epoch, child.slot);
   }
 
   onNack(child: DeliveryNode, reason: unknown, delayMs: number): void {
-    const kept = this.comesBack(child);
-    if (kept) this.keep(child);
+    const comeback = this.comebackOf(child);
+    if (comeback !== null) this.keep(child, comeback);
     (child.up as DeliveryNode).fail(reason, delayMs);
-    if (!kept) this.moveOn(child.epoch, child.slot);
+    this.goOn(child, comeback);
   }
 
   onAbandon(child: DeliveryNode): void {
-    const kept = this.comesBack(child);
-    if (kept) this.keep(child);
+    const comeback = this.comebackOf(child);
+    if (comeback !== null) this.keep(child, comeback);
     (child.up as DeliveryNode).abandon();
-    if (!kept) this.moveOn(child.epoch, child.slot);
+    this.goOn(child, comeback);
   }
 
   /** Emits what settlements let go. */
@@ -167,6 +186,24 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
       else child.up?.abandon();
       this.pending.remove(child.epoch);
     }
+  }
+
+  private comeBehind(lanes: Lanes, lane: number, delivery: DeliveryNode): void {
+    const { slot } = delivery.root;
+    const isIdle = lanes.states[lane] === KEPT;
+    if (isIdle && mayPass(lanes, lane, slot)) {
+      const itself = lanes.kept.get(lane)?.find((message) => message.slot === slot && !message.whole);
+      if (itself !== undefined) endKeep(lanes, lane, itself);
+      lanes.states[lane] = BUSY;
+      this.destination.next(this.pass(delivery, lane));
+      return;
+    }
+    this.pending.add(delivery.epoch);
+    this.behind++;
+    waitIn(lanes, lane, delivery);
+    // Where the lane is busy, they hear of it if that fails.
+    if (isIdle) tellHeldBack(delivery);
+    hold(delivery.epoch, 1, 1);
   }
 
   private lanesFor(partition: Partition): Lanes {
@@ -185,39 +222,32 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
     if (lanes === undefined) return;
     this.lanesOf.delete(partition);
     if (partition === this.partition) this.partition = this.lanes = null;
-    for (const waiting of lanes.waiting.values()) this.letGo(partition, waiting);
-  }
-
-  // What comes again to another subscription must not be passed by what waits behind it.
-  private moveOn(epoch: Partition, lane: number): void {
-    if (isOurs(epoch)) {
-      this.release(epoch, lane);
-      return;
-    }
-    const lanes = this.lanesOf.get(epoch);
-    const waiting = lanes?.waiting.get(lane);
-    if (waiting === undefined) return;
-    lanes?.waiting.delete(lane);
-    this.letGo(epoch, waiting);
+    for (const waiting of lanes.waiting.values()) this.letGo(partition, waiting.drain());
   }
 
   // The broker sends all of a key again, from this one on: what waits of it is not to overtake it.
   private wentBack(epoch: Partition, lane: number, brokersKey: string): void {
     const lanes = this.lanesOf.get(epoch);
     const waiting = lanes?.waiting.get(lane);
-    if (lanes !== undefined && waiting !== undefined) {
-      lanes.waiting.delete(lane);
-      const gone = new RingQueue<DeliveryNode>();
-      const others = new RingQueue<DeliveryNode>();
-      for (const delivery of waiting.drain()) (brokersKeyOf(delivery) === brokersKey ? gone : others).push(delivery);
-      if (others.length > 0) lanes.waiting.set(lane, others);
-      this.letGo(epoch, gone);
-    }
-    this.moveOn(epoch, lane);
+    if (waiting === undefined) return;
+    this.letGo(
+      epoch,
+      waiting.extract((delivery) => brokersKeyOf(delivery) === brokersKey),
+    );
+    if (waiting.length === 0) lanes?.waiting.delete(lane);
   }
 
-  private letGo(partition: Partition, waiting: RingQueue<DeliveryNode>): void {
-    for (const delivery of waiting.drain()) {
+  private letWaitingGo(epoch: Partition, lane: number): void {
+    const lanes = this.lanesOf.get(epoch);
+    const waiting = lanes?.waiting.get(lane);
+    if (waiting === undefined) return;
+    lanes?.waiting.delete(lane);
+    this.letGo(epoch, waiting.drain());
+  }
+
+  private letGo(partition: Partition, waiting: readonly DeliveryNode[]): void {
+    for (const delivery of waiting) {
+      this.behind--;
       unhold(partition, 1, 1);
       delivery.abandon();
       this.pending.remove(partition);
@@ -228,42 +258,87 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
     return new DeliveryNode(delivery.value, delivery.attempt, delivery, this, lane, delivery.epoch, null);
   }
 
+  // Nothing of the lane is out any more.
   private release(partition: Partition, lane: number): void {
     const lanes = partition === this.partition ? this.lanes : this.lanesOf.get(partition);
     if (!lanes) return;
-    const waiting = lanes.waiting.size === 0 ? undefined : lanes.waiting.get(lane);
-    if (waiting === undefined) {
-      lanes.busy[lane] = 0;
+    const delivery = lanes.waiting.size === 0 ? undefined : nextOf(lanes, lane);
+    if (delivery === undefined) {
+      lanes.states[lane] = lanes.kept.size > 0 && lanes.kept.has(lane) ? KEPT : FREE;
       return;
     }
-    const delivery = waiting.shift() as DeliveryNode;
-    if (waiting.length === 0) lanes.waiting.delete(lane);
+    lanes.states[lane] = BUSY;
+    this.behind--;
     unhold(partition, 1, 1);
     this.due.push(this.pass(delivery, lane));
     defer(partition.session, this);
   }
 
   // The source, or a retry above, runs the same slot again: its lane stays taken until it is back or settled.
-  private keep(child: DeliveryNode): void {
+  private keep(child: DeliveryNode, { whole, claimed }: Comeback): void {
     const { epoch, slot: lane } = child;
     const lanes = this.lanesOf.get(epoch) as Lanes;
     const { slot } = child.root;
     const brokersKey = brokersKeyOf(child);
-    const unlisten = onSlotEnd(epoch, slot, (settled) => {
-      lanes.kept.delete(lane);
-      if (settled) this.release(epoch, lane);
-      else if (brokersKey === null) this.moveOn(epoch, lane);
-      else this.wentBack(epoch, lane, brokersKey);
-    });
-    lanes.kept.set(lane, { slot, unlisten });
+    lanes.states[lane] = KEPT;
+    if (lanes.kept.get(lane)?.some((message) => message.slot === slot)) return;
+    const onNews = (news: SlotNews): void => {
+      // On its way back to us it waits for another, which may wait in this lane: for a repeat of it that has its claim.
+      if (news === 'waits' && !claimed) return;
+      endKeep(lanes, lane, message);
+      if (news === 'gone' && brokersKey !== null) this.wentBack(epoch, lane, brokersKey);
+      if (news === 'gone' && !isOurs(epoch)) this.letWaitingGo(epoch, lane);
+      else if (lanes.states[lane] === KEPT) this.release(epoch, lane);
+    };
+    const message: KeptLane = { slot, whole, unlisten: onSlotNews(epoch, slot, onNews) };
+    keep(lanes, lane, message);
   }
 
-  // A part does not by itself: the delivery that it is of does, once the others have ended, which may wait for this lane.
-  private comesBack(child: DeliveryNode): boolean {
-    const { epoch } = child;
-    if (epoch.window === null && brokersKeyOf(child) === null) return false;
-    return isOurs(epoch) && this.lanesOf.has(epoch) && partOf(child) === '';
+  // After a nack or an abandon has gone up, by which the lane may have gone to the next one already.
+  private goOn({ epoch, slot: lane }: DeliveryNode, comeback: Comeback | null): void {
+    const lanes = this.lanesOf.get(epoch);
+    if (comeback === null) {
+      if (isOurs(epoch)) this.release(epoch, lane);
+      // What comes again to another subscription must not be passed by what waits behind it.
+      else this.letWaitingGo(epoch, lane);
+    } else if (lanes !== undefined && lanes.states[lane] === KEPT) {
+      // The others that were made of the message must end before it can come again.
+      if (comeback.whole) this.release(epoch, lane);
+      if (comeback.retried) lanes.waiting.get(lane)?.forEach(tellHeldBack);
+    }
   }
+
+  private comebackOf(child: DeliveryNode): Comeback | null {
+    const { epoch } = child;
+    if (epoch.window === null && brokersKeyOf(child) === null) return null;
+    return isOurs(epoch) && this.lanesOf.has(epoch) ? comebackOf(child) : null;
+  }
+}
+
+/** How a message comes again after a nack. */
+interface Comeback {
+  /** Several deliveries were made of it: not before the others have ended too. */
+  readonly whole: boolean;
+  /** By `retryToDlq`, below which this stands. */
+  readonly retried: boolean;
+  /** Its claim is given back until then. */
+  readonly claimed: boolean;
+}
+
+// A part does not by itself: the delivery that it is of does, once the others have ended, which may wait for this lane.
+function comebackOf(child: DeliveryNode): Comeback | null {
+  let whole = false;
+  let retried = false;
+  let claimed = false;
+  for (let node = child.up; node !== null; node = node.up) {
+    const { op } = node;
+    if (op.splits === true) return null;
+    if (retried) continue;
+    if (op.retries === true) retried = true;
+    else if (op.forks === true) whole = true;
+    else if (op.claims !== undefined) claimed = true;
+  }
+  return { whole, retried, claimed };
 }
 
 // Of a queue: the key by which the broker sends messages again in their order, once one of them has gone back to it.
@@ -274,13 +349,6 @@ function brokersKeyOf(delivery: DeliveryNode): string | null {
 
 function isOurs({ live, session }: Partition): boolean {
   return live && !session.unsubscribed;
-}
-
-function wait(lanes: Lanes, lane: number, delivery: DeliveryNode): void {
-  let waiting = lanes.waiting.get(lane);
-  if (waiting === undefined) lanes.waiting.set(lane, (waiting = new RingQueue()));
-  waiting.push(delivery);
-  hold(delivery.epoch, 1, 1);
 }
 
 function warnOfPlace(delivery: DeliveryNode): void {

@@ -22,6 +22,9 @@ export interface Attempt {
  */
 export interface OutageGate {
   readonly isShut: boolean;
+  /** Attempts wait for the end of the probe. */
+  readonly isWaitedAt: boolean;
+  isProbe(child: DeliveryNode): boolean;
   hold(attempt: Attempt): void;
   /** An attempt found the thing out: shut the gate, or keep it shut if this was the probe. */
   foundOut(child: DeliveryNode, again: Attempt, error: unknown): void;
@@ -29,6 +32,8 @@ export interface OutageGate {
   foundBack(child: DeliveryNode): void;
   /** An attempt was let go; if it was the probe, another is sent. */
   letGo(child: DeliveryNode): void;
+  /** An attempt waits below for another message, maybe one in here; if it was the probe, another is sent, at once. */
+  heldBack(child: DeliveryNode): void;
   drop(partition: Partition): void;
   close(): void;
 }
@@ -71,24 +76,27 @@ export function createOutageGate(
     hold(delivery.epoch);
   };
 
-  const scheduleProbe = (): void => {
+  const scheduleProbe = (atOnce = false): void => {
     if (closed) return;
-    timer ??= asyncScheduler.schedule(() => {
-      timer = null;
-      const next = takeNext();
-      if (next === undefined) {
-        gate.isShut = false;
-        return;
-      }
-      // Known before it is emitted: it may be settled at once.
-      probe = make(next);
-      emit(probe);
-    }, backoff(++probes));
+    timer ??= asyncScheduler.schedule(
+      () => {
+        timer = null;
+        const next = takeNext();
+        if (next === undefined) {
+          gate.isShut = false;
+          return;
+        }
+        // Known before it is emitted: it may be settled at once.
+        probe = make(next);
+        emit(probe);
+      },
+      atOnce ? 0 : backoff(++probes),
+    );
   };
 
-  const sendAnother = (): void => {
+  const sendAnother = (atOnce = false): void => {
     probe = null;
-    scheduleProbe();
+    scheduleProbe(atOnce);
   };
 
   const open = (): void => {
@@ -107,6 +115,10 @@ export function createOutageGate(
 
   const gate: { -readonly [K in keyof OutageGate]: OutageGate[K] } = {
     isShut: false,
+    get isWaitedAt() {
+      return queue.length > 0;
+    },
+    isProbe: (child) => child === probe,
     hold: keep,
     foundOut: (child, again, error) => {
       if (!gate.isShut) {
@@ -125,6 +137,9 @@ export function createOutageGate(
     },
     letGo: (child) => {
       if (child === probe) sendAnother();
+    },
+    heldBack: (child) => {
+      if (child === probe) sendAnother(true);
     },
     drop: (partition) => {
       for (const { delivery } of queue.extract((attempt) => attempt.delivery.epoch === partition)) {

@@ -1,6 +1,7 @@
 import { asyncScheduler, type MonoTypeOperatorFunction, type Subscriber, type Subscription } from 'rxjs';
 import { exponential, waitOf, type Backoff } from '../core/backoff.js';
 import { unsettledOf } from '../core/batch-members.js';
+import { bisectsOf, type NackAnswer } from '../core/bisection.js';
 import type { Delivery } from '../core/delivery.js';
 import { DeliveryNode, isNothingLeft, type SettlementHook } from '../core/delivery-node.js';
 import { detach } from '../core/detach.js';
@@ -131,8 +132,12 @@ class RetryToDlq implements OperatorParts, SettlementHook {
       return;
     }
     this.pending.add(epoch);
-    if (this.gate.isShut) this.gate.hold({ delivery, attempt, failures: 0, firstFailureAt: null });
-    else this.destination.next(new DeliveryNode(value, attempt, delivery, this, 0, epoch, null));
+    // A half of a batch that was given up is run once.
+    const before = epoch.shares === null ? undefined : bisectsOf(delivery)?.halfOf(epoch);
+    const failures = before === undefined ? 0 : this.policy.maxRetries;
+    const firstFailureAt = before?.firstFailureAt ?? null;
+    if (this.gate.isShut) this.gate.hold({ delivery, attempt, failures, firstFailureAt });
+    else this.destination.next(new DeliveryNode(value, attempt, delivery, this, failures, epoch, firstFailureAt));
   }
 
   complete(): void {
@@ -166,6 +171,8 @@ class RetryToDlq implements OperatorParts, SettlementHook {
   onNack(child: DeliveryNode, reason: unknown, askedMs: number): void {
     const delivery = child.up as DeliveryNode;
     const firstFailureAt = child.ref as number | null;
+    const bisects = bisectsOf(delivery);
+    const named = bisects?.takeNamed(child.epoch) === true;
     if (this.closed || !child.epoch.live) {
       this.gate.letGo(child);
       this.abandon(delivery);
@@ -187,6 +194,11 @@ class RetryToDlq implements OperatorParts, SettlementHook {
     if (failure === 'permanent' || failures > this.policy.maxRetries) {
       const { attempt: attempts } = child;
       const times = { firstFailureAt: firstFailureAt ?? now, lastFailureAt: now };
+      if (!named && bisects?.bisect(delivery, { attempt: attempts, ...times }) === true) {
+        delivery.fail(reason, -1);
+        this.pending.remove(delivery.epoch);
+        return;
+      }
       // Corked, so that those of a batch go in one call.
       corked(delivery.epoch.session, () => {
         const { value, epoch } = delivery;
@@ -194,6 +206,7 @@ class RetryToDlq implements OperatorParts, SettlementHook {
         for (const message of eachMessage(last)) {
           this.deadLetters.add({ delivery: message, reason, attempts, ...times, trim: 0, refusals: 0 });
         }
+        bisects?.goOnAfter(delivery.epoch);
       });
       return;
     }
@@ -204,6 +217,25 @@ class RetryToDlq implements OperatorParts, SettlementHook {
   onAbandon(child: DeliveryNode): void {
     this.gate.letGo(child);
     this.abandon(child.up as DeliveryNode);
+  }
+
+  answerTo({ slot: failures, epoch }: DeliveryNode, reason: unknown): NackAnswer {
+    if (this.closed || !epoch.live) return 'again';
+    const failure = this.classify(reason);
+    if (failure === 'unavailable') return 'hold';
+    return failure === 'permanent' || failures >= this.policy.maxRetries ? 'dead-letter' : 'again';
+  }
+
+  get holdsBack(): boolean {
+    return this.gate.isWaitedAt;
+  }
+
+  isAwaited(child: DeliveryNode): boolean {
+    return this.gate.isProbe(child);
+  }
+
+  heldBack(child: DeliveryNode): void {
+    this.gate.heldBack(child);
   }
 
   private settle(delivery: DeliveryNode, outcome: Outcome): void {

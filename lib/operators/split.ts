@@ -10,7 +10,7 @@ import { cork, defer, uncork } from '../core/pump.js';
 import { RingQueue } from '../core/ring-queue.js';
 import type { PumpTask, Session } from '../core/session.js';
 import { reportStale } from '../core/telemetry.js';
-import { hold, pumpIfWaiting, setFull, unhold } from '../core/units.js';
+import { hold, pumpIfStill, setFull, unhold } from '../core/units.js';
 import { END, Splitting, type SplitFunction } from './splitting.js';
 
 /** What bounds the parts of `split`. @public */
@@ -188,7 +188,7 @@ class Split implements OperatorParts, SettlementHook, PumpTask {
       this.completeIfDone();
     }
     for (const session of sessions) {
-      pumpIfWaiting(session);
+      pumpIfStill(session);
       uncork(session);
     }
   }
@@ -257,7 +257,7 @@ class Split implements OperatorParts, SettlementHook, PumpTask {
   private goOn(session: Session): void {
     if (this.pulling) return;
     if (this.queue.length > 0 || this.upstreamCompleted) defer(session, this);
-    else pumpIfWaiting(session);
+    else pumpIfStill(session);
   }
 
   private completeIfDone(): void {

@@ -5,6 +5,7 @@ import {
   finalize,
   map,
   merge,
+  mergeMap,
   type MonoTypeOperatorFunction,
   NEVER,
   type Observable,
@@ -26,6 +27,7 @@ import type { PublishOutcome } from '../../lib/core/publisher.js';
 import { ackEach } from '../../lib/operators/ack-each.js';
 import { batch } from '../../lib/operators/batch.js';
 import { dedupe } from '../../lib/operators/dedupe.js';
+import { fanOut } from '../../lib/operators/fan-out.js';
 import { filterValue } from '../../lib/operators/filter-value.js';
 import { handle } from '../../lib/operators/handle.js';
 import { mapValue } from '../../lib/operators/map-value.js';
@@ -35,7 +37,7 @@ import { marbles, type Drive } from '../support/marbles.js';
 import { keepsTheContract } from '../support/operator-contract.js';
 import { refusal, untyped } from '../support/options.js';
 import { after, fakePublisher, refuses, until, type FakePublisher } from '../support/publishers.js';
-import { textOf, type ScriptedPosition } from '../support/scripted-log.js';
+import { textOf, type ScriptedLog, type ScriptedPosition } from '../support/scripted-log.js';
 import { fakeStore } from '../support/stores.js';
 
 keepsTheContract('batch of one', {
@@ -380,6 +382,140 @@ describe('batch', () => {
       }));
   });
 
+  describe('where others wait for what it has, and the source may give more', () => {
+    const heldBack = (source: ScriptedLog): string[] =>
+      source.eventsOf('held-back').map(({ at, event }) => `${at} ${event.message.id} ${event.forMs}`);
+
+    it('goes as soon as nothing runs: a hot key is not one message a maxWaitMs', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log();
+        source.fill(100, (index) => ({ key: index < 40 ? 'hot' : `k${index % 6}` }));
+        const sizes: number[] = [];
+        drive(
+          source.texts.pipe(
+            ordered({ by: 'key' }),
+            batch({ maxSize: 50, maxWaitMs: NEVER_MS }),
+            handle((values) => (sizes.push(values.length), takes(5)(values))),
+            ackEach(),
+          ),
+        );
+        advanceTo(1_000);
+        // The last of a key has nobody behind it, and waits for more with the others of its kind.
+        expect(source.settled('done').length).toBeGreaterThanOrEqual(99);
+        expect(Math.max(...sizes)).toBe(7);
+        expect(heldBack(source)).toEqual([]);
+      }));
+
+    it('goes for what comes behind a key later, also where an operator between brings it', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const messages = { a: { key: 'x' }, b: { key: 'x' } };
+        const source = log('a----b', { messages });
+        const out = drive(
+          source.texts.pipe(
+            handle(takes(3), { concurrency: 8 }),
+            ordered({ by: 'key' }),
+            batch({ maxSize: 50, maxWaitMs: 1_000 }),
+            ackEach(),
+          ),
+        );
+        advanceTo(7);
+        expect(out.values).toEqual([]);
+        advanceTo(8);
+        expect(out.values).toEqual([['a']]);
+        advanceTo(1_008);
+        expect(out.values).toEqual([['a'], ['b']]);
+      }));
+
+    it('goes where the copy of another branch is gone, and this one is all that the next of its key waits for', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('(ab)', { messages: { a: { key: 'x' }, b: { key: 'x' } } });
+        drive(
+          source.texts.pipe(
+            ordered({ by: 'key' }),
+            fanOut<Delivery<string, ScriptedPosition>, unknown, unknown>(
+              (each) => each.pipe(batch({ maxSize: 50, maxWaitMs: 1_000 }), ackEach()),
+              (each) => each.pipe(handle(takes(4)), ackEach()),
+            ),
+          ),
+        );
+        advanceTo(3);
+        expect(source.settled()).toEqual([]);
+        advanceTo(5);
+        expect(source.settled()).toEqual(['a']);
+      }));
+
+    it('goes for the probe of an outage, for which all wait', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('(abcd)');
+        const sizes: number[] = [];
+        let out = true;
+        drive(
+          source.texts.pipe(
+            retryToDlq({ deadLetters: fakePublisher() }),
+            batch({ maxSize: 4, maxWaitMs: NEVER_MS }),
+            handle((values) => {
+              sizes.push(values.length);
+              if (out) throw unavailable('out');
+            }),
+            ackEach(),
+          ),
+        );
+        advanceTo(400);
+        expect(sizes).toEqual([4, 1, 1]);
+        out = false;
+        advanceTo(1_000);
+        // The probe went alone; the others wait for a fourth, as ever.
+        expect(sizes).toEqual([4, 1, 1, 1]);
+        expect(source.settled('done')).toHaveLength(1);
+      }));
+
+    it('does not go for those that wait for another: they would make each batch a small one', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const keyed = Object.fromEntries(
+          [...'abcdef'].map((name) => [name, { key: 'ab'.includes(name) ? 'x' : name }]),
+        );
+        const source = log('(ab)-c-d-e-f', { messages: keyed });
+        const sizes: number[] = [];
+        let failed = false;
+        drive(
+          source.texts.pipe(
+            ordered({ by: 'key' }),
+            retryToDlq({ deadLetters: fakePublisher(), backoff: constant(200) }),
+            filterValue((value) => {
+              if (value !== 'a' || failed) return true;
+              failed = true;
+              throw NO;
+            }),
+            batch({ maxSize: 4, maxWaitMs: NEVER_MS }),
+            handle((values) => void sizes.push(values.length)),
+            ackEach(),
+          ),
+        );
+        advanceTo(150);
+        expect(sizes).toEqual([4]);
+        advanceTo(300);
+        // a is back, and b waits for it.
+        expect(sizes).toEqual([4, 1]);
+      }));
+
+    it('waits for maxWaitMs while something else runs, and says who waited', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const messages = { a: { key: 'x' }, b: { key: 'x' }, c: { key: 'y' } };
+        const source = log('(cab)', { messages });
+        drive(
+          source.texts.pipe(
+            ordered({ by: 'key' }),
+            mergeMap((delivery) => (delivery.value === 'c' ? timer(500).pipe(map(() => delivery)) : [delivery])),
+            batch({ maxSize: 50, maxWaitMs: 100 }),
+            ackEach(),
+          ),
+        );
+        advanceTo(400);
+        expect(source.settled()).toEqual(['a', 'b']);
+        expect(heldBack(source)).toEqual(['100 orders/0/1 100']);
+      }));
+  });
+
   describe('settled', () => {
     it.each([
       ['ack', 'done', (each: TextBatch) => each.ack()],
@@ -596,7 +732,7 @@ describe('batch', () => {
         drive(
           source.texts.pipe(
             mapValue((value) => value.toUpperCase()),
-            batch({ maxSize: 3, maxWaitMs: 1 }),
+            batch({ maxSize: 3, maxWaitMs: 1, bisectOnFailure: false }),
             retryToDlq({ deadLetters, maxRetries: 1, backoff: constant(5) }),
             handle((values, { attempt }) => {
               attempts.push(`${values.join('')}${attempt}`);
@@ -734,8 +870,8 @@ describe('batch', () => {
           ),
         );
         advanceTo(5);
-        expect(lettersOf(deadLetters)).toEqual(['a', 'b', 'c', 'd']);
-        expect(source.settled('dead-lettered')).toEqual(['a', 'b', 'c', 'd']);
+        expect(lettersOf(deadLetters).sort()).toEqual(['a', 'b', 'c', 'd']);
+        expect([...source.settled('dead-lettered')].sort()).toEqual(['a', 'b', 'c', 'd']);
         expect(source.committed()).toBe(4);
       }));
 
@@ -825,6 +961,268 @@ describe('batch', () => {
         expect(source.settled('dead-lettered')).toEqual(['a']);
         expect(source.committed(1)).toBe(0);
         expect(out.error).toBeUndefined();
+      }));
+  });
+
+  describe('that fails as a whole and would be dead letters', () => {
+    type Values = readonly string[];
+    const bad = new Set(['d', 'n']);
+    /** What a bulk insert does: all or nothing. */
+    const insert = (runs: string[]) => (values: Values, delivery: { readonly attempt: number }) => {
+      runs.push(`${values.join('')}${delivery.attempt}`);
+      if (values.some((value) => bad.has(value))) throw NO;
+      return values;
+    };
+    const places = ['above', 'below'] as const;
+    const failing = (
+      source: ScriptedLog,
+      place: (typeof places)[number],
+      work: (values: Values, delivery: BatchDelivery<string, ScriptedPosition>) => unknown,
+      { maxRetries = 1, maxSize = 16, bisectOnFailure = true, letters = fakePublisher() } = {},
+    ) => {
+      const options = { deadLetters: letters, maxRetries, backoff: constant(5) };
+      const gather = batch<string, ScriptedPosition>({ maxSize, maxWaitMs: 2, bisectOnFailure });
+      return place === 'above'
+        ? source.texts.pipe(ordered({ by: 'key' }), retryToDlq(options), gather, handle(work as never), ackEach())
+        : source.texts.pipe(ordered({ by: 'key' }), gather, retryToDlq(options), handle(work as never), ackEach());
+    };
+    const sixteen = '(abcdefghijklmnop)';
+    const good = [...'abcefghijklmop'];
+    const sizes = (source: ScriptedLog): number[] => source.eventsOf('bisected').map(({ event }) => event.size);
+
+    it.each(places)('is run by halves, so that only those are that fail alone: retryToDlq %s', (place) =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log(sixteen);
+        const letters = fakePublisher();
+        const runs: string[] = [];
+        const out = drive(failing(source, place, insert(runs), { letters }));
+        advanceTo(1_000);
+        expect(out.values.flatMap((values) => values as Values).sort()).toEqual(good);
+        expect(lettersOf(letters).sort()).toEqual(['d', 'n']);
+        expect([...source.settled('dead-lettered')].sort()).toEqual(['d', 'n']);
+        expect(source.committed()).toBe(16);
+        // Twice as a whole; then of each half the one with a culprit is halved again.
+        expect(runs.slice(0, 3).map((run) => run.replace(/\d/, ''))).toEqual([
+          'abcdefghijklmnop',
+          'abcdefghijklmnop',
+          'abcdefgh',
+        ]);
+        expect(runs).toHaveLength(2 + 14);
+        expect(sizes(source)).toEqual([16, 8, 4, 2, 8, 4, 2]);
+      }),
+    );
+
+    it.each(places)('is run by halves at once with maxRetries 0, and where it is permanent: retryToDlq %s', (place) =>
+      marbles(({ log, drive, advanceTo }) => {
+        for (const [maxRetries, error] of [[0, NO] as const, [3, permanent(new Error('for good'))] as const]) {
+          const source = log('(abcd)');
+          const letters = fakePublisher();
+          const runs: string[] = [];
+          const work = (values: Values): Values => {
+            runs.push(values.join(''));
+            if (values.includes('d')) throw error;
+            return values;
+          };
+          drive(failing(source, place, work, { maxRetries, letters, maxSize: 4 }));
+          advanceTo(1_000 * (maxRetries + 1));
+          expect(runs).toEqual(['abcd', 'ab', 'cd', 'c', 'd']);
+          expect(lettersOf(letters)).toEqual(['d']);
+          expect(source.settled('done')).toEqual(['a', 'b', 'c']);
+        }
+      }),
+    );
+
+    it.each(places)('counts each run of it: the dead letter says how many there were, and when it began: %s', (place) =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('(abcd)');
+        const letters = fakePublisher();
+        drive(failing(source, place, insert([]), { letters, maxSize: 4 }));
+        advanceTo(100);
+        const { headers } = letters.published[0] ?? {};
+        const first = Date.parse(String(headers?.['dead-letter-first-failure-at']));
+        const last = Date.parse(String(headers?.['dead-letter-last-failure-at']));
+        // Above, the count is the member's own: runs of halves belong to the attempt that they find the culprit of.
+        expect(headers?.['dead-letter-attempts']).toBe(place === 'above' ? '2' : '4');
+        expect(last - first).toBe(5);
+      }),
+    );
+
+    it.each(places)('is not run by halves in an outage: retryToDlq %s', (place) =>
+      marbles(({ log, drive, advanceTo, now }) => {
+        const source = log('(abcd)');
+        const letters = fakePublisher();
+        const work = (values: Values): Values => {
+          if (now() < 1_000) throw unavailable(new Error('out'));
+          return values;
+        };
+        drive(failing(source, place, work, { letters, maxRetries: 0, maxSize: 4 }));
+        advanceTo(20_000);
+        expect(sizes(source)).toEqual([]);
+        expect(letters.calls).toEqual([]);
+        expect(source.settled('done')).toHaveLength(4);
+      }),
+    );
+
+    it.each(places)(
+      'waits for the end of an outage that comes between its halves, and loses none: retryToDlq %s',
+      (place) =>
+        marbles(({ log, drive, advanceTo, now }) => {
+          const source = log('(abcdefgh)');
+          const letters = fakePublisher();
+          let runs = 0;
+          const work = (values: Values): Values => {
+            if (++runs > 1 && now() < 1_000) throw unavailable(new Error('out'));
+            if (values.includes('d')) throw NO;
+            return values;
+          };
+          drive(failing(source, place, work, { letters, maxRetries: 0, maxSize: 8 }));
+          advanceTo(30_000);
+          expect(lettersOf(letters)).toEqual(['d']);
+          expect([...source.settled('done')].sort()).toEqual([...'abcefgh']);
+          expect(source.session).toMatchObject({ inFlight: 0, held: 0 });
+        }),
+    );
+
+    it.each(places)('looks for none where nackOnly named them: retryToDlq %s', (place) =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('(abcdef)');
+        const letters = fakePublisher();
+        const runs: string[] = [];
+        const work = (values: Values, delivery: BatchDelivery<string, ScriptedPosition>): Values => {
+          runs.push(values.join(''));
+          const named = delivery.members.filter(({ value }) => 'bd'.includes(value));
+          if (named.length > 0) delivery.nackOnly(named, NO);
+          return values;
+        };
+        drive(failing(source, place, work, { letters, maxSize: 6 }));
+        advanceTo(100);
+        expect(runs).toEqual(['abcdef', 'bd']);
+        expect(sizes(source)).toEqual([]);
+        expect(lettersOf(letters)).toEqual(['b', 'd']);
+        expect([...source.settled('done')].sort()).toEqual([...'acef']);
+      }),
+    );
+
+    it('goes on below with the other halves while the letter of one is refused, and held', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('(abcd)', { messages: { a: {} } });
+        const work = (values: Values): Values => {
+          if (values.includes('a')) throw NO;
+          return values;
+        };
+        drive(failing(source, 'below', work, { letters: fakePublisher(refuses), maxRetries: 0, maxSize: 4 }));
+        advanceTo(100);
+        expect([...source.settled('done')].sort()).toEqual(['b', 'c', 'd']);
+        expect(source.session.inFlight).toBe(1);
+      }));
+
+    it.each(places)('keeps the order of each key, those of its members as well: retryToDlq %s', (place) =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log(undefined);
+        source.fill(200, (index) => ({ key: `k${index % 9}` }));
+        source.end();
+        const letters = fakePublisher(after(3));
+        const work = (values: Values): Observable<Values> => {
+          if (values.some((value) => Number(value) % 10 === 3)) return timer(1).pipe(map(() => raise()));
+          return timer(1).pipe(map(() => values));
+        };
+        const out = drive(failing(source, place, work, { letters, maxRetries: 1, maxSize: 6 }));
+        advanceTo(60_000);
+        expect(out.completed).toBe(true);
+        const done = out.values.flatMap((values) => values as Values).map(Number);
+        expect(done).toHaveLength(180);
+        for (let key = 0; key < 9; key++) {
+          const its = done.filter((value) => value % 9 === key);
+          expect(its).toEqual([...its].sort((a, b) => a - b));
+        }
+        expect(
+          lettersOf(letters)
+            .map(Number)
+            .sort((a, b) => a - b),
+        ).toEqual(Array.from({ length: 20 }, (_, n) => n * 10 + 3));
+      }),
+    );
+
+    it.each(places)('makes dead letters of all with bisectOnFailure: false: retryToDlq %s', (place) =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('(abcd)');
+        const letters = fakePublisher();
+        drive(failing(source, place, insert([]), { letters, maxSize: 4, bisectOnFailure: false }));
+        advanceTo(100);
+        expect(lettersOf(letters)).toEqual(['a', 'b', 'c', 'd']);
+        expect(sizes(source)).toEqual([]);
+      }),
+    );
+
+    it.each(places)(
+      'lets go of halves that wait, at whatever millisecond it is unsubscribed or revoked: %s',
+      (place) => {
+        for (let ms = 1; ms < 40; ms++) {
+          marbles(({ log, drive, advanceTo, scheduler }) => {
+            const source = log('(abcdefgh)', {
+              drainTimeoutMs: 100,
+              messages: { c: { partition: 1 }, d: { partition: 1 } },
+              partitions: 2,
+            });
+            const work = (values: Values): Observable<Values> =>
+              timer(2).pipe(map(() => (values.includes('d') ? raise() : values)));
+            const out = drive(failing(source, place, work, { maxSize: 8 }));
+            advanceTo(ms);
+            if (ms % 2 === 0) source.revoke(1);
+            advanceTo(ms + 200);
+            if (ms % 2 === 0) {
+              expect(source.eventsOf('revoked')).toHaveLength(1);
+              source.assign(1);
+              advanceTo(ms + 1_000);
+              expect([source.committed(0), source.committed(1)]).toEqual([6, 2]);
+              expect(source.settled('dead-lettered').filter((name) => name !== 'd')).toEqual([]);
+            }
+            expect(source.session.held).toBe(0);
+            out.unsubscribe();
+            advanceTo(ms + 2_000);
+            expect(source.isOpen).toBe(false);
+            expect(scheduler.actions.filter(({ closed }) => !closed)).toHaveLength(0);
+          });
+        }
+        for (let ms = 1; ms < 40; ms++) {
+          marbles(({ log, drive, advanceTo, scheduler }) => {
+            const source = log('(abcdefgh)', { drainTimeoutMs: 100 });
+            const work = (values: Values): Observable<Values> =>
+              timer(2).pipe(map(() => (values.includes('d') ? raise() : values)));
+            const out = drive(failing(source, place, work, { maxSize: 8 }));
+            advanceTo(ms);
+            out.unsubscribe();
+            advanceTo(ms + 1);
+            expect(source.isOpen).toBe(false);
+            expect(source.session).toMatchObject({ inFlight: 0, held: 0 });
+            expect(scheduler.actions.filter(({ closed }) => !closed)).toHaveLength(0);
+          });
+        }
+      },
+    );
+
+    it('runs the function between anew for each half, and gives back what stands between: a claim', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('(abcd)');
+        const letters = fakePublisher();
+        const store = fakeStore();
+        drive(
+          source.texts.pipe(
+            batch({ maxSize: 4, maxWaitMs: 2 }),
+            mapValue((values) => values.join('+')),
+            dedupe({ key: (value) => value, store }),
+            retryToDlq({ deadLetters: letters, maxRetries: 0 }),
+            handle((value) => {
+              if (value.includes('b')) throw NO;
+              return value;
+            }),
+            ackEach(),
+          ),
+        );
+        advanceTo(100);
+        expect(lettersOf(letters)).toEqual(['b']);
+        expect([...store.confirmed].sort()).toEqual(['a', 'c+d']);
+        expect([...store.held]).toEqual([]);
       }));
   });
 
@@ -1214,8 +1612,15 @@ describe('batch', () => {
     [{ maxSize: 0, maxWaitMs: 1 }, 'batch: maxSize must be a whole number, at least 1, not 0.'],
     [{ maxSize: 1.5, maxWaitMs: 1 }, 'batch: maxSize must be a whole number, at least 1, not 1.5.'],
     [{ maxSize: 1, maxWaitMs: 0 }, 'batch: maxWaitMs must be a number, above 0 and at most 2147483647, not 0.'],
-    [{ maxSize: 1, maxWaitMs: 1, size: 1 }, 'batch: there is no option size; there are maxSize, maxWaitMs.'],
+    [
+      { maxSize: 1, maxWaitMs: 1, size: 1 },
+      'batch: there is no option size; there are maxSize, maxWaitMs, bisectOnFailure.',
+    ],
   ])('refuses %j at the call', (options, message) => {
     expect(refusal(() => batch(untyped(options)))).toBe(message);
   });
 });
+
+function raise(): never {
+  throw NO;
+}

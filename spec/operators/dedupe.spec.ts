@@ -1,17 +1,19 @@
 import { describe, expect, it } from '@jest/globals';
-import { map, NEVER, of, tap, timer, type Observable } from 'rxjs';
+import { delay, map, NEVER, of, tap, timer, type Observable } from 'rxjs';
 import { constant } from '../../lib/core/backoff.js';
 import { permanent } from '../../lib/core/failures.js';
 import type { IdempotencyStore } from '../../lib/core/idempotency-store.js';
 import { ackEach } from '../../lib/operators/ack-each.js';
 import { dedupe } from '../../lib/operators/dedupe.js';
 import { handle } from '../../lib/operators/handle.js';
+import { split } from '../../lib/operators/split.js';
 import { retryToDlq } from '../../lib/operators/retry-to-dlq.js';
 import { gather } from '../support/gather.js';
 import { marbles } from '../support/marbles.js';
 import { keepsTheContract } from '../support/operator-contract.js';
 import { refusal, untyped } from '../support/options.js';
 import { fakePublisher } from '../support/publishers.js';
+import type { ScriptedLog } from '../support/scripted-log.js';
 import {
   fakeStore,
   storeAnswersAfter,
@@ -223,6 +225,71 @@ describe('dedupe', () => {
         expect(source.settled('done')).toEqual(['a']);
       }),
   );
+
+  describe('below another dedupe', () => {
+    const misuses = (source: ScriptedLog): string[] => source.eventsOf('misuse').map(({ event }) => event.code);
+
+    it('lets a message pass that has this very claim already, and all of its parts, and says so once', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('(aba)');
+        const store = fakeStore();
+        const out = drive(
+          source.texts.pipe(
+            byName(store),
+            split((value: string) => [value, value]),
+            byName(store),
+            handle(takes(5), { concurrency: 8 }),
+            ackEach(),
+          ),
+        );
+        advanceTo(100);
+        expect([...out.values].sort()).toEqual(['a', 'a', 'b', 'b']);
+        expect([source.settled('done'), source.settled('skipped')]).toEqual([['a', 'b'], ['a']]);
+        expect([...store.confirmed]).toEqual(['a', 'b']);
+        expect(misuses(source)).toEqual(['dedupe-same-key']);
+      }));
+
+    it('lets go of a message that waits for another that waits for it, after leaseMs, says so, and both are done', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('(ab)', { redelivery: () => 30 });
+        const store = fakeStore();
+        const swapped = (value: string): string => (value === 'a' ? 'b' : 'a');
+        const out = drive(
+          source.texts.pipe(
+            dedupe({ key: (value) => value, store, leaseMs: 1_000 }),
+            // So that both have the first key when they ask for the second.
+            delay(5),
+            dedupe({ key: swapped, store, leaseMs: 1_000 }),
+            ackEach(),
+          ),
+        );
+        advanceTo(900);
+        expect(out.values).toEqual([]);
+        expect(misuses(source)).toEqual([]);
+        advanceTo(10_000);
+        // The one that is done has processed the other's key, by what the keys say.
+        expect(source.settled()).toHaveLength(2);
+        expect(misuses(source)[0]).toBe('dedupe-below-dedupe');
+        expect([...store.held]).toEqual([]);
+      }));
+
+    it('waits for another message that has its key, as long as it takes, where it has none of this store itself', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('(ab)');
+        const store = fakeStore();
+        drive(
+          source.texts.pipe(
+            byName(fakeStore()),
+            dedupe({ key: () => 'one', store, leaseMs: 100 }),
+            handle(takes(1_000), { concurrency: 8 }),
+            ackEach(),
+          ),
+        );
+        advanceTo(3_000);
+        expect([source.settled('done'), source.settled('skipped')]).toEqual([['a'], ['b']]);
+        expect(misuses(source)).toEqual([]);
+      }));
+  });
 
   describe('with a store that fails', () => {
     it.each([

@@ -2,9 +2,12 @@ import { describe, expect, it } from '@jest/globals';
 import { map, mergeMap, Subject, switchMap, timer, type Observable } from 'rxjs';
 import { constant } from '../../lib/core/backoff.js';
 import type { Delivery } from '../../lib/core/delivery.js';
-import { permanent } from '../../lib/core/failures.js';
+import { permanent, unavailable } from '../../lib/core/failures.js';
 import { ackEach } from '../../lib/operators/ack-each.js';
+import { dedupe } from '../../lib/operators/dedupe.js';
+import { fanOut } from '../../lib/operators/fan-out.js';
 import { handle } from '../../lib/operators/handle.js';
+import { mapValue } from '../../lib/operators/map-value.js';
 import { ordered, type OrderingKey } from '../../lib/operators/ordered.js';
 import { retryToDlq } from '../../lib/operators/retry-to-dlq.js';
 import { settling } from '../../lib/operators/settling.js';
@@ -13,7 +16,8 @@ import { marbles } from '../support/marbles.js';
 import { keepsTheContract } from '../support/operator-contract.js';
 import { refusal, untyped } from '../support/options.js';
 import { after, fakePublisher } from '../support/publishers.js';
-import type { ScriptedMessage } from '../support/scripted-log.js';
+import type { ScriptedMessage, ScriptedPosition } from '../support/scripted-log.js';
+import { fakeStore } from '../support/stores.js';
 
 keepsTheContract('ordered, without keys', { make: () => ordered({ by: 'key' }), nackGoesUp: true });
 keepsTheContract('ordered, a key each', {
@@ -25,6 +29,8 @@ keepsTheContract('ordered, a key each', {
 const messages: Readonly<Record<string, ScriptedMessage>> = Object.fromEntries(
   [...'abcdefgh'].map((name) => [name, { key: 'abc'.includes(name) ? 'x' : 'def'.includes(name) ? 'y' : null }]),
 );
+
+type Text = Delivery<string, ScriptedPosition>;
 
 const takes =
   (ms: number) =>
@@ -261,6 +267,119 @@ describe('ordered', () => {
         expect(source.settled('dead-lettered')).toEqual(['a']);
         expect(out.values.map(({ value }) => value)).toEqual(['a', 'b']);
         out.values[1]?.ack();
+      }));
+
+    it.each<[string, boolean]>([
+      ['the source', false],
+      ['retryToDlq above', true],
+    ])('below fanOut keeps a key in order through the failure of one copy, answered by %s', (_, retried) =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('(abd)', { messages, redelivery: constant(5) });
+        const retry = retryToDlq<Text>({ deadLetters: fakePublisher(), backoff: constant(5) });
+        const to = (where: string): ((texts: Observable<Text>) => Observable<Text>) =>
+          mapValue((value: string) => `${value}${where}`);
+        const started: string[] = [];
+        let failed = false;
+        const work = (value: string): string | Observable<string> => {
+          started.push(value);
+          if (value !== 'a1' || failed) return takes(1)(value);
+          failed = true;
+          throw new Error('once');
+        };
+        drive(
+          (retried ? source.texts.pipe(retry) : source.texts).pipe(
+            fanOut<Text, Text, Text>(to('1'), to('2')),
+            ordered({ by: 'key' }),
+            handle(work, { concurrency: 8 }),
+            ackEach(),
+          ),
+        );
+        advanceTo(100);
+        // The second copy of a ends before both come again; b waits until a is settled.
+        expect(started.filter((value) => !value.startsWith('d'))).toEqual(['a1', 'a2', 'a1', 'a2', 'b1', 'b2']);
+        expect([...source.settled('done')].sort()).toEqual(['a', 'b', 'd']);
+      }),
+    );
+
+    it('below fanOut lets an older message have a lane that waits for a younger one, which waits for it in another lane', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('(ab)', { redelivery: constant(10) });
+        // The copies of b have the lanes of the copies of a, in the other order.
+        const lanes: Readonly<Record<string, string>> = { a1: 'x', a2: 'y', b1: 'y', b2: 'x' };
+        const to = (where: string): ((texts: Observable<Text>) => Observable<Text>) =>
+          mapValue((value: string) => `${value}${where}`);
+        const failures = new Set(['a1', 'b1']);
+        const work = (value: string): string => {
+          if (failures.delete(value)) throw new Error('once');
+          return value;
+        };
+        const out = drive(
+          source.texts.pipe(
+            fanOut<Text, Text, Text>(to('1'), to('2')),
+            ordered({ by: ({ value }) => lanes[value] }),
+            handle(work),
+            ackEach(),
+          ),
+        );
+        advanceTo(200);
+        expect(source.settled('done')).toEqual(['a', 'b']);
+        expect(out.values.slice(-2).sort()).toEqual(['b1', 'b2']);
+      }));
+
+    it('below retryToDlq in an outage: what waits behind a key is no probe', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('(abc)--(d)', { messages });
+        const started: string[] = [];
+        let out = true;
+        const work = (value: string): string => {
+          started.push(value);
+          if (out) throw unavailable('out');
+          return value;
+        };
+        drive(
+          source.texts.pipe(
+            retryToDlq({ deadLetters: fakePublisher() }),
+            ordered({ by: 'key' }),
+            handle(work, { concurrency: 4 }),
+            ackEach(),
+          ),
+        );
+        advanceTo(2_000);
+        expect(source.settled()).toEqual([]);
+        // b and c, sent as probes, would never end: others are sent, and no wait grows by them.
+        expect(new Set(started)).toEqual(new Set(['a', 'd']));
+        expect(started.length).toBeGreaterThan(3);
+        out = false;
+        advanceTo(15_000);
+        expect([...source.settled('done')].sort()).toEqual(['a', 'b', 'c', 'd']);
+        expect(started.filter((value) => value !== 'd').slice(-3)).toEqual(['a', 'b', 'c']);
+      }));
+
+    it('below dedupe: a message waits for the claim of its repeat, not that for its key', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('(ab)-(c)', { messages, redelivery: constant(50) });
+        const store = fakeStore();
+        let failed = false;
+        const started: string[] = [];
+        const work = (value: string): string => {
+          started.push(value);
+          if (failed) return value;
+          failed = true;
+          throw new Error('once');
+        };
+        drive(
+          source.texts.pipe(
+            dedupe({ key: (value) => (value === 'b' ? 'a' : value), store }),
+            ordered({ by: 'key' }),
+            handle(work),
+            ackEach(),
+          ),
+        );
+        advanceTo(1_000);
+        // a fails; its repeat b claims the key meanwhile, and runs in its place.
+        expect(started).toEqual(['a', 'b', 'c']);
+        expect([...source.settled('done')].sort()).toEqual(['b', 'c']);
+        expect(source.settled('skipped')).toEqual(['a']);
       }));
 
     it('nacks what has no valid key, and what a key function threw', () =>

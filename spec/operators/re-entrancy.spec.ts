@@ -91,6 +91,7 @@ const TOLD: readonly TelemetryEvent['type'][] = [
   'quiet',
   'stale-settlement',
   'timed-out',
+  'bisected',
 ];
 
 describe('an ack inside an emission', () => {
@@ -219,7 +220,7 @@ describe('an unsubscribe', () => {
           retryToDlq({ deadLetters: fakePublisher(answer), maxRetries: 1 }),
           decode(text()),
           dedupe({ key: String, store: fakeStore({ claim: storeAnswersAfter(1) }) }),
-          batch({ maxSize: 2, maxWaitMs: 10_000 }),
+          batch({ maxSize: 2, maxWaitMs: 10_000, bisectOnFailure: type === 'bisected' }),
           handle(works, { timeoutMs: 20, concurrency: 2 }),
           ackEach(),
         ),
