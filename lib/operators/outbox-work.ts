@@ -48,32 +48,36 @@ export function runHandler(
   return run.start(options) ? run : null;
 }
 
-// Made once a message: see docs/decisions/0004. The handler gets it as its context.
-class HandlerRun implements OutboxContext<unknown> {
-  readonly emit: (message: OutboxMessage) => void;
+/** All of it is its own, so that `{ ...context }` has it too. Who never asks for `tx` costs no savepoint. */
+function contextOf(delivery: DeliveryNode, part: OutboxPart<unknown>, { emit }: OutboxEmitter): OutboxContext<unknown> {
+  return {
+    get tx() {
+      return part.tx;
+    },
+    emit,
+    delivery,
+  };
+}
+
+// Made once a message: see docs/decisions/0004.
+class HandlerRun {
   private over = false;
   private running: Subscription | null = null;
   private timer: Subscription | null = null;
 
   constructor(
-    readonly delivery: DeliveryNode,
+    private readonly delivery: DeliveryNode,
     private readonly part: OutboxPart<unknown>,
     private readonly end: OutboxWorkEnd,
     private readonly emitter: OutboxEmitter,
-  ) {
-    this.emit = emitter.emit;
-  }
-
-  get tx(): unknown {
-    return this.part.tx;
-  }
+  ) {}
 
   /** False where it has ended at once. */
   start({ handler, timeoutMs }: OutboxWorkOptions): boolean {
     let result: unknown;
     let deferred: ReturnType<typeof deferredOf>;
     try {
-      result = handler(this.delivery.value, this);
+      result = handler(this.delivery.value, contextOf(this.delivery, this.part, this.emitter));
       deferred = deferredOf(result);
     } catch (error) {
       this.fail(error);
