@@ -140,6 +140,7 @@ function numberOf(value: number | null): number | null {
   return value === null ? null : Number(value);
 }
 
+// The column is text, which holds no NUL.
 function textOf(error: string): string {
-  return error.replaceAll('\0', '').slice(0, 1_000);
+  return error.replaceAll('\0', '');
 }

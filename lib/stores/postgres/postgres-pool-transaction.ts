@@ -6,6 +6,7 @@ import { isBroken, sqlStateOf } from './postgres-errors.js';
 import { lentClient } from './postgres-lent-client.js';
 import type { OpenTransaction, StatementResult } from './postgres-open-transaction.js';
 import type { PreparedConnections } from './postgres-prepared.js';
+import { TransactionTroubles } from './postgres-troubles.js';
 
 /** What all transactions over a pool share. @internal */
 export interface PoolTransactionOptions {
@@ -29,8 +30,6 @@ interface PgResult {
 }
 
 const UNKNOWN_STATEMENT = '26000';
-// The statement that is under way fails with it.
-const ignore = (): void => undefined;
 
 // Made once a message: see docs/decisions/0004.
 class PoolTransaction<Tx> implements OpenTransaction<Tx> {
@@ -40,17 +39,20 @@ class PoolTransaction<Tx> implements OpenTransaction<Tx> {
   private unfit = false;
   private first = '';
   private backend: Backend | null = null;
+  private readonly troubles = new TransactionTroubles();
+  // The next statement fails without saying why.
+  private readonly ended = (error: unknown): void => this.troubles.ended(error);
 
   constructor(
     private readonly tx: Tx,
     private readonly options: PoolTransactionOptions,
   ) {
     this.client = tx as PostgresPoolClientLike;
-    this.client.on('error', ignore);
+    this.client.on('error', this.ended);
   }
 
   lend(isOver: () => boolean): Tx {
-    return lentClient(this.tx as Tx & object, isOver);
+    return lentClient(this.tx as Tx & object, isOver, this.troubles);
   }
 
   async begin(sql: string, parameters: readonly unknown[]): Promise<StatementResult> {
@@ -129,9 +131,11 @@ class PoolTransaction<Tx> implements OpenTransaction<Tx> {
     try {
       given = await (values.length === 0 ? this.client.query(text) : this.client.query(text, values as unknown[]));
     } catch (error) {
-      this.unfit ||= isBroken(error);
-      throw error;
+      const explained = this.troubles.explain(error);
+      this.unfit ||= isBroken(explained);
+      throw explained;
     }
+    this.troubles.answered();
     const result = Array.isArray(given) ? ((given as readonly PgResult[]).at(-1 - fromEnd) as PgResult) : given;
     return { rows: result.rows, count: result.rowCount ?? 0 };
   }
@@ -139,7 +143,7 @@ class PoolTransaction<Tx> implements OpenTransaction<Tx> {
   private release(broken: boolean): void {
     if (this.released) return;
     this.released = true;
-    this.client.removeListener('error', ignore);
+    this.client.removeListener('error', this.ended);
     this.client.release(broken);
   }
 }
