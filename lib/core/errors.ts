@@ -41,9 +41,9 @@ export type SluiceErrorCode =
   | 'store-failed'
   /** A table of this library is missing in the database or older than this version; `details.migration` mends it. */
   | 'schema-mismatch'
-  /** `emit` of `withOutbox` was given something that is no message, too many of them, or after the handler had ended. */
+  /** `emit` was given something that is no message, too many of them, or after the handler had ended. */
   | 'invalid-emit'
-  /** The handler of `withOutbox` ended the transaction by itself. */
+  /** The handler of `withOutbox` ended the transaction by itself; or `emit` of a store was given one that is not open. */
   | 'transaction-ended'
   /** Something that is no extensible `Error` was thrown and marked with a failure class; it is the `cause`. */
   | 'failed';

@@ -13,29 +13,9 @@ import { fromMemory, memoryBroker, memoryOutboxStore, memoryPublisher } from 'rx
 import { postgresOutboxStore } from 'rxsluice/postgres';
 import { describePostgres } from '../servers/describe-postgres.js';
 import { newSchema, send, textOf } from '../support/outbox-processing.js';
+import { REFUSED_MESSAGES } from '../support/refused-messages.js';
 
 const TIMEOUT_MS = 60_000;
-
-/** What no store takes, and what its error says. */
-const REFUSED: readonly (readonly [string, unknown, string])[] = [
-  ['no object', 'text', 'a message is an object with topic and value'],
-  ['NUL in the topic', { topic: 'a\0b', value: 'x' }, 'topic must be text without NUL'],
-  ['half of a surrogate pair in the topic', { topic: 'a\ud800', value: 'x' }, 'half of a surrogate pair'],
-  [
-    'a partition of more than 32 bits',
-    { topic: 'out', value: 'x', partition: 3e9 },
-    'partition must be a whole number',
-  ],
-  ['a time before 1970', { topic: 'out', value: 'x', timestamp: -1 }, 'timestamp must be whole milliseconds'],
-  ['a number for a header', { topic: 'out', value: 'x', headers: { n: 5 } }, 'header n must be bytes or text'],
-  ['null for a header', { topic: 'out', value: 'x', headers: { n: null } }, 'header n must be bytes or text'],
-  ['an object for a header', { topic: 'out', value: 'x', headers: { n: { a: 1 } } }, 'not object'],
-  ['a number in a list of a header', { topic: 'out', value: 'x', headers: { n: ['a', 5] } }, 'not number'],
-  ['a Map of headers', { topic: 'out', value: 'x', headers: new Map([['n', 'v']]) }, 'not Map'],
-  ['the headers of fetch', { topic: 'out', value: 'x', headers: new Headers({ n: 'v' }) }, 'not Headers'],
-  ['a list of headers', { topic: 'out', value: 'x', headers: ['a'] }, 'not Array'],
-  ['null for headers', { topic: 'out', value: 'x', headers: null }, 'not Null'],
-];
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
@@ -113,7 +93,7 @@ function plain({ topic, key, value, headers, partition, timestamp }: OutboxMessa
 }
 
 function behaviours(open: () => Promise<OutboxStore<unknown>>): void {
-  it.each(REFUSED)(
+  it.each(REFUSED_MESSAGES)(
     'refuses %s where it is emitted, and commits the others of the group at once',
     async (_, message, why) => {
       const store = await open();

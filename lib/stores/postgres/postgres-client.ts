@@ -55,6 +55,14 @@ export interface PostgresPoolClientLike {
   removeListener(event: 'error', listener: (error: Error) => void): unknown;
 }
 
+/** A client of pg, of a pool or by itself, that may be in a transaction. @public */
+export interface PostgresClientLike {
+  /** Runs a statement. */
+  query(text: string, values?: unknown[]): Promise<{ readonly rows: unknown[] }>;
+  /** What a `Pool` has: its statements run on any of its connections, so it is in no transaction. */
+  readonly totalCount?: never;
+}
+
 /** How transactions see one another; see `SET TRANSACTION` of PostgreSQL. @public */
 export type PostgresIsolation = 'read committed' | 'repeatable read' | 'serializable';
 

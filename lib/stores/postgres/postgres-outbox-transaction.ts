@@ -3,7 +3,7 @@ import { SluiceError } from '../../core/errors.js';
 import { permanent } from '../../core/failures.js';
 import type { OutboxMessage } from '../../core/outbox-message.js';
 import type { OutboxEnd, OutboxPart, OutboxTransaction } from '../../core/outbox-transaction.js';
-import { storedHeaders } from './outbox-headers.js';
+import { columnsOf } from './outbox-columns.js';
 import type { OutboxWriteSql } from './outbox-write-sql.js';
 import { sqlStateOf, tooLate, type PostgresCall } from './postgres-errors.js';
 import type { PostgresFaults } from './postgres-faults.js';
@@ -241,23 +241,6 @@ function hereOf({ rows: [row] }: StatementResult): boolean {
 
 function markOf([row]: readonly unknown[]): unknown {
   return Object.values((row ?? {}) as Readonly<Record<string, unknown>>)[0];
-}
-
-function columnsOf(messages: readonly OutboxMessage[]): readonly unknown[][] {
-  return [
-    messages.map(({ topic }) => topic),
-    messages.map(({ key }) => bytesOf(key)),
-    messages.map(({ value }) => bytesOf(value)),
-    messages.map(({ headers }) => storedHeaders(headers)),
-    messages.map(({ partition }) => partition ?? null),
-    messages.map(({ timestamp }) => timestamp ?? null),
-  ];
-}
-
-function bytesOf(value: Uint8Array | string | null | undefined): Buffer | null {
-  if (value === null || value === undefined) return null;
-  if (typeof value === 'string') return Buffer.from(value);
-  return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
 }
 
 function transactionEnded(): SluiceError {
