@@ -23,6 +23,7 @@ export type { PostgresNames, PostgresTable } from './stores/postgres/postgres-na
 export { postgresOutboxStore } from './stores/postgres/postgres-outbox-store.js';
 export type { PostgresOutboxStore, PostgresOutboxStoreOptions } from './stores/postgres/postgres-outbox-store.js';
 export type { PostgresProblem } from './stores/postgres/postgres-problems.js';
+export type { PostgresNotice } from './stores/postgres/postgres-snapshots.js';
 export { postgresPurge } from './stores/postgres/postgres-purge.js';
 export type { PostgresPurged, PostgresPurgeOptions } from './stores/postgres/postgres-purge.js';
 export type { PostgresListenerLike, PostgresListenLike } from './stores/postgres/postgres-wake-ups.js';
