@@ -28,7 +28,7 @@ const MAX_RUN = 100;
 const CLAIMS_AFTER_VAIN = 16;
 // A delivery that was let go comes again after this, never at once.
 const AGAIN_MS = 10;
-// While nothing is found, a claim is under way for a sixth of the time at most, up to this.
+// While nothing is found, a claim is under way for a sixth of the time at most; but a relay looks at least this often.
 const RESTS_PER_CLAIM = 5;
 const MAX_REST_MS = 5_000;
 
