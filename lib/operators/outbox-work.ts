@@ -65,6 +65,7 @@ class HandlerRun implements OutboxContext<unknown> {
   }
 
   get tx(): unknown {
+    if (this.over) throw askedTooLate(this.delivery);
     return this.part.tx;
   }
 
@@ -142,4 +143,13 @@ function tooLate(delivery: DeliveryNode, timeoutMs: number): OutboxTimeout {
   );
   abortSignal(delivery, failure);
   return new OutboxTimeout(failure);
+}
+
+/** By then the transaction may be another message's, or nobody's. */
+function askedTooLate({ id }: DeliveryNode): SluiceError {
+  return new SluiceError(
+    'transaction-ended',
+    `withOutbox: the handler for ${id} has ended, and something that it left behind asks for tx. Await all that a handler begins.`,
+    { details: { id } },
+  );
 }

@@ -54,7 +54,7 @@ const OWNER = 'withOutbox';
  * `group: n` has up to n waiting messages share a transaction: their handlers run one after another, each in a savepoint
  * if it uses `tx`, a failing one rolled back alone. Where the transaction itself fails (a conflict, a lost connection, a
  * time-out) each is run again in one of its own. Inside a handler await nothing but the work of this `tx`: others wait for
- * it, rows stay locked, and what else it does is done again with it. Statements that are not awaited may end up in the part of the next message.
+ * it, rows stay locked, and what else it does is done again with it. Once a handler has ended its `tx` runs nothing more.
  *
  * A conflict with another transaction or a lost connection counts no attempt. While the store is out everything is held, one transaction
  * at a time tries with backoff. On a revoke what waits is let go; what runs may commit within the drain (I4), also on

@@ -38,7 +38,10 @@ export function outboxRoad(
   if (kind === 'pg') return roadOverPool(postgresOutboxStore(pool, options));
   pool.on('connect', (client) => client.on('error', () => undefined));
   const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) });
-  const store = postgresOutboxStore<Transaction<unknown>>(db, options);
+  return roadOverKysely(postgresOutboxStore<Transaction<unknown>>(db, options));
+}
+
+export function roadOverKysely(store: OutboxStore<Transaction<unknown>>): OutboxRoad {
   return roadOf(store, (tx) => async (text, values = []) => {
     const { rows } = await tx.executeQuery<Record<string, unknown>>(CompiledQuery.raw(text, [...values]));
     return rows;

@@ -7,6 +7,7 @@ import { storedHeaders } from './outbox-headers.js';
 import type { OutboxWriteSql } from './outbox-write-sql.js';
 import { sqlStateOf, tooLate, type PostgresCall } from './postgres-errors.js';
 import type { PostgresFaults } from './postgres-faults.js';
+import type { Loan } from './postgres-lent.js';
 import type { OpenTransaction, StatementResult } from './postgres-open-transaction.js';
 import { isTrue } from './postgres-values.js';
 import { storedKey } from './stored-key.js';
@@ -39,13 +40,12 @@ export function outboxTransaction<Tx>(
 class PostgresOutboxTransaction<Tx> implements OutboxTransaction<Tx> {
   /** There is a savepoint with nothing behind it. */
   fresh = false;
-  /** Handlers cannot use it any more. */
-  ended = false;
   /** A handler has had it, and may have ended it. */
   lent = false;
   private readonly mark = crypto.randomUUID();
   private recorded: readonly string[] = [];
   private stuck = false;
+  private loan: Loan<Tx> | null = null;
 
   constructor(
     readonly open: OpenTransaction<Tx>,
@@ -79,7 +79,7 @@ class PostgresOutboxTransaction<Tx> implements OutboxTransaction<Tx> {
   async commit({ messages, forget }: OutboxEnd): Promise<void> {
     const { open, mark, lent } = this;
     const { sql, stored } = this.options;
-    this.ended = true;
+    this.takeBack();
     const [message] = messages;
     const inOneTrip = message !== undefined && messages.length === 1 && isSmall(message);
     // Who has never had the transaction has not ended it.
@@ -113,8 +113,21 @@ class PostgresOutboxTransaction<Tx> implements OutboxTransaction<Tx> {
   }
 
   rollBack(broken: boolean): Promise<unknown> {
-    this.ended = true;
+    this.takeBack();
     return this.open.rollBack(broken || this.stuck);
+  }
+
+  /** To one handler at a time. */
+  lend(): Tx {
+    this.lent = true;
+    this.loan = this.open.lend(() => undefined);
+    return this.loan.tx;
+  }
+
+  /** What the handler sends from now on is refused; what it has sent runs before what is ours. */
+  takeBack(): void {
+    this.loan?.end();
+    this.loan = null;
   }
 
   /** A statement of a part: whoever ended the transaction may have committed keys, and nothing that was emitted. */
@@ -169,7 +182,6 @@ class PostgresOutboxTransaction<Tx> implements OutboxTransaction<Tx> {
 
 /** The part of a message that shares its transaction. */
 class Part<Tx> implements OutboxPart<Tx> {
-  private over = false;
   private handed: { readonly tx: Tx } | null = null;
 
   constructor(private readonly whole: PostgresOutboxTransaction<Tx>) {}
@@ -180,14 +192,13 @@ class Part<Tx> implements OutboxPart<Tx> {
       // Not awaited: the handler's first statement waits behind it, and fails if it does.
       if (!whole.fresh) whole.open.savepoint(SAVEPOINT, false).catch(() => undefined);
       whole.fresh = false;
-      whole.lent = true;
-      this.handed = { tx: whole.open.lend(() => this.over || whole.ended) };
+      this.handed = { tx: whole.lend() };
     }
     return this.handed.tx;
   }
 
   undo(): Promise<void> {
-    return this.end(() => this.whole.open.query(`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`, []));
+    return this.end(() => this.whole.open.undo(SAVEPOINT));
   }
 
   keep(): ObservableInput<unknown> {
@@ -196,8 +207,8 @@ class Part<Tx> implements OutboxPart<Tx> {
 
   private async end(statement: () => Promise<unknown>): Promise<void> {
     const { whole } = this;
-    this.over = true;
     if (this.handed === null) return;
+    whole.takeBack();
     await whole.ofPart(statement());
     whole.fresh = true;
   }
@@ -210,9 +221,7 @@ class Whole<Tx> implements OutboxPart<Tx> {
   constructor(private readonly whole: PostgresOutboxTransaction<Tx>) {}
 
   get tx(): Tx {
-    const { whole } = this;
-    whole.lent = true;
-    return (this.handed ??= { tx: whole.open.lend(() => whole.ended) }).tx;
+    return (this.handed ??= { tx: this.whole.lend() }).tx;
   }
 
   undo(): ObservableInput<unknown> {
