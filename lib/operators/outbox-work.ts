@@ -16,9 +16,13 @@ export interface OutboxWork extends Grouped {
   losses: number;
 }
 
+type Work = (value: unknown, context: OutboxContext<unknown>) => unknown;
+
 /** @internal */
 export interface OutboxWorkOptions {
-  readonly handler: (value: unknown, context: OutboxContext<unknown>) => unknown;
+  readonly handler: Work;
+  /** Before each handler. */
+  readonly setUp?: Work | undefined;
   /** 0: never. */
   readonly timeoutMs: number;
   readonly maxEmits: number;
@@ -44,24 +48,28 @@ export function runHandler(
   part: OutboxPart<unknown>,
   end: OutboxWorkEnd,
 ): Pick<Subscription, 'unsubscribe'> | null {
-  const run = new HandlerRun(delivery, part, end, outboxEmitter(delivery, options.maxEmits));
-  return run.start(options) ? run : null;
+  const run = new HandlerRun(options, delivery, part, end, outboxEmitter(delivery, options.maxEmits));
+  return run.start() ? run : null;
 }
 
 // Made once a message: see docs/decisions/0004. The handler gets it as its context.
 class HandlerRun implements OutboxContext<unknown> {
   readonly emit: (message: OutboxMessage) => void;
   private over = false;
+  /** What runs is not the handler yet. */
+  private settingUp: boolean;
   private running: Subscription | null = null;
   private timer: Subscription | null = null;
 
   constructor(
+    private readonly options: OutboxWorkOptions,
     readonly delivery: DeliveryNode,
     private readonly part: OutboxPart<unknown>,
     private readonly end: OutboxWorkEnd,
     private readonly emitter: OutboxEmitter,
   ) {
     this.emit = emitter.emit;
+    this.settingUp = options.setUp !== undefined;
   }
 
   get tx(): unknown {
@@ -70,24 +78,9 @@ class HandlerRun implements OutboxContext<unknown> {
   }
 
   /** False where it has ended at once. */
-  start({ handler, timeoutMs }: OutboxWorkOptions): boolean {
-    let result: unknown;
-    let deferred: ReturnType<typeof deferredOf>;
-    try {
-      result = handler(this.delivery.value, this);
-      deferred = deferredOf(result);
-    } catch (error) {
-      this.fail(error);
-      return false;
-    }
-    if (deferred === null) {
-      this.done(result);
-      return false;
-    }
-    if (timeoutMs > 0) {
-      this.timer = asyncScheduler.schedule(() => this.fail(tooLate(this.delivery, timeoutMs)), timeoutMs);
-    }
-    this.wait(deferred);
+  start(): boolean {
+    const { setUp, handler } = this.options;
+    this.run(setUp ?? handler);
     return !this.over;
   }
 
@@ -95,12 +88,33 @@ class HandlerRun implements OutboxContext<unknown> {
     this.stop();
   }
 
+  private run(work: Work): void {
+    let result: unknown;
+    let deferred: ReturnType<typeof deferredOf>;
+    try {
+      result = work(this.delivery.value, this);
+      deferred = deferredOf(result);
+    } catch (error) {
+      this.fail(error);
+      return;
+    }
+    if (deferred === null) {
+      this.ended(result);
+      return;
+    }
+    const { timeoutMs } = this.options;
+    if (timeoutMs > 0) {
+      this.timer ??= asyncScheduler.schedule(() => this.fail(tooLate(this.delivery, timeoutMs)), timeoutMs);
+    }
+    this.wait(deferred);
+  }
+
   private wait(deferred: PromiseLike<unknown> | Observable<unknown>): void {
     // Most often a Promise, which needs no subscription.
     if (isPromiseLike(deferred)) {
       whenSettled(
         deferred,
-        (value) => this.done(value),
+        (value) => this.ended(value),
         (error) => this.fail(error),
       );
       return;
@@ -109,10 +123,21 @@ class HandlerRun implements OutboxContext<unknown> {
     const running = deferred.subscribe({
       next: (next) => (value = next),
       error: (error: unknown) => this.fail(error),
-      complete: () => this.done(value),
+      complete: () => this.ended(value),
     });
     if (this.over) running.unsubscribe();
-    else this.running = running;
+    // What it has set up may run by now.
+    else if (!running.closed) this.running = running;
+  }
+
+  private ended(value: unknown): void {
+    if (this.over) return;
+    if (!this.settingUp) {
+      this.done(value);
+      return;
+    }
+    this.settingUp = false;
+    this.run(this.options.handler);
   }
 
   private done(value: unknown): void {

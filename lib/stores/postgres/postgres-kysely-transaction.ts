@@ -71,8 +71,9 @@ class KyselyTransaction<Tx> implements OpenTransaction<Tx> {
     return { rows, count: rows.length };
   }
 
-  async savepoint(name: string, again: boolean): Promise<void> {
+  async savepoint(name: string, again: boolean, first = ''): Promise<void> {
     this.shared = true;
+    if (first !== '') await this.query(first);
     if (again) await this.query(`RELEASE SAVEPOINT ${name}`);
     await this.query(`SAVEPOINT ${name}`);
     await this.nextLoan();

@@ -29,8 +29,8 @@ export interface OpenTransaction<Tx> {
   beginWith(statement: OneStatement): Promise<StatementResult>;
   /** In the order of the calls, those by `tx` included. */
   query(sql: string, parameters: readonly unknown[]): Promise<StatementResult>;
-  /** `again`: there is a savepoint of that name, whose work is kept. */
-  savepoint(name: string, again: boolean): Promise<unknown>;
+  /** `again`: there is a savepoint of that name, whose work is kept. `first`: a statement in front, without parameters. */
+  savepoint(name: string, again: boolean, first?: string): Promise<unknown>;
   /** Undoes what came after the savepoint, which stays. */
   undo(name: string): Promise<unknown>;
   /** Runs a last statement, gives what it gave, and commits. Where that fails, all is rolled back. Nothing is lent any more. */

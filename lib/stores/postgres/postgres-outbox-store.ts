@@ -19,6 +19,7 @@ import { NAME_OPTIONS, qualified, resolveNames, type PostgresNames } from './pos
 import { openTransactions, type TransactionsOf } from './postgres-open-transaction.js';
 import { postgresOutboxRows, type RunStatement } from './postgres-outbox-rows.js';
 import { outboxTransaction } from './postgres-outbox-transaction.js';
+import { visibleRows } from './postgres-row-security.js';
 import { runStatement } from './postgres-statement.js';
 import { canListen, wakeUpsOf, type PostgresListenLike } from './postgres-wake-ups.js';
 import { storedKey } from './stored-key.js';
@@ -137,7 +138,7 @@ export function postgresOutboxStore<Tx>(
         };
       }),
     faultOf: faults.faultOf,
-    ...postgresOutboxRows(outboxRelaySql(names), run),
+    ...postgresOutboxRows(outboxRelaySql(names), run, visibleRows(connections, call, timeoutMs)),
     wakeUps: listener === undefined ? stored : merge(stored, wakeUpsOf(listener, channel)),
   };
 }

@@ -25,6 +25,9 @@ export interface OutboxTransactionOptions {
 }
 
 const SAVEPOINT = 'rxsluice';
+// SET ROLE, SET LOCAL ROLE, SET SESSION AUTHORIZATION, RESET of these, and set_config of them or of a name that is not in the text.
+const CHANGES_USER =
+  /\b(?:set|local|session|reset)\s+"?(?:role|session_authorization|authorization)\b|\bset_config\s*\(\s*(?:[^'\s]|'(?:role|session_authorization)')/i;
 const MAX_SMALL = 4_096;
 
 /** What `withOutbox` does with an open transaction, in statements. @internal */
@@ -46,6 +49,8 @@ class PostgresOutboxTransaction<Tx> implements OutboxTransaction<Tx> {
   private recorded: readonly string[] = [];
   private stuck = false;
   private loan: Loan<Tx> | null = null;
+  /** The handler may have made itself another user, until the end of the transaction. */
+  private otherUser = false;
 
   constructor(
     readonly open: OpenTransaction<Tx>,
@@ -85,6 +90,8 @@ class PostgresOutboxTransaction<Tx> implements OutboxTransaction<Tx> {
     // Who has never had the transaction has not ended it.
     let isHere = !lent;
     try {
+      const userAgain = this.userAgain();
+      if (userAgain !== '') await this.query(userAgain, []);
       if (forget.length > 0) await this.query(sql.forget, [this.storedConsumer, forget.map(storedKey)]);
       if (messages.length > 0 && !inOneTrip) {
         isHere = hereOf(await this.query(sql.append, [mark, ...columnsOf(messages)]));
@@ -120,8 +127,22 @@ class PostgresOutboxTransaction<Tx> implements OutboxTransaction<Tx> {
   /** To one handler at a time. */
   lend(): Tx {
     this.lent = true;
-    this.loan = this.open.lend(() => undefined);
+    this.loan = this.open.lend(this.before);
     return this.loan.tx;
+  }
+
+  /** Sent before the handler's, in the order of the calls: what is ours, and what is of the next message, is for the user of the pool. */
+  private readonly before = (text: string): void => {
+    if (this.otherUser || !CHANGES_USER.test(text)) return;
+    this.otherUser = true;
+    this.open.query(this.options.sql.keepUser, []).catch(() => undefined);
+  };
+
+  /** The statement that makes it the user of the pool again, where it may not be. */
+  userAgain(): string {
+    const { otherUser } = this;
+    this.otherUser = false;
+    return otherUser ? this.options.sql.restoreUser : '';
   }
 
   /** What the handler sends from now on is refused; what it has sent runs before what is ours. */
@@ -198,11 +219,17 @@ class Part<Tx> implements OutboxPart<Tx> {
   }
 
   undo(): Promise<void> {
-    return this.end(() => this.whole.open.undo(SAVEPOINT));
+    return this.end(() => {
+      // With the savepoint go the settings that were made since.
+      this.whole.userAgain();
+      return this.whole.open.undo(SAVEPOINT);
+    });
   }
 
   keep(): ObservableInput<unknown> {
-    return this.handed === null ? EMPTY : this.end(() => this.whole.open.savepoint(SAVEPOINT, true));
+    return this.handed === null
+      ? EMPTY
+      : this.end(() => this.whole.open.savepoint(SAVEPOINT, true, this.whole.userAgain()));
   }
 
   private async end(statement: () => Promise<unknown>): Promise<void> {

@@ -91,8 +91,9 @@ class PoolTransaction<Tx> implements OpenTransaction<Tx> {
     return this.run(sql, parameters);
   }
 
-  savepoint(name: string, again: boolean): Promise<unknown> {
-    return this.run(`${again ? `RELEASE SAVEPOINT ${name}; ` : ''}SAVEPOINT ${name}`, []);
+  savepoint(name: string, again: boolean, first = ''): Promise<unknown> {
+    const before = first === '' ? '' : `${first}; `;
+    return this.run(`${before}${again ? `RELEASE SAVEPOINT ${name}; ` : ''}SAVEPOINT ${name}`, []);
   }
 
   undo(name: string): Promise<unknown> {

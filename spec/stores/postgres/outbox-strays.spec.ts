@@ -223,7 +223,7 @@ describePostgres('withOutbox and handlers that leave something behind', (postgre
     await send(broker, ['a']);
     const processing = start(
       broker,
-      (_, options) => withOutbox(store, async (__, { tx }) => (await tx.query('SELECT 1'), tx.release()), options),
+      () => withOutbox(store, async (_, { tx }) => (await tx.query('SELECT 1'), tx.release())),
       () => Promise.resolve(),
     );
     await until('it is settled', () => processing.settled() === 1);
