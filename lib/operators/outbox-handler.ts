@@ -34,3 +34,12 @@ export type OutboxHandler<T, R, Tx, P extends Position = Position> = (
   value: T,
   context: OutboxContext<Tx, P>,
 ) => HandlerResult<R>;
+
+/** What `setUp` of `withOutbox` works with. @public */
+export type OutboxSetUpContext<Tx, P extends Position = Position> = Pick<OutboxContext<Tx, P>, 'tx' | 'delivery'>;
+
+/** What prepares the transaction for one message; what it returns is waited for, and not looked at. @public */
+export type OutboxSetUp<T, Tx, P extends Position = Position> = (
+  value: T,
+  context: OutboxSetUpContext<Tx, P>,
+) => HandlerResult<unknown>;

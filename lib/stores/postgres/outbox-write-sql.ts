@@ -24,6 +24,10 @@ export interface OutboxWriteSql {
   appendOne(mark: string, message: OutboxMessage): OneStatement;
   /** → the mark of the transaction that is open, as the one column of one row. */
   readonly mark: OneStatement;
+  /** Remembers who the user is, until the end of the transaction. */
+  readonly keepUser: string;
+  /** Makes it that user again. */
+  readonly restoreUser: string;
   /** What `execute` needs. */
   readonly prepared: readonly PreparedSql[];
 }
@@ -40,6 +44,7 @@ export interface OneStatement {
 
 const MARK = 'rxsluice.transaction';
 const EMIT_MARK = 'rxsluice.emit';
+const USER = ['session_authorization', 'role'] as const;
 const WHO = 'pg_backend_pid() AS pid, extract(epoch FROM transaction_timestamp())::text AS began';
 
 /** `channel`: who listens there is told once the transaction is committed. @internal */
@@ -134,6 +139,13 @@ export function outboxWriteSql(names: ResolvedNames, channel: string | null): Ou
       ] as const;
       return { text: appendOne(...values), execute: `EXECUTE ${append.name} (${values.join(', ')})`, mark: '' };
     },
+
+    keepUser: `SELECT ${USER.map((name) => `set_config('rxsluice.${name}', current_setting('${name}'), true)`).join(', ')}`,
+    // The first sets the second to none. Nothing is kept where the handler has ended the transaction.
+    restoreUser: `SELECT ${USER.map(
+      (name) =>
+        `set_config('${name}', coalesce(nullif(current_setting('rxsluice.${name}', true), ''), current_setting('${name}')), true)`,
+    ).join(', ')}`,
 
     // No plan, no snapshot.
     mark: { text: `SHOW ${MARK}`, execute: `SHOW ${MARK}`, mark: '' },

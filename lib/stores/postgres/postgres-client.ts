@@ -47,6 +47,8 @@ export interface PostgresPoolClientLike {
   query(text: string, values?: unknown[]): Promise<{ readonly rows: unknown[]; readonly rowCount?: number | null }>;
   /** The number of the server's process, as the server has told it. */
   readonly processID?: number | null;
+  /** Whether a transaction is open: `I` none, `T` one, `E` one that has failed. Newer versions of pg 8 have it. */
+  getTransactionStatus?(): string | null;
   /** Gives the connection back; `true` closes it instead. */
   release(destroy?: boolean): void;
   /** A connection that breaks while it is ours says so here; nobody listening, it would end the process. */

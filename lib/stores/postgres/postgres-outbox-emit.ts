@@ -5,7 +5,7 @@ import { ownMessage } from '../../core/own-message.js';
 import { columnsOf } from './outbox-columns.js';
 import type { OutboxWriteSql } from './outbox-write-sql.js';
 import { isKysely, type PostgresClientLike } from './postgres-client.js';
-import { execute } from './postgres-connection.js';
+import { execute } from './postgres-kysely-connection.js';
 import type { PostgresFaults } from './postgres-faults.js';
 import { isTrue } from './postgres-values.js';
 

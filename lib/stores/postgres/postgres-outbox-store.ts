@@ -22,6 +22,7 @@ import { openTransactions, type TransactionsOf } from './postgres-open-transacti
 import { outboxEmit } from './postgres-outbox-emit.js';
 import { postgresOutboxRows, type RunStatement } from './postgres-outbox-rows.js';
 import { outboxTransaction } from './postgres-outbox-transaction.js';
+import { visibleRows } from './postgres-row-security.js';
 import { runStatement } from './postgres-statement.js';
 import { canListen, wakeUpsOf, type PostgresListenLike } from './postgres-wake-ups.js';
 import { storedKey } from './stored-key.js';
@@ -165,7 +166,7 @@ export function postgresOutboxStore<Tx>(
       }),
     faultOf: faults.faultOf,
     emit: outboxEmit(OWNER, writeSql, faults),
-    ...postgresOutboxRows(outboxRelaySql(names), run),
+    ...postgresOutboxRows(outboxRelaySql(names), run, visibleRows(connections, call, timeoutMs)),
     wakeUps: listener === undefined ? stored : merge(stored, wakeUpsOf(listener, channel)),
   };
 }

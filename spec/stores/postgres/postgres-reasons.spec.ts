@@ -8,7 +8,7 @@ import { resolveNames } from '../../../lib/stores/postgres/postgres-names.js';
 import { describePostgres } from '../../servers/describe-postgres.js';
 import { freePorts } from '../../servers/free-ports.js';
 import { newBroker, newSchema, send, start, textOf, writes } from '../../support/outbox-processing.js';
-import { outboxRoad, roadOverPool } from '../../support/outbox-road.js';
+import { outboxRoad, ROADS } from '../../support/outbox-road.js';
 import { until } from '../../support/until.js';
 import { Pool } from 'pg';
 
@@ -104,12 +104,16 @@ describe('an error of Postgres', () => {
 });
 
 describePostgres('an error of a transaction', (postgres) => {
-  const deadLetters = async (pool: Pool, handler: Parameters<typeof start>[2], options: object = {}) => {
+  const deadLetters = async (
+    kind: (typeof ROADS)[number],
+    handler: Parameters<typeof start>[2],
+    options: object = {},
+  ) => {
     const schema = await newSchema(postgres());
     await postgres().query(`INSERT INTO ${schema}.counters VALUES ('taken', 1)`);
     const broker = newBroker();
     await send(broker, ['a', 'bad', 'c']);
-    const { outbox } = roadOverPool(postgresOutboxStore(pool, { schema }));
+    const { outbox } = outboxRoad(kind, postgres(), { schema });
     const processing = start(
       broker,
       outbox,
@@ -137,10 +141,10 @@ describePostgres('an error of a transaction', (postgres) => {
       await more(name, context);
     };
 
-  it.each([1, 8])(
-    'names the first failure where the handler passed over it, in a group of %d',
-    async (group) => {
-      const letters = await deadLetters(postgres().newPool(), swallows(), { group });
+  it.each(ROADS.flatMap((kind) => [1, 8].map((group) => [kind, group] as const)))(
+    'over %s names the first failure where the handler passed over it, in a group of %d',
+    async (kind, group) => {
+      const letters = await deadLetters(kind, swallows(), { group });
       expect(letters).toEqual([
         {
           value: 'bad',
@@ -160,7 +164,7 @@ describePostgres('an error of a transaction', (postgres) => {
     'names it as a cause of what the handler meets next',
     async () => {
       const [letter] = await deadLetters(
-        postgres().newPool(),
+        'kysely',
         swallows((_, { run }) => run('SELECT 1')),
       );
       expect(letter).toMatchObject({
@@ -174,7 +178,7 @@ describePostgres('an error of a transaction', (postgres) => {
   it(
     'does not name one that the handler has undone by a savepoint of its own',
     async () => {
-      const [letter] = await deadLetters(postgres().newPool(), async (_, { run }) => {
+      const [letter] = await deadLetters('pg', async (_, { run }) => {
         await run('SAVEPOINT mine');
         await run("INSERT INTO counters VALUES ('taken', 2)").catch(() => undefined);
         await run('ROLLBACK TO mine');
