@@ -38,7 +38,13 @@ export { split } from './operators/split.js';
 export type { Parts, SplitOptions } from './operators/split.js';
 export type { StandardIssue, StandardResult, StandardSchemaV1 } from './operators/standard-schema.js';
 export { text } from './operators/text.js';
-export type { OutboxContext, OutboxDelivery, OutboxHandler } from './operators/outbox-handler.js';
+export type {
+  OutboxContext,
+  OutboxDelivery,
+  OutboxHandler,
+  OutboxSetUp,
+  OutboxSetUpContext,
+} from './operators/outbox-handler.js';
 export type { OutboxPosition } from './operators/outbox-shape.js';
 export type { FromOutboxOptions } from './operators/outbox-relay-options.js';
 export { withOutbox } from './operators/with-outbox.js';

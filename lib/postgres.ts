@@ -1,4 +1,5 @@
 export type {
+  PostgresClientLike,
   PostgresExecutorLike,
   PostgresIsolation,
   PostgresKyselyLike,
@@ -20,8 +21,9 @@ export { postgresMigrations, postgresSchema } from './stores/postgres/postgres-m
 export type { PostgresMigration, PostgresSchemaOptions } from './stores/postgres/postgres-migrations.js';
 export type { PostgresNames, PostgresTable } from './stores/postgres/postgres-names.js';
 export { postgresOutboxStore } from './stores/postgres/postgres-outbox-store.js';
-export type { PostgresOutboxStoreOptions } from './stores/postgres/postgres-outbox-store.js';
+export type { PostgresOutboxStore, PostgresOutboxStoreOptions } from './stores/postgres/postgres-outbox-store.js';
 export type { PostgresProblem } from './stores/postgres/postgres-problems.js';
+export type { PostgresNotice } from './stores/postgres/postgres-snapshots.js';
 export { postgresPurge } from './stores/postgres/postgres-purge.js';
 export type { PostgresPurged, PostgresPurgeOptions } from './stores/postgres/postgres-purge.js';
 export type { PostgresListenerLike, PostgresListenLike } from './stores/postgres/postgres-wake-ups.js';

@@ -41,9 +41,9 @@ export type SluiceErrorCode =
   | 'store-failed'
   /** A table of this library is missing in the database or older than this version; `details.migration` mends it. */
   | 'schema-mismatch'
-  /** `emit` of `withOutbox` was given something that is no message, too many of them, or after the handler had ended. */
+  /** `emit` was given something that is no message, too many of them, or after the handler had ended. */
   | 'invalid-emit'
-  /** The handler of `withOutbox` ended the transaction by itself. */
+  /** The handler of `withOutbox` ended the transaction by itself; or `emit` of a store was given one that is not open. */
   | 'transaction-ended'
   /** Something that is no extensible `Error` was thrown and marked with a failure class; it is the `cause`. */
   | 'failed';
@@ -81,10 +81,19 @@ export function isSluiceError(error: unknown): error is SluiceError {
   return typeof error === 'object' && error !== null && (error as { [BRAND]?: unknown })[BRAND] === true;
 }
 
-/** What can be told of any error without showing what may be secret: our own message, else class and code. @internal */
+/**
+ * What can be told of any error without showing what may be secret: our own message, that of a system error (a call, a code, an
+ * address), else class and code. @internal
+ */
 export function nameOf(error: unknown): string {
   if (isSluiceError(error)) return error.message;
-  if (!(error instanceof Error)) return `not an Error (${typeof error})`;
-  const { code } = error as { code?: unknown };
+  if (!isError(error)) return `not an Error (${typeof error})`;
+  const { code, syscall } = error as { code?: unknown; syscall?: unknown };
+  if (typeof syscall === 'string' && typeof error.message === 'string' && error.message !== '') return error.message;
   return typeof code === 'string' ? `${error.name} ${code}` : error.name;
+}
+
+/** Also one of another realm. @internal */
+export function isError(value: unknown): value is Error {
+  return value instanceof Error || Object.prototype.toString.call(value) === '[object Error]';
 }

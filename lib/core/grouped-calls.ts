@@ -15,6 +15,7 @@ export interface Grouped {
 export interface GroupedCallsOptions<I extends Grouped, A> {
   /** What is called, in words: telemetry says that it is out. */
   readonly what: string;
+  /** Asked anew for each call, as `maxCalls` is. */
   readonly maxBatch: number;
   /** How many calls may be under way at once. Default: 1, which keeps the order of the items. */
   readonly maxCalls?: number;
@@ -59,7 +60,7 @@ interface Call<I> {
 
 /** @internal */
 export function groupCalls<I extends Grouped, A>(options: GroupedCallsOptions<I, A>): GroupedCalls<I> {
-  const { maxBatch, maxCalls = 1, alternates = false, works = false } = options;
+  const { alternates = false, works = false } = options;
   const backoff = exponential({ initialMs: 100, maxMs: 5_000 });
   let waiting: I[] = [];
   const calls = new Set<Call<I>>();
@@ -75,15 +76,20 @@ export function groupCalls<I extends Grouped, A>(options: GroupedCallsOptions<I,
   const send: PumpTask = {
     queued: false,
     run: () => {
-      while (!closed && timer === null && waiting.length > 0 && calls.size < (failures > 0 ? 1 : maxCalls)) {
+      while (
+        !closed &&
+        timer === null &&
+        waiting.length > 0 &&
+        calls.size < (failures > 0 ? 1 : (options.maxCalls ?? 1))
+      ) {
         start({ items: waiting.splice(0, batchOf()), subscription: null });
       }
     },
   };
 
   const batchOf = (): number => {
-    if (!alternates || session === null) return maxBatch;
-    return Math.min(maxBatch, Math.max(LEAST_SHARE, session.options.maxInFlight >> 2));
+    if (!alternates || session === null) return options.maxBatch;
+    return Math.min(options.maxBatch, Math.max(LEAST_SHARE, session.options.maxInFlight >> 2));
   };
 
   const start = (call: Call<I>): void => {

@@ -4,7 +4,10 @@ export type HeaderValue = Uint8Array | string;
 /** Headers by name; a repeated header is a list, in the order it was sent. @public */
 export type MessageHeaders = Readonly<Record<string, HeaderValue | readonly HeaderValue[] | undefined>>;
 
-/** Bytes as they are, text (encoded as UTF-8 by the broker), or `null`: a tombstone. @public */
+/**
+ * Bytes as they are, text (encoded as UTF-8 by the broker; half of a surrogate pair becomes U+FFFD), or `null`: a tombstone.
+ * @public
+ */
 export type MessageBytes = Uint8Array | string | null;
 
 /**

@@ -26,7 +26,7 @@ export interface OutboxClaim {
 
 /** A row that will not be published. @public */
 export interface OutboxBurial extends OutboxLease {
-  /** Why, for people: no payload, no credentials. */
+  /** Why, for people: the message of the error and those of its causes, a line each, at most 2,048 bytes of UTF-8. */
   readonly error: string;
 }
 

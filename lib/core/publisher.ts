@@ -14,7 +14,8 @@ export type PublishOutcome =
 export interface PublisherConnection<M = Message> {
   /**
    * Publishes messages in their order and gives one outcome a message, in the same order, as one value. An error of the
-   * whole call means that the publisher is out (`unavailable`): nothing is known of any message.
+   * whole call means that the publisher is out (`unavailable`): nothing is known of any message. Bytes are not copied: until
+   * the outcome is there they are the publisher's.
    */
   publish(messages: readonly M[]): ObservableInput<readonly PublishOutcome[]>;
 }

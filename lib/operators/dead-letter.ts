@@ -3,6 +3,7 @@ import { partOf, type DeliveryNode } from '../core/delivery-node.js';
 import { jsonOfBytes } from '../core/json-of-bytes.js';
 import type { Message, MessageHeaders } from '../core/message.js';
 import { messageInfo } from '../core/telemetry.js';
+import { MOST_TOLD, tellError } from '../core/told-error.js';
 
 /** A message that is given up, with what is known of its failure. @internal */
 export interface DeadLetter {
@@ -32,9 +33,10 @@ export const MOST_TRIM: Trim = 3;
 export type DeadLetterFormat = 'headers' | 'json';
 
 const STACK = 'dead-letter-error-stack';
+const CAUSES = 'dead-letter-error-causes';
 const PART = 'dead-letter-part';
-const MAX_STACK_BYTES = 4_096;
-const MAX_TEXT_BYTES = 1_024;
+// What a Date can hold.
+const LAST_DATE_MS = 8_640_000_000_000_000;
 
 /** The message that is published for a dead letter: raw key, value and headers, and what happened. @internal */
 export function deadLetterMessage(letter: DeadLetter, format: DeadLetterFormat): Message {
@@ -53,7 +55,7 @@ export function deadLetterMessage(letter: DeadLetter, format: DeadLetterFormat):
 function addedHeaders(letter: DeadLetter, own: MessageHeaders): MessageHeaders {
   const { delivery, trim } = letter;
   const { epoch } = delivery;
-  const { name, message, stack } = describe(letter.reason);
+  const { name, message, causes, stack } = tellError(letter.reason);
   const added: Record<string, string> = {
     'dead-letter-error-class': name,
     'dead-letter-error-message': message,
@@ -61,6 +63,7 @@ function addedHeaders(letter: DeadLetter, own: MessageHeaders): MessageHeaders {
     'dead-letter-first-failure-at': new Date(letter.firstFailureAt).toISOString(),
     'dead-letter-last-failure-at': new Date(letter.lastFailureAt).toISOString(),
   };
+  if (causes.length > 0) added[CAUSES] = cutText(causes.join('\n'), MOST_TOLD.messageBytes);
   if (trim < 2 && stack !== '') added[STACK] = stack;
   const part = partOf(delivery).slice(1);
   if (part !== '') added[PART] = part;
@@ -69,13 +72,16 @@ function addedHeaders(letter: DeadLetter, own: MessageHeaders): MessageHeaders {
     added['dead-letter-source-topic'] = epoch.topic;
     added['dead-letter-source-partition'] = String(epoch.partition);
     added['dead-letter-source-position'] = epoch.session.shape.positionText(delivery.root.ref);
+    const timestamp = timestampOf(delivery);
+    if (timestamp !== null) added['dead-letter-source-timestamp'] = timestamp;
     if (epoch.session.group !== null) added['dead-letter-group'] = epoch.session.group;
   }
   return added;
 }
 
 function asJson(letter: DeadLetter, value: Uint8Array | null): string {
-  const { name, message, stack } = describe(letter.reason);
+  const { name, message, causes, stack } = tellError(letter.reason);
+  const timestamp = timestampOf(letter.delivery);
   const { topic, partition } = messageInfo(letter.delivery);
   const position = letter.delivery.epoch.session.shape.positionText(letter.delivery.root.ref);
   return JSON.stringify({
@@ -83,51 +89,27 @@ function asJson(letter: DeadLetter, value: Uint8Array | null): string {
     error: {
       class: name,
       message,
+      ...(causes.length > 0 ? { causes } : {}),
       ...(letter.trim < 2 && stack !== '' ? { stack } : {}),
       attempts: letter.attempts,
-      source: { topic, partition, position },
+      source: { topic, partition, position, ...(timestamp === null ? {} : { timestamp }) },
     },
     failed_at: new Date(letter.lastFailureAt).toISOString(),
   });
 }
 
 // A redriven message must not keep what another error may not replace.
-function withoutLast({ [STACK]: _stack, [PART]: _part, ...headers }: MessageHeaders): MessageHeaders {
+function withoutLast({
+  [STACK]: _stack,
+  [CAUSES]: _causes,
+  [PART]: _part,
+  ...headers
+}: MessageHeaders): MessageHeaders {
   return headers;
 }
 
-interface Description {
-  readonly name: string;
-  readonly message: string;
-  readonly stack: string;
-}
-
-// Whatever was thrown must not keep a dead letter back: getters may throw, a stack may be no text.
-function describe(reason: unknown): Description {
-  if (!(reason instanceof Error)) {
-    return { name: reason === undefined ? 'none' : typeof reason, message: textOf(reason), stack: '' };
-  }
-  const constructor = read(reason, 'constructor') as { name?: unknown } | undefined;
-  const name = [constructor?.name, read(reason, 'name')].find((each) => typeof each === 'string' && each !== '');
-  const stack = read(reason, 'stack');
-  return {
-    name: typeof name === 'string' ? name : 'Error',
-    message: textOf(read(reason, 'message')),
-    stack: typeof stack === 'string' ? cutText(stack, MAX_STACK_BYTES) : '',
-  };
-}
-
-function read(error: Error, property: 'constructor' | keyof Error): unknown {
-  try {
-    return error[property];
-  } catch {
-    return undefined;
-  }
-}
-
-function textOf(reason: unknown): string {
-  if (reason === undefined) return 'nacked without a reason';
-  if (typeof reason === 'string') return cutText(reason, MAX_TEXT_BYTES);
-  const plain = reason === null || typeof reason === 'number' || typeof reason === 'boolean';
-  return plain ? String(reason) : `a ${typeof reason}`;
+/** ISO 8601, where it is a time at all; Kafka says -1 where a record has none. */
+function timestampOf({ epoch, root }: DeliveryNode): string | null {
+  const timestamp = epoch.session.shape.timestamp(root.ref);
+  return timestamp >= 0 && timestamp <= LAST_DATE_MS ? new Date(timestamp).toISOString() : null;
 }

@@ -3,13 +3,13 @@ import { DEFAULT_NACK, exponential, waitOf } from '../core/backoff.js';
 import type { Delivery } from '../core/delivery.js';
 import { DeliveryNode, type SettlementHook } from '../core/delivery-node.js';
 import { environment } from '../core/environment.js';
-import { nameOf } from '../core/errors.js';
 import { classifyFailure } from '../core/failures.js';
 import { groupCalls, type Grouped } from '../core/grouped-calls.js';
 import { operate } from '../core/operate.js';
 import type { OutboxMessage } from '../core/outbox-message.js';
 import type { OutboxStore } from '../core/outbox-store.js';
 import type { Partition } from '../core/partition.js';
+import { errorText } from '../core/told-error.js';
 import { headersOf, type OutboxPosition, type RelayRecord } from './outbox-shape.js';
 
 interface Burial extends Grouped {
@@ -17,6 +17,7 @@ interface Burial extends Grouped {
 }
 
 const MAX_BATCH = 500;
+const MAX_ERROR_BYTES = 2_048;
 const outageWait = exponential(DEFAULT_NACK);
 
 /**
@@ -63,7 +64,7 @@ export function relayed(
         }
         record.attempt++;
         const isOver = failure === 'permanent' || child.attempt >= maxAttempts;
-        if (isOver && child.epoch.live) burials.add({ delivery, error: nameOf(reason) });
+        if (isOver && child.epoch.live) burials.add({ delivery, error: errorText(reason, MAX_ERROR_BYTES) });
         else delivery.fail(reason, delayMs);
       },
       onAbandon: ({ up }) => (up as DeliveryNode).abandon(),

@@ -16,7 +16,11 @@ export interface OutboxContext<Tx, P extends Position = Position> {
    * commit or roll it back, and do not keep it.
    */
   readonly tx: Tx;
-  /** Stores a message in the same transaction; the relay publishes it after the commit, at least once. */
+  /**
+   * Stores a message in the same transaction; the relay publishes it after the commit, at least once. It is stored as it is now: bytes
+   * are copied. Throws `invalid-emit`, permanent, for what is no message or what a store cannot hold: a topic that is empty or holds NUL
+   * or half of a surrogate pair, a partition above 2^31 - 1, a header that is neither bytes nor text, headers that are no plain object.
+   */
   readonly emit: (message: OutboxMessage) => void;
   /** The message. */
   readonly delivery: OutboxDelivery<P>;
@@ -30,3 +34,12 @@ export type OutboxHandler<T, R, Tx, P extends Position = Position> = (
   value: T,
   context: OutboxContext<Tx, P>,
 ) => HandlerResult<R>;
+
+/** What `setUp` of `withOutbox` works with. @public */
+export type OutboxSetUpContext<Tx, P extends Position = Position> = Pick<OutboxContext<Tx, P>, 'tx' | 'delivery'>;
+
+/** What prepares the transaction for one message; what it returns is waited for, and not looked at. @public */
+export type OutboxSetUp<T, Tx, P extends Position = Position> = (
+  value: T,
+  context: OutboxSetUpContext<Tx, P>,
+) => HandlerResult<unknown>;

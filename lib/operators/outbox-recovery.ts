@@ -1,7 +1,8 @@
-import { catchError, concatMap, from, map, of, throwError, timer, toArray, type Observable } from 'rxjs';
+import { catchError, concatMap, from, map, of, tap, throwError, timer, toArray, type Observable } from 'rxjs';
 import { exponential } from '../core/backoff.js';
 import { transient } from '../core/failures.js';
 import { GroupFailure, runInOneTransaction, type OutboxAnswer, type OutboxGroupOptions } from './outbox-group.js';
+import type { OutboxPace } from './outbox-pace.js';
 import { OutboxTimeout, type OutboxWork } from './outbox-work.js';
 
 const MAX_CONFLICTS = 10;
@@ -11,12 +12,23 @@ const conflictWait = { initialMs: 10, maxMs: 500 };
 
 /**
  * Runs works in one transaction and, where that failed, each in one of its own: conflicts and lost connections say
- * nothing of a message. One answer a work, in order; errors where the store is out.
+ * nothing of a message. Conflicts narrow the pace. One answer a work, in order; errors where the store is out.
  * @internal
  */
 export function runGroup(
   options: OutboxGroupOptions,
   works: readonly OutboxWork[],
+  pace: OutboxPace,
+): Observable<readonly OutboxAnswer[]> {
+  const { step } = pace;
+  const answers = runTogether(options, works, () => pace.conflict(step));
+  return pace.listens ? answers.pipe(tap(() => pace.wentWell(step))) : answers;
+}
+
+function runTogether(
+  options: OutboxGroupOptions,
+  works: readonly OutboxWork[],
+  conflict: () => void,
 ): Observable<readonly OutboxAnswer[]> {
   const [first, ...others] = works as readonly [OutboxWork, ...OutboxWork[]];
   if (others.length === 0) return runAlone(options, first);
@@ -25,6 +37,7 @@ export function runGroup(
     catchError((failure: unknown) => {
       if (!(failure instanceof GroupFailure) || isOut(options, failure)) return throwError(() => causeOf(failure));
       const { error, work } = failure;
+      if (options.store.faultOf(error) === 'conflict') conflict();
       const late = error instanceof OutboxTimeout ? work : null;
       const rest = works.filter((each) => each !== late);
       return singly(options, rest).pipe(

@@ -5,7 +5,7 @@ import { SOURCE_OPTION_NAMES, type SourceOptions } from '../core/source-options.
 export interface FromOutboxOptions extends SourceOptions {
   /**
    * How long it waits before it looks for rows again where there were none, in milliseconds, at least 1. A store that can wake it
-   * does so earlier. Default: 100.
+   * does so earlier. Where a claim that finds nothing takes long, five times as long as that, up to 5,000. Default: 100.
    */
   readonly pollMs?: number;
   /**

@@ -28,6 +28,9 @@ const MAX_RUN = 100;
 const CLAIMS_AFTER_VAIN = 16;
 // A delivery that was let go comes again after this, never at once.
 const AGAIN_MS = 10;
+// While nothing is found, a claim is under way for a sixth of the time at most; but a relay looks at least this often.
+const RESTS_PER_CLAIM = 5;
+const MAX_REST_MS = 5_000;
 
 /**
  * Claims runs of rows, gives the engine one of each lane at a time, renews what it holds, marks what is published.
@@ -126,12 +129,13 @@ export function outboxRelay(
     claiming = true;
     again = Infinity;
     const beside = rows.size > few;
-    const validUntil = environment.now() + leaseMs;
+    const begun = environment.now();
+    const validUntil = begun + leaseMs;
     // Not cut off by the close: what it gives is given back.
     defer(() => store.claim({ limit, perLane: MAX_RUN, maxBytes: bytes, leaseMs, near: beside }))
       .pipe(last(undefined, []))
       .subscribe({
-        next: (claimed) => took(claimed, { limit, bytes, validUntil, beside }),
+        next: (claimed) => took(claimed, { limit, bytes, begun, validUntil, beside }),
         error: claimFailed,
       });
   };
@@ -156,7 +160,7 @@ export function outboxRelay(
     }
     engine.recovered(STORE);
     const bytes = claimed.reduce((sum, { value }) => sum + (value?.length ?? 0), 0);
-    claimIn(pollMs);
+    claimIn(claimed.length > 0 ? pollMs : restAfter(asked.begun));
     engine.push(lanes.admit(records));
     if (again === 1) claim(1);
     else if (again < Infinity || claimed.length >= asked.limit || bytes >= asked.bytes) claimEagerly();
@@ -170,6 +174,13 @@ export function outboxRelay(
     Object.assign(known, { row, validUntil });
     return [];
   };
+
+  /**
+   * A claim in vain costs more and more where a transaction is open for hours: the database keeps, and walks past, all rows that were
+   * published since. Idle relays must not keep it busy with that; wake-ups are heard all the same.
+   */
+  const restAfter = (begun: number): number =>
+    Math.max(pollMs, Math.min((environment.now() - begun) * RESTS_PER_CLAIM, MAX_REST_MS));
 
   const claimFailed = (error: unknown): void => {
     claiming = false;
@@ -328,6 +339,7 @@ export function outboxRelay(
 interface Asked {
   readonly limit: number;
   readonly bytes: number;
+  readonly begun: number;
   readonly validUntil: number;
   /** Many rows of claims before were out. */
   readonly beside: boolean;

@@ -16,9 +16,13 @@ export interface OutboxWork extends Grouped {
   losses: number;
 }
 
+type Work = (value: unknown, context: OutboxContext<unknown>) => unknown;
+
 /** @internal */
 export interface OutboxWorkOptions {
-  readonly handler: (value: unknown, context: OutboxContext<unknown>) => unknown;
+  readonly handler: Work;
+  /** Before each handler. */
+  readonly setUp?: Work | undefined;
   /** 0: never. */
   readonly timeoutMs: number;
   readonly maxEmits: number;
@@ -44,49 +48,52 @@ export function runHandler(
   part: OutboxPart<unknown>,
   end: OutboxWorkEnd,
 ): Pick<Subscription, 'unsubscribe'> | null {
-  const run = new HandlerRun(delivery, part, end, outboxEmitter(delivery, options.maxEmits));
-  return run.start(options) ? run : null;
+  const run = new HandlerRun(options, delivery, part, end, outboxEmitter(delivery, options.maxEmits));
+  return run.start() ? run : null;
 }
 
-// Made once a message: see docs/decisions/0004. The handler gets it as its context.
-class HandlerRun implements OutboxContext<unknown> {
+/** All of it is its own, so that `{ ...context }` has it too. Who never asks for `tx` costs no savepoint. */
+function contextOf(run: HandlerRun): OutboxContext<unknown> {
+  return {
+    get tx() {
+      return run.tx;
+    },
+    emit: run.emit,
+    delivery: run.delivery,
+  };
+}
+
+// Made once a message: see docs/decisions/0004.
+class HandlerRun {
   readonly emit: (message: OutboxMessage) => void;
   private over = false;
+  /** What runs is not the handler yet. */
+  private settingUp: boolean;
   private running: Subscription | null = null;
   private timer: Subscription | null = null;
+  private readonly context: OutboxContext<unknown>;
 
   constructor(
+    private readonly options: OutboxWorkOptions,
     readonly delivery: DeliveryNode,
     private readonly part: OutboxPart<unknown>,
     private readonly end: OutboxWorkEnd,
     private readonly emitter: OutboxEmitter,
   ) {
     this.emit = emitter.emit;
+    this.context = contextOf(this);
+    this.settingUp = options.setUp !== undefined;
   }
 
   get tx(): unknown {
+    if (this.over) throw askedTooLate(this.delivery);
     return this.part.tx;
   }
 
   /** False where it has ended at once. */
-  start({ handler, timeoutMs }: OutboxWorkOptions): boolean {
-    let result: unknown;
-    let deferred: ReturnType<typeof deferredOf>;
-    try {
-      result = handler(this.delivery.value, this);
-      deferred = deferredOf(result);
-    } catch (error) {
-      this.fail(error);
-      return false;
-    }
-    if (deferred === null) {
-      this.done(result);
-      return false;
-    }
-    if (timeoutMs > 0) {
-      this.timer = asyncScheduler.schedule(() => this.fail(tooLate(this.delivery, timeoutMs)), timeoutMs);
-    }
-    this.wait(deferred);
+  start(): boolean {
+    const { setUp, handler } = this.options;
+    this.run(setUp ?? handler);
     return !this.over;
   }
 
@@ -94,12 +101,33 @@ class HandlerRun implements OutboxContext<unknown> {
     this.stop();
   }
 
+  private run(work: Work): void {
+    let result: unknown;
+    let deferred: ReturnType<typeof deferredOf>;
+    try {
+      result = work(this.delivery.value, this.context);
+      deferred = deferredOf(result);
+    } catch (error) {
+      this.fail(error);
+      return;
+    }
+    if (deferred === null) {
+      this.ended(result);
+      return;
+    }
+    const { timeoutMs } = this.options;
+    if (timeoutMs > 0) {
+      this.timer ??= asyncScheduler.schedule(() => this.fail(tooLate(this.delivery, timeoutMs)), timeoutMs);
+    }
+    this.wait(deferred);
+  }
+
   private wait(deferred: PromiseLike<unknown> | Observable<unknown>): void {
     // Most often a Promise, which needs no subscription.
     if (isPromiseLike(deferred)) {
       whenSettled(
         deferred,
-        (value) => this.done(value),
+        (value) => this.ended(value),
         (error) => this.fail(error),
       );
       return;
@@ -108,10 +136,21 @@ class HandlerRun implements OutboxContext<unknown> {
     const running = deferred.subscribe({
       next: (next) => (value = next),
       error: (error: unknown) => this.fail(error),
-      complete: () => this.done(value),
+      complete: () => this.ended(value),
     });
     if (this.over) running.unsubscribe();
-    else this.running = running;
+    // What it has set up may run by now.
+    else if (!running.closed) this.running = running;
+  }
+
+  private ended(value: unknown): void {
+    if (this.over) return;
+    if (!this.settingUp) {
+      this.done(value);
+      return;
+    }
+    this.settingUp = false;
+    this.run(this.options.handler);
   }
 
   private done(value: unknown): void {
@@ -142,4 +181,13 @@ function tooLate(delivery: DeliveryNode, timeoutMs: number): OutboxTimeout {
   );
   abortSignal(delivery, failure);
   return new OutboxTimeout(failure);
+}
+
+/** By then the transaction may be another message's, or nobody's. */
+function askedTooLate({ id }: DeliveryNode): SluiceError {
+  return new SluiceError(
+    'transaction-ended',
+    `withOutbox: the handler for ${id} has ended, and something that it left behind asks for tx. Await all that a handler begins.`,
+    { details: { id } },
+  );
 }

@@ -44,7 +44,7 @@ const DEFAULT_MAX_BATCH = 500;
  * The function gives one message, or several, or none (`[]`, which only waits for its turn). A call goes out at once where
  * none is under way, else with all that came meanwhile, at most `maxBatch` deliveries; what waits is in credit. A delivery
  * with a message that was refused is nacked, as permanent where that was for good; its other messages stay published. A
- * function that throws nacks. While the publisher is out everything is held, one call tries with backoff, and no attempt is counted.
+ * function that throws nacks. Bytes of a message are not copied: use a buffer again once the delivery has passed. While the publisher is out everything is held, one call tries with backoff, and no attempt is counted.
  *
  * Delivery: at least once. A crash, an unsubscribe or the loss of the partition between the publish and the ack below publishes
  * the messages again. On a revoke what waits is let go, and what is under way may still pass within the drain (I4).

@@ -11,12 +11,13 @@ import type { Partition } from '../core/partition.js';
 import { Pending } from '../core/pending.js';
 import type { Position } from '../core/position.js';
 import type { OutboxAnswer } from './outbox-group.js';
-import type { OutboxDelivery, OutboxHandler } from './outbox-handler.js';
+import type { OutboxDelivery, OutboxHandler, OutboxSetUp } from './outbox-handler.js';
+import { outboxPace } from './outbox-pace.js';
 import { runGroup } from './outbox-recovery.js';
 import type { OutboxWork, OutboxWorkOptions } from './outbox-work.js';
 
 /** What `withOutbox` takes. @public */
-export interface WithOutboxOptions<T, P extends Position = Position> {
+export interface WithOutboxOptions<T, P extends Position = Position, Tx = unknown> {
   /** Who processes: keys are remembered for each consumer apart. Default: the consumer group of the source. */
   readonly consumer?: string;
   /**
@@ -24,6 +25,12 @@ export interface WithOutboxOptions<T, P extends Position = Position> {
    * means that a topic that is made anew needs another `consumer`.
    */
   readonly key?: (value: T, delivery: OutboxDelivery<P>) => string;
+  /**
+   * Runs before each handler, in the same part of the transaction, with the message and `tx`: for what row-level security asks for, such as
+   * `set_config('app.tenant', …, true)` or SET LOCAL ROLE. Its failure is that of the message, and `timeoutMs` is for both. Settings
+   * that it makes hold for the next message of a `group` too, which its own `setUp` sets anew. Default: none.
+   */
+  readonly setUp?: OutboxSetUp<T, Tx, P>;
   /** The most messages in one transaction: a whole number, at least 1. Default: 1. */
   readonly group?: number;
   /** How many transactions may be open at once, each on a connection: a whole number, at least 1. Default: 8. */
@@ -54,9 +61,10 @@ const OWNER = 'withOutbox';
  * `group: n` has up to n waiting messages share a transaction: their handlers run one after another, each in a savepoint
  * if it uses `tx`, a failing one rolled back alone. Where the transaction itself fails (a conflict, a lost connection, a
  * time-out) each is run again in one of its own. Inside a handler await nothing but the work of this `tx`: others wait for
- * it, rows stay locked, and what else it does is done again with it. Statements that are not awaited may end up in the part of the next message.
+ * it, rows stay locked, and what else it does is done again with it. Once a handler has ended its `tx` runs nothing more.
  *
- * A conflict with another transaction or a lost connection counts no attempt. While the store is out everything is held, one transaction
+ * A conflict of groups (a deadlock, a serialization failure) narrows them: one at a time, then smaller ones, wider again once that goes
+ * well. A conflict with another transaction or a lost connection counts no attempt. While the store is out everything is held, one transaction
  * at a time tries with backoff. On a revoke what waits is let go; what runs may commit within the drain (I4), also on
  * unsubscribe, and is rolled back after that.
  * @public
@@ -64,10 +72,10 @@ const OWNER = 'withOutbox';
 export function withOutbox<T, R, Tx, P extends Position>(
   store: OutboxStore<Tx>,
   handler: OutboxHandler<T, R, Tx, P>,
-  options: WithOutboxOptions<T, P> = {},
+  options: WithOutboxOptions<T, P, Tx> = {},
 ): OperatorFunction<Delivery<T, P>, R> {
-  const { consumer, key, group = 1, concurrency = 8, timeoutMs = 0, maxEmits = 1_000 } = options;
-  checkNames(OWNER, options, ['consumer', 'key', 'group', 'concurrency', 'timeoutMs', 'maxEmits']);
+  const { consumer, key, setUp, group = 1, concurrency = 8, timeoutMs = 0, maxEmits = 1_000 } = options;
+  checkNames(OWNER, options, ['consumer', 'key', 'setUp', 'group', 'concurrency', 'timeoutMs', 'maxEmits']);
   checkOptions(
     OWNER,
     { store, handler, ...options },
@@ -76,13 +84,20 @@ export function withOutbox<T, R, Tx, P extends Position>(
       handler: { required: true, type: 'function' },
       consumer: { that: { be: 'text that is not empty', holds: (value) => typeof value === 'string' && value !== '' } },
       key: { type: 'function' },
+      setUp: { type: 'function' },
       group: { integer: true, min: 1 },
       concurrency: { integer: true, min: 1 },
       timeoutMs: { above: 0, max: 2 ** 31 - 1 },
       maxEmits: { integer: true, min: 1 },
     },
   );
-  const groupOptions = { store, handler: handler as unknown as OutboxWorkOptions['handler'], timeoutMs, maxEmits };
+  const groupOptions = {
+    store,
+    handler: handler as unknown as OutboxWorkOptions['handler'],
+    setUp: setUp as unknown as OutboxWorkOptions['setUp'],
+    timeoutMs,
+    maxEmits,
+  };
 
   const workOf = (delivery: DeliveryNode): OutboxWork => {
     const keyOf = key as ((value: unknown, delivery: DeliveryNode) => unknown) | undefined;
@@ -94,12 +109,17 @@ export function withOutbox<T, R, Tx, P extends Position>(
   };
 
   return operate((destination) => {
+    const pace = outboxPace(group, concurrency);
     const transactions = groupCalls<OutboxWork, OutboxAnswer>({
       what: 'the outbox store',
-      maxBatch: group,
-      maxCalls: concurrency,
+      get maxBatch() {
+        return pace.maxBatch;
+      },
+      get maxCalls() {
+        return pace.maxCalls;
+      },
       works: true,
-      call: (works) => runGroup(groupOptions, works),
+      call: (works) => runGroup(groupOptions, works, pace),
       answer: (work, answer) => {
         settle(work, answer);
         pending.remove(work.delivery.epoch);

@@ -86,6 +86,7 @@ describe('a dead letter', () => {
           'dead-letter-source-topic': 'orders',
           'dead-letter-source-partition': '1',
           'dead-letter-source-position': '0',
+          'dead-letter-source-timestamp': '1970-01-01T00:00:00.000Z',
           'dead-letter-group': 'billing',
         },
       });
@@ -198,6 +199,37 @@ describe('a dead letter', () => {
     }),
   );
 
+  it('tells the causes of the error', () =>
+    marbles((helpers) => {
+      const error = new TypeError('fetch failed', { cause: new RangeError('no route', { cause: new Error('down') }) });
+      const causes = ['RangeError: no route', 'Error: down'];
+      const { headers } = deadLetterOf(helpers, { error });
+      expect(headers).toMatchObject({
+        'dead-letter-error-message': 'fetch failed',
+        'dead-letter-error-causes': causes.join('\n'),
+      });
+    }));
+
+  it('caps the causes', () =>
+    marbles((helpers) => {
+      const error = new Error('x', {
+        cause: new AggregateError([new Error('a'.repeat(800)), new Error('b'.repeat(800))]),
+      });
+      const { headers = {} } = deadLetterOf(helpers, { error });
+      expect(shown(headers['dead-letter-error-causes'])).toHaveLength(1_024);
+    }));
+
+  it.each([
+    ['the time of the record', 1_700_000_000_123, '2023-11-14T22:13:20.123Z'],
+    ['none where the record has none', -1, undefined],
+    ['none that is no time', 8.64e15 + 1, undefined],
+  ])('has %s', (_, timestamp, told) =>
+    marbles((helpers) => {
+      const { headers = {} } = deadLetterOf(helpers, { timestamp });
+      expect(headers['dead-letter-source-timestamp']).toBe(told);
+    }),
+  );
+
   it('caps the message and the stack', () =>
     marbles((helpers) => {
       const error = new Error('m'.repeat(10_000));
@@ -266,14 +298,15 @@ describe('a dead letter', () => {
           'dead-letter-source-topic': 'orders',
           'dead-letter-source-partition': '0',
           'dead-letter-source-position': '0',
+          'dead-letter-source-timestamp': '1970-01-01T00:00:00.000Z',
           'dead-letter-group': 'billing',
         });
       }));
 
-    it('leaves no stack of the old error where the new one has none', () =>
+    it('leaves no stack and no causes of the old error where the new one has none', () =>
       marbles((helpers) => {
-        const first = deadLetterOf(helpers, { value: 'v' });
-        expect(added(first)).toContain('dead-letter-error-stack');
+        const first = deadLetterOf(helpers, { value: 'v', error: new Error('x', { cause: new Error('y') }) });
+        expect(added(first)).toEqual(expect.arrayContaining(['dead-letter-error-stack', 'dead-letter-error-causes']));
         const { log, drive, advanceTo } = helpers;
         const redriven = log();
         const deadLetters = fakePublisher();
@@ -284,6 +317,7 @@ describe('a dead letter', () => {
         advanceTo(3_001);
         const [letter] = deadLetters.published as [Message];
         expect(letter.headers?.['dead-letter-error-message']).toBe('no stack');
+        expect(letter.headers?.['dead-letter-error-causes']).toBeUndefined();
         expect(letter.headers?.['dead-letter-error-stack']).toBeUndefined();
       }));
 
@@ -315,7 +349,7 @@ describe('a dead letter', () => {
           answer: refusing(({ partition }) => partition !== undefined),
         });
         expect(letter.partition).toBeUndefined();
-        expect(added(letter)).toHaveLength(10);
+        expect(added(letter)).toHaveLength(11);
         expect(letter.headers).toMatchObject({ 'dead-letter-source-partition': '3' });
       }));
 
@@ -323,7 +357,7 @@ describe('a dead letter', () => {
       marbles((helpers) => {
         const answer = refusing(({ headers }) => headers?.['dead-letter-error-stack'] !== undefined);
         const letter = deadLetterOf(helpers, { value: 'v', headers: { trace: 't' }, answer });
-        expect(added(letter)).toHaveLength(9);
+        expect(added(letter)).toHaveLength(10);
         expect(letter.headers).toMatchObject({ trace: 't', 'dead-letter-error-class': 'TypeError' });
       }));
 
@@ -345,10 +379,10 @@ describe('a dead letter', () => {
         advanceTo(1_000);
         expect(
           deadLetters.calls.slice(0, 4).map(({ messages: [message] }) => added(message as Message).length),
-        ).toEqual([9, 9, 8, 0]);
+        ).toEqual([10, 10, 9, 0]);
         expect(deadLetters.published).toHaveLength(1);
         expect(deadLetters.published[0]).toMatchObject({ partition: 0 });
-        expect(added(deadLetters.published[0] as Message)).toHaveLength(9);
+        expect(added(deadLetters.published[0] as Message)).toHaveLength(10);
       }));
 
     it('fits into a topic of the memory broker that takes small messages alone', () =>
@@ -396,12 +430,18 @@ describe('a dead letter', () => {
             message: 'no such account',
             stack: expect.stringContaining('no such account'),
             attempts: 3,
-            source: { topic: 'orders', partition: 0, position: '0' },
+            source: { topic: 'orders', partition: 0, position: '0', timestamp: '1970-01-01T00:00:00.000Z' },
           },
           failed_at: '1970-01-01T00:00:02.100Z',
         });
       }),
     );
+
+    it('lists the causes of the error', () =>
+      marbles((helpers) => {
+        const error = new Error('x', { cause: new Error('y', { cause: new Error('z') }) });
+        expect(jsonOf(helpers, { value: '1', error })).toMatchObject({ error: { causes: ['Error: y', 'Error: z'] } });
+      }));
 
     it('keeps the key, and the headers with what it adds', () =>
       marbles((helpers) => {

@@ -39,6 +39,49 @@ describe('a claim of fromOutbox beside rows that are out', () => {
     }));
 });
 
+describe('a claim of fromOutbox that finds nothing', () => {
+  const claimsOf = (rows: FakeRows): number => rows.calls.filter((call) => call.includes('claim')).length;
+
+  it.each([
+    [1, 100],
+    [20, 84],
+    [100, 17],
+    // At least every 5 s.
+    [5_000, 1],
+  ])('and takes %d ms is made %d times in 10 s', (ms, times) =>
+    marbles(({ drive, advanceTo }) => {
+      const rows = fakeRows({ claim: ms });
+      drive(fromOutbox(rows).pipe(ackEach()));
+      advanceTo(9_999);
+      expect(claimsOf(rows)).toBe(times);
+    }),
+  );
+
+  it('keeps no row waiting that the relay is woken for', () =>
+    marbles(({ drive, advanceTo }) => {
+      const rows = fakeRows({ claim: 1_000 });
+      drive(fromOutbox(rows).pipe(ackEach()));
+      advanceTo(1_500);
+      rows.put('a1');
+      rows.wakeUps.next(null);
+      advanceTo(2_501);
+      expect(rows.in('published')).toEqual(['a1']);
+    }));
+
+  it('has the next one poll at its usual time, once rows are there', () =>
+    marbles(({ drive, advanceTo }) => {
+      const rows = fakeRows({ claim: 400 });
+      drive(fromOutbox(rows).pipe(ackEach()));
+      advanceTo(100);
+      rows.put('a1');
+      advanceTo(2_400);
+      rows.put('a2');
+      // The claim of 2,400 ms found a1, and the next begins 100 ms after it has ended.
+      advanceTo(3_301);
+      expect(rows.in('published')).toEqual(['a1', 'a2']);
+    }));
+});
+
 it('fromOutbox marks together what is published in one turn', () =>
   marbles(({ drive, advanceTo }) => {
     const rows = fakeRows();

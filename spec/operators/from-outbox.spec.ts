@@ -179,18 +179,18 @@ describe('fromOutbox', () => {
     }));
 
   describe('what fails for good', () => {
-    it('is marked as dead, with its error and without its payload, and blocks nothing, not even its lane', () =>
+    it('is marked as dead, with its error and the causes of that, and blocks nothing, not even its lane', () =>
       marbles(({ drive, advanceTo }) => {
         const rows = fakeRows();
         rows.put('a1', 'a2');
         const work = (message: OutboxMessage): void => {
-          if (nameOf(message) === 'a1') throw permanent(new TypeError('a1 is secret'));
+          if (nameOf(message) === 'a1') throw permanent(new TypeError('no', { cause: new Error('of password=a1') }));
         };
         const out = drive(fromOutbox(rows).pipe(handle(work), ackEach()));
         advanceTo(50);
         expect(rows.in('dead')).toEqual(['a1']);
         expect(rows.in('published')).toEqual(['a2']);
-        expect(rows.errors).toEqual(['TypeError']);
+        expect(rows.errors).toEqual(['TypeError: no\nError: of password=***']);
         expect(out.error).toBeUndefined();
       }));
 

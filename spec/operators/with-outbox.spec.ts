@@ -638,7 +638,7 @@ describe('withOutbox', () => {
       fakeOutbox(),
       writes(),
       { size: 1 },
-      'withOutbox: there is no option size; there are consumer, key, group, concurrency, timeoutMs, maxEmits.',
+      'withOutbox: there is no option size; there are consumer, key, setUp, group, concurrency, timeoutMs, maxEmits.',
     ],
   ])('refuses what is not allowed, at the call', (store, handler, options, message) => {
     expect(refusal(() => withOutbox(untyped(store), untyped(handler), untyped(options)))).toBe(message);

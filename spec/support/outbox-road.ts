@@ -15,7 +15,9 @@ export type Rows = readonly Readonly<Record<string, unknown>>[];
 export type Run = (text: string, values?: readonly unknown[]) => Promise<Rows>;
 export type RoadContext = Pick<OutboxContext<unknown>, 'emit' | 'delivery'> & { readonly run: Run };
 export type RoadHandler = (value: Uint8Array | null, context: RoadContext) => Promise<unknown>;
-export type RoadOptions = WithOutboxOptions<Uint8Array | null>;
+export interface RoadOptions extends Omit<WithOutboxOptions<Uint8Array | null>, 'setUp'> {
+  readonly setUp?: (value: Uint8Array | null, context: Omit<RoadContext, 'emit'>) => Promise<unknown>;
+}
 
 /** `withOutbox` on a store whose handlers run SQL the same way, whoever lends the connection. */
 export interface OutboxRoad {
@@ -38,7 +40,10 @@ export function outboxRoad(
   if (kind === 'pg') return roadOverPool(postgresOutboxStore(pool, options));
   pool.on('connect', (client) => client.on('error', () => undefined));
   const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) });
-  const store = postgresOutboxStore<Transaction<unknown>>(db, options);
+  return roadOverKysely(postgresOutboxStore<Transaction<unknown>>(db, options));
+}
+
+export function roadOverKysely(store: OutboxStore<Transaction<unknown>>): OutboxRoad {
   return roadOf(store, (tx) => async (text, values = []) => {
     const { rows } = await tx.executeQuery<Record<string, unknown>>(CompiledQuery.raw(text, [...values]));
     return rows;
@@ -57,7 +62,7 @@ export function roadOverPool(store: OutboxStore<PoolClient>): OutboxRoad {
 function roadOf<Tx>(store: OutboxStore<Tx>, runOf: (tx: Tx) => Run): OutboxRoad {
   return {
     store: store,
-    outbox: (handler, options) =>
+    outbox: (handler, { setUp, ...options } = {}) =>
       withOutbox(
         store,
         (value, context) =>
@@ -66,7 +71,13 @@ function roadOf<Tx>(store: OutboxStore<Tx>, runOf: (tx: Tx) => Run): OutboxRoad 
             delivery: context.delivery,
             run: (text, values) => runOf(context.tx)(text, values),
           }),
-        options,
+        {
+          ...options,
+          ...(setUp && {
+            setUp: (value, { tx, delivery }) =>
+              setUp(value, { delivery, run: (text, values) => runOf(tx)(text, values) }),
+          }),
+        },
       ),
   };
 }

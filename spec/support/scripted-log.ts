@@ -17,6 +17,8 @@ export interface ScriptedMessage {
   readonly key?: MessageBytes;
   readonly headers?: MessageHeaders;
   readonly partition?: number;
+  /** Default: 0. */
+  readonly timestamp?: number;
 }
 
 export interface ScriptedRecord {
@@ -26,6 +28,7 @@ export interface ScriptedRecord {
   readonly value: Uint8Array | null;
   readonly key: MessageBytes;
   readonly headers: MessageHeaders;
+  readonly timestamp: number;
 }
 
 export interface ScriptedPosition extends Position {
@@ -86,7 +89,7 @@ const shape: RecordShape<ScriptedRecord, ScriptedPosition> = {
   value: ({ value }) => value,
   key: ({ key }) => key,
   headers: ({ headers }) => headers,
-  timestamp: () => 0,
+  timestamp: ({ timestamp }) => timestamp,
   position: ({ offset }) => ({ broker: 'scripted', offset }),
   positionText: ({ offset }) => String(offset),
   bytes: ({ value }) => value?.length ?? 0,
@@ -220,18 +223,18 @@ export function scriptedLog(options: ScriptedLogOptions = {}): ScriptedLog {
           : [],
       ),
     publish: (name, message = messages[name] ?? {}) => {
-      const { partition = 0, value = name, key = null, headers = {} } = message;
+      const { partition = 0, value = name, key = null, headers = {}, timestamp = 0 } = message;
       const { records } = logOf(partition);
       const bytes = typeof value === 'string' ? bytesOf(value) : value;
-      records.push({ name, offset: records.length, partition, value: bytes, key, headers });
+      records.push({ name, offset: records.length, partition, value: bytes, key, headers, timestamp });
       feed(partition);
     },
     fill: (count, message = () => ({})) => {
       for (let index = 0; index < count; index++) {
-        const { partition = 0, value = String(index), key = null, headers = {} } = message(index);
+        const { partition = 0, value = String(index), key = null, headers = {}, timestamp = 0 } = message(index);
         const { records } = logOf(partition);
         const bytes = typeof value === 'string' ? bytesOf(value) : value;
-        records.push({ name: String(index), offset: records.length, partition, value: bytes, key, headers });
+        records.push({ name: String(index), offset: records.length, partition, value: bytes, key, headers, timestamp });
       }
       logs.forEach((_, partition) => feed(partition));
     },

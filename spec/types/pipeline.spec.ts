@@ -18,6 +18,7 @@ import {
   settling,
   split,
   text,
+  withOutbox,
   type BatchDelivery,
   type Delivery,
   type Position,
@@ -27,8 +28,10 @@ import {
   fromMemory,
   memoryBroker,
   memoryIdempotencyStore,
+  memoryOutboxStore,
   memoryPublisher,
   type MemoryPosition,
+  type MemoryTransaction,
 } from 'rxsluice/memory';
 import { z } from 'zod';
 
@@ -66,6 +69,28 @@ describe('inference', () => {
       ackEach(),
     );
     expectTypeOf(pipeline).toEqualTypeOf<Observable<{ count: number; offset: number }>>();
+  });
+
+  it('gives handlers and setUp of withOutbox the transaction of the store, the value and the position', () => {
+    const done = source.pipe(
+      decode(json(orderSchema)),
+      withOutbox(
+        memoryOutboxStore(),
+        async ({ id }, { tx }) => {
+          expectTypeOf(tx).toEqualTypeOf<MemoryTransaction>();
+          return id;
+        },
+        {
+          setUp: (order, context) => {
+            expectTypeOf(order).toEqualTypeOf<Order>();
+            expectTypeOf(context.tx).toEqualTypeOf<MemoryTransaction>();
+            expectTypeOf(context.delivery.position).toEqualTypeOf<MemoryPosition>();
+            expectTypeOf(context).not.toHaveProperty('emit');
+          },
+        },
+      ),
+    );
+    expectTypeOf(done).toEqualTypeOf<Observable<string>>();
   });
 
   it('starts with bytes at a position of the broker', () => {

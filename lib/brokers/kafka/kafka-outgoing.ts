@@ -1,5 +1,6 @@
 import { SluiceError } from '../../core/errors.js';
 import type { HeaderValue, Message, MessageBytes, MessageHeaders } from '../../core/message.js';
+import { wrongHeaders } from '../../core/own-message.js';
 import { partitionOfKey } from './kafka-partitioner.js';
 import { headerBytes } from './kafka-record.js';
 
@@ -36,6 +37,8 @@ export function sizeOf({ key, value, headers }: KafkaOutgoing): number {
 }
 
 function headersOf(headers: MessageHeaders): KafkaOutgoing['headers'] {
+  const wrong = wrongHeaders(headers);
+  if (wrong !== null) throw refused(wrong);
   const sent: KafkaOutgoing['headers'] = {};
   for (const name of Object.keys(headers)) {
     const value = headers[name];

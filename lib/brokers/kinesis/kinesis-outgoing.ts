@@ -2,6 +2,7 @@ import { environment } from '../../core/environment.js';
 import { SluiceError, type SluiceErrorCode } from '../../core/errors.js';
 import { jsonOfBytes, textOrBase64 } from '../../core/json-of-bytes.js';
 import type { HeaderValue, Message, MessageBytes, MessageHeaders } from '../../core/message.js';
+import { wrongHeaders } from '../../core/own-message.js';
 import { parseHashKey } from './hash-key.js';
 
 /** A message as it is stored. @internal */
@@ -102,6 +103,8 @@ function jsonOf({ value, headers = {} }: Message): Uint8Array {
 }
 
 function jsonHeaders(headers: MessageHeaders): Record<string, unknown> {
+  const wrong = wrongHeaders(headers);
+  if (wrong !== null) throw refused(wrong);
   const told: [string, unknown][] = [];
   for (const name of Object.keys(headers)) {
     const value = headers[name];

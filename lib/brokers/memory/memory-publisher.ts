@@ -4,6 +4,7 @@ import { SluiceError } from '../../core/errors.js';
 import { hashOf } from '../../core/hash.js';
 import type { HeaderValue, Message, MessageBytes, MessageHeaders } from '../../core/message.js';
 import { checkNames, checkOptions } from '../../core/options.js';
+import { wrongHeaders } from '../../core/own-message.js';
 import type { Publisher, PublisherConnection, PublishOutcome } from '../../core/publisher.js';
 import { internalsOf, isMemoryBroker, unknownTopic, type MemoryBroker, type MemoryTopic } from './memory-client.js';
 import { append, truncate } from './memory-log.js';
@@ -59,14 +60,16 @@ function store(topic: MemoryTopic, message: Message): MemoryPosition {
   const { maxMessageBytes = Infinity, retainMessages = Infinity } = topic.options;
   const key = bytesOf(message.key ?? null);
   const value = bytesOf(message.value);
-  const headers = message.headers ?? {};
+  const headers = headersOf(message.headers ?? {});
   const size = (key?.length ?? 0) + (value?.length ?? 0) + headerBytes(headers);
   if (size > maxMessageBytes)
     throw refused(`${size} bytes are more than the ${maxMessageBytes} that ${topic.name} takes`);
   const partition = message.partition ?? partitionOf(topic, key);
-  const log = topic.logs[partition];
+  const log = Number.isInteger(partition) ? topic.logs[partition] : undefined;
   if (log === undefined) throw refused(`${topic.name} has no partition ${partition}`);
-  const { offset } = append(log, { key, value, headers, timestamp: message.timestamp ?? environment.wallClock() });
+  const { timestamp = environment.wallClock() } = message;
+  if (!Number.isSafeInteger(timestamp)) throw refused('a timestamp must be whole milliseconds');
+  const { offset } = append(log, { key, value, headers, timestamp });
   if (log.end - log.first > retainMessages) truncate(log, log.end - retainMessages);
   return { broker: 'memory', topic: topic.name, partition, offset };
 }
@@ -79,6 +82,20 @@ function bytesOf(bytes: MessageBytes): Uint8Array | null {
   if (bytes === null || bytes instanceof Uint8Array) return bytes;
   if (typeof bytes === 'string') return new TextEncoder().encode(bytes);
   throw refused(`a key and a value must be bytes, text or null, not a ${typeof bytes}`);
+}
+
+// What another broker refuses is refused here too, or tests would pass of what fails later.
+function headersOf(headers: MessageHeaders): MessageHeaders {
+  const wrong = wrongHeaders(headers);
+  if (wrong !== null) throw refused(wrong);
+  for (const given of Object.values(headers)) {
+    if (given === undefined) continue;
+    for (const value of (Array.isArray(given) ? given : [given]) as readonly unknown[]) {
+      if (typeof value === 'string' || value instanceof Uint8Array) continue;
+      throw refused(`a header must be bytes or text, not ${value === null ? 'null' : `a ${typeof value}`}`);
+    }
+  }
+  return headers;
 }
 
 /** How much the headers of a message weigh, in bytes of text or as given. @internal */

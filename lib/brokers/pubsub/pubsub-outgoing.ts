@@ -1,5 +1,6 @@
 import { SluiceError, type SluiceErrorCode } from '../../core/errors.js';
 import type { HeaderValue, Message, MessageBytes, MessageHeaders } from '../../core/message.js';
+import { wrongHeaders } from '../../core/own-message.js';
 import { MOST_REQUEST_BYTES } from './pubsub-most-bytes.js';
 import type { PubSubMessageLike } from './pubsub-publisher-client.js';
 
@@ -102,6 +103,8 @@ function askAttributes(give: () => unknown): MessageHeaders {
 }
 
 function attributesOf(headers: MessageHeaders): Record<string, string> {
+  const wrong = wrongHeaders(headers);
+  if (wrong !== null) throw refused(wrong);
   const attributes = new Map<string, string>();
   for (const name of Object.keys(headers)) {
     const value = headers[name];

@@ -3,6 +3,7 @@ import { environment } from '../../core/environment.js';
 import type { OutboxMessage } from '../../core/outbox-message.js';
 import type { OutboxLease, OutboxRow } from '../../core/outbox-row.js';
 import type { OutboxClaim, OutboxStore } from '../../core/outbox-store.js';
+import { ownBytes, ownHeaders } from '../../core/own-message.js';
 
 /** A message in a memory outbox. @public */
 export interface MemoryOutboxMessage extends OutboxMessage {
@@ -91,7 +92,8 @@ export function memoryOutboxRows(): MemoryOutboxRows {
       if (claimed.length > 0 && bytes > maxBytes) break;
       if (lane !== null) counts.set(lane, count + 1);
       Object.assign(stored, { token, attempts: stored.attempts + 1, leasedUntil: now + leaseMs });
-      claimed.push({ ...stored.row, token, attempt: stored.attempts });
+      // As a database gives its rows: what is done to the bytes of one claim is not seen by the next.
+      claimed.push({ ...stored.row, ...ownBytesOf(stored.row), token, attempt: stored.attempts });
       if (claimed.length >= limit) break;
     }
     return claimed;
@@ -154,6 +156,10 @@ export function memoryOutboxRows(): MemoryOutboxRows {
         return { rows: waiting.length, more: false, oldestMs };
       }),
   };
+}
+
+function ownBytesOf({ key, value, headers }: Stored['row']): Pick<OutboxRow, 'key' | 'value' | 'headers'> {
+  return { key: ownBytes(key), value: ownBytes(value), headers: ownHeaders(headers) };
 }
 
 const MAX_GONE = 10_000;

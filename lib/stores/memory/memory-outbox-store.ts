@@ -49,7 +49,7 @@ export function memoryOutboxStore(options: MemoryOutboxStoreOptions = {}): Memor
     const mine = new Set<string>();
     const nameOf = (key: string): string => JSON.stringify([consumer, key]);
     const end = (): void => {
-      changes.end();
+      changes.takeBack();
       for (const name of mine) open.delete(name);
       closed.next();
     };
@@ -71,7 +71,24 @@ export function memoryOutboxStore(options: MemoryOutboxStoreOptions = {}): Memor
       },
       begin: () => {
         const mark = changes.length;
-        return { tx: changes, undo: () => defer(() => of(changes.undo(mark))), keep: () => EMPTY };
+        let tx: MemoryTransaction | null = null;
+        const undo = (): Observable<unknown> =>
+          defer(() => {
+            changes.takeBack();
+            return of(changes.undo(mark));
+          });
+        const keep = (): Observable<never> =>
+          defer(() => {
+            changes.takeBack();
+            return EMPTY;
+          });
+        return {
+          get tx() {
+            return (tx ??= changes.lend());
+          },
+          undo,
+          keep,
+        };
       },
       commit: ({ messages, forget }) =>
         defer(() => {

@@ -1,3 +1,5 @@
+import { SluiceError } from '../../core/errors.js';
+
 /** What handlers of `withOutbox` write by on a memory outbox: a small table of named values. @public */
 export interface MemoryTransaction {
   /** The value, what this transaction has written included. */
@@ -9,13 +11,14 @@ export interface MemoryTransaction {
 }
 
 /** @internal */
-export interface MemoryChanges extends MemoryTransaction {
+export interface MemoryChanges {
+  /** For one handler, until the next one gets it or all has ended: what is done by it then would be another's, or lost. It throws. */
+  lend(): MemoryTransaction;
+  takeBack(): void;
   /** Undoes what was written since `mark` was this long. */
   undo(mark: number): void;
   readonly length: number;
   apply(): void;
-  /** Writing from now on would be lost: it throws. */
-  end(): void;
 }
 
 interface Change {
@@ -27,18 +30,30 @@ interface Change {
 /** What a transaction has written, in its order. @internal */
 export function memoryChanges(table: Map<string, unknown>): MemoryChanges {
   const changes: Change[] = [];
-  let ended = false;
-  const write = (name: string, value: unknown, removed: boolean): void => {
-    if (ended) throw new Error('memoryOutboxStore: the transaction has ended.');
-    changes.push({ name, value, removed });
+  let lent: object | null = null;
+  const lend = (): MemoryTransaction => {
+    const loan = {};
+    lent = loan;
+    const checked = <A extends unknown[], R>(does: (...given: A) => R) => {
+      return (...given: A): R => {
+        if (lent !== loan) throw usedTooLate();
+        return does(...given);
+      };
+    };
+    return {
+      get: checked((name: string): unknown => {
+        const last = changes.filter((each) => each.name === name).pop();
+        return last === undefined ? table.get(name) : last.value;
+      }),
+      set: checked((name: string, value: unknown) => void changes.push({ name, value, removed: false })),
+      delete: checked((name: string) => void changes.push({ name, value: undefined, removed: true })),
+    };
   };
   return {
-    get: (name) => {
-      const last = changes.filter((each) => each.name === name).pop();
-      return last === undefined ? table.get(name) : last.value;
+    lend,
+    takeBack: () => {
+      lent = null;
     },
-    set: (name, value) => write(name, value, false),
-    delete: (name) => write(name, undefined, true),
     undo: (mark) => void changes.splice(mark),
     get length() {
       return changes.length;
@@ -49,8 +64,12 @@ export function memoryChanges(table: Map<string, unknown>): MemoryChanges {
         else table.set(name, value);
       }
     },
-    end: () => {
-      ended = true;
-    },
   };
+}
+
+function usedTooLate(): SluiceError {
+  return new SluiceError(
+    'transaction-ended',
+    'memoryOutboxStore: tx is used after its handler has ended. Await all that a handler begins.',
+  );
 }

@@ -16,10 +16,18 @@ export interface OutboxWriteSql {
   readonly forget: string;
   /** `$1` the mark, then a list a column → `here`: whether it is the transaction of the mark; else nothing is stored. */
   readonly append: string;
+  /** The same for a transaction of anybody's: where it has written nothing yet, it is known by the mark that `markHere` has set. */
+  readonly appendHere: string;
+  /** `$1` the mark, which ends with the transaction: outside of one, at once. */
+  readonly markHere: string;
   /** The same for one message: acts on a row where it is the transaction of the mark. */
   appendOne(mark: string, message: OutboxMessage): OneStatement;
   /** → the mark of the transaction that is open, as the one column of one row. */
   readonly mark: OneStatement;
+  /** Remembers who the user is, until the end of the transaction. */
+  readonly keepUser: string;
+  /** Makes it that user again. */
+  readonly restoreUser: string;
   /** What `execute` needs. */
   readonly prepared: readonly PreparedSql[];
 }
@@ -35,6 +43,8 @@ export interface OneStatement {
 }
 
 const MARK = 'rxsluice.transaction';
+const EMIT_MARK = 'rxsluice.emit';
+const USER = ['session_authorization', 'role'] as const;
 const WHO = 'pg_backend_pid() AS pid, extract(epoch FROM transaction_timestamp())::text AS began';
 
 /** `channel`: who listens there is told once the transaction is committed. @internal */
@@ -69,6 +79,16 @@ export function outboxWriteSql(names: ResolvedNames, channel: string | null): Ou
     appendOne('$1', '$2', '$3', '$4', '$5', '$6', '$7'),
   );
   const notified = channel === null ? '' : `, (SELECT pg_notify('${channel}', '')::text FROM here) AS notified`;
+  const appendWhere = (isHere: string): string => `WITH here AS MATERIALIZED (
+        SELECT WHERE ${isHere}
+      ), appended AS (
+        INSERT INTO ${outbox} (topic, key, lane, payload, headers, ${quoted('partition')}, timestamp_ms)
+        SELECT topic, key, ${laneSql('topic', 'key')}, payload, headers, part, timestamp_ms FROM unnest(
+          $2::text[], $3::bytea[], $4::bytea[], $5::json[], $6::int[], $7::bigint[]
+        ) WITH ORDINALITY AS m (topic, key, payload, headers, part, timestamp_ms, n)
+        WHERE EXISTS (SELECT FROM here) ORDER BY n
+      )
+      SELECT EXISTS (SELECT FROM here) AS here${notified}`;
   return {
     // An upsert in the order of the keys, for the reasons of the idempotency store; a claim of dedupe is taken over. The
     // mark ends with the transaction, whoever ends it.
@@ -100,16 +120,12 @@ export function outboxWriteSql(names: ResolvedNames, channel: string | null): Ou
         SELECT ${storedKeySql('key')} FROM unnest($2::text[]) AS asked (key)
       ))`,
 
-    append: `WITH here AS MATERIALIZED (
-        SELECT WHERE current_setting('${MARK}', true) = $1
-      ), appended AS (
-        INSERT INTO ${outbox} (topic, key, lane, payload, headers, ${quoted('partition')}, timestamp_ms)
-        SELECT topic, key, ${laneSql('topic', 'key')}, payload, headers, part, timestamp_ms FROM unnest(
-          $2::text[], $3::bytea[], $4::bytea[], $5::json[], $6::int[], $7::bigint[]
-        ) WITH ORDINALITY AS m (topic, key, payload, headers, part, timestamp_ms, n)
-        WHERE EXISTS (SELECT FROM here) ORDER BY n
-      )
-      SELECT EXISTS (SELECT FROM here) AS here${notified}`,
+    append: appendWhere(`current_setting('${MARK}', true) = $1`),
+    // Whoever has written anything has a number, and whoever is in no transaction has none at this point.
+    appendHere: appendWhere(
+      `pg_current_xact_id_if_assigned() IS NOT NULL OR current_setting('${EMIT_MARK}', true) = $1`,
+    ),
+    markHere: `SELECT set_config('${EMIT_MARK}', $1, true)`,
 
     appendOne: (mark, { topic, key, value, headers, partition, timestamp }) => {
       const values = [
@@ -123,6 +139,13 @@ export function outboxWriteSql(names: ResolvedNames, channel: string | null): Ou
       ] as const;
       return { text: appendOne(...values), execute: `EXECUTE ${append.name} (${values.join(', ')})`, mark: '' };
     },
+
+    keepUser: `SELECT ${USER.map((name) => `set_config('rxsluice.${name}', current_setting('${name}'), true)`).join(', ')}`,
+    // The first sets the second to none. Nothing is kept where the handler has ended the transaction.
+    restoreUser: `SELECT ${USER.map(
+      (name) =>
+        `set_config('${name}', coalesce(nullif(current_setting('rxsluice.${name}', true), ''), current_setting('${name}')), true)`,
+    ).join(', ')}`,
 
     // No plan, no snapshot.
     mark: { text: `SHOW ${MARK}`, execute: `SHOW ${MARK}`, mark: '' },

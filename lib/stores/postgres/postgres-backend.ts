@@ -17,14 +17,15 @@ export function backendOf({ rows: [row] }: { readonly rows: readonly unknown[] }
   return pid === undefined || pid === null ? null : { pid: Number(pid), began: String(began), since: 'xact_start' };
 }
 
-/** Ends what runs in a transaction, over another connection. @internal */
+/** Ends what runs in a transaction, over another connection. It is for nothing once that is `over`. @internal */
 export function endBackend(
   connections: Connections,
   how: 'pg_cancel_backend' | 'pg_terminate_backend',
   { pid, began, since }: Backend,
+  over?: Promise<unknown>,
 ): Promise<unknown> {
   const sql = `SELECT ${how}(pid) FROM pg_stat_activity WHERE pid = $1 AND extract(epoch FROM ${since})::text = $2`;
-  return elsewhere(connections, sql, [pid, began]);
+  return elsewhere(connections, sql, [pid, began], over);
 }
 
 /** The statement with a name of its own in front, by which `endStatement` finds it. @internal */
@@ -34,40 +35,47 @@ export function named(statement: string): string {
 
 /**
  * Cancels a `named` statement that nobody waits for any more. A server does not look at the connection while a statement runs: it
- * would wait on, and a lock that somebody holds for an hour would use up all connections of the server. @internal
+ * would wait on, and a lock that somebody holds for an hour would use up all connections of the server. It is for nothing once that is
+ * `over`. @internal
  */
-export function endStatement(connections: Connections, statement: string): Promise<unknown> {
+export function endStatement(connections: Connections, statement: string, over?: Promise<unknown>): Promise<unknown> {
   // The server shows the beginning of one that is long.
   const sql = `SELECT pg_cancel_backend(pid) FROM pg_stat_activity
     WHERE state = 'active' AND starts_with(query, $1) AND pid <> pg_backend_pid()`;
-  return elsewhere(connections, sql, [statement.slice(0, statement.indexOf('*/'))]);
+  return elsewhere(connections, sql, [statement.slice(0, statement.indexOf('*/'))], over);
 }
 
 /** Over another connection; tries for as long as somebody may wait for it. */
-function elsewhere(connections: Connections, sql: string, parameters: readonly unknown[]): Promise<unknown> {
+function elsewhere(
+  connections: Connections,
+  sql: string,
+  parameters: readonly unknown[],
+  over: Promise<unknown> | undefined,
+): Promise<unknown> {
   return new Promise((resolve) => {
     const waiting = new Subscription();
-    const timer = setTimeout(() => {
+    let sent = false;
+    const end = (): void => {
+      clearTimeout(timer);
       waiting.unsubscribe();
       resolve(null);
-    }, END_MS);
-    const over = (): void => {
-      clearTimeout(timer);
-      resolve(null);
     };
+    const timer = setTimeout(end, END_MS);
+    void over?.then(() => void (sent || end()));
     waiting.add(
       connections.subscribe({
         next: (connection) => {
+          sent = true;
           const ended = (broken: boolean): void => {
             connection.release(broken);
-            over();
+            end();
           };
           connection.query(sql, parameters).then(
             () => ended(false),
             (error: unknown) => ended(isBroken(error)),
           );
         },
-        error: over,
+        error: end,
       }),
     );
   });

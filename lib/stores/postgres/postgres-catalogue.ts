@@ -1,3 +1,5 @@
+import { hiddenSql } from './postgres-row-security.js';
+
 /** What the catalogue of the server knows of one table. @internal */
 export interface Catalogue {
   readonly version: number;
@@ -21,6 +23,8 @@ export interface Catalogue {
   }[];
   /** Those of SELECT, INSERT, UPDATE and DELETE that the user of the connection has not. */
   readonly denied: readonly string[];
+  /** Those for which row-level security leaves rows out. */
+  readonly hidden: readonly string[];
   /** Whether the user may use what is in the schema. */
   readonly usable: boolean;
 }
@@ -55,6 +59,7 @@ export const catalogueSql = `WITH found AS (
       FROM found, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS wanted (privilege)
       WHERE NOT has_table_privilege(found.oid, wanted.privilege)
     ),
+    'hidden', (SELECT ${hiddenSql('found.oid')} FROM found),
     'usable', (SELECT coalesce(bool_and(has_schema_privilege(oid, 'USAGE')), true) FROM pg_namespace WHERE nspname = $1)
   )::text AS catalogue`;
 

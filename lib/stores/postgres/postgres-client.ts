@@ -47,12 +47,22 @@ export interface PostgresPoolClientLike {
   query(text: string, values?: unknown[]): Promise<{ readonly rows: unknown[]; readonly rowCount?: number | null }>;
   /** The number of the server's process, as the server has told it. */
   readonly processID?: number | null;
+  /** Whether a transaction is open: `I` none, `T` one, `E` one that has failed. Newer versions of pg 8 have it. */
+  getTransactionStatus?(): string | null;
   /** Gives the connection back; `true` closes it instead. */
   release(destroy?: boolean): void;
   /** A connection that breaks while it is ours says so here; nobody listening, it would end the process. */
   on(event: 'error', listener: (error: Error) => void): unknown;
   /** Ends the listening. */
   removeListener(event: 'error', listener: (error: Error) => void): unknown;
+}
+
+/** A client of pg, of a pool or by itself, that may be in a transaction. @public */
+export interface PostgresClientLike {
+  /** Runs a statement. */
+  query(text: string, values?: unknown[]): Promise<{ readonly rows: unknown[] }>;
+  /** What a `Pool` has: its statements run on any of its connections, so it is in no transaction. */
+  readonly totalCount?: never;
 }
 
 /** How transactions see one another; see `SET TRANSACTION` of PostgreSQL. @public */

@@ -1,19 +1,16 @@
 import { Observable } from 'rxjs';
-import {
-  isKysely,
-  type PostgresExecutorLike,
-  type PostgresKyselyLike,
-  type PostgresLike,
-  type PostgresPoolLike,
-  type PostgresRawQuery,
-} from './postgres-client.js';
+import { isKysely, type PostgresKyselyLike, type PostgresLike, type PostgresPoolLike } from './postgres-client.js';
+import { kyselyConnection, proofOf } from './postgres-kysely-connection.js';
 
 /** One connection, ours until it is released. @internal */
 export interface PostgresConnection {
   query(sql: string, parameters: readonly unknown[]): Promise<readonly unknown[]>;
-  /** `broken`: not fit for another statement. */
-  release(broken: boolean): void;
+  /** `broken`: not fit for another statement. `cancel`: what ends the one that is under way, elsewhere. */
+  release(broken: boolean, cancel?: CancelStatement): void;
 }
+
+/** `over`: it has ended by itself. @internal */
+export type CancelStatement = (over?: Promise<unknown>) => Promise<unknown>;
 
 /** @internal */
 export type Connections = Observable<PostgresConnection>;
@@ -78,76 +75,55 @@ async function fromPool(pool: PostgresPoolLike): Promise<PostgresConnection> {
   const client = await pool.connect();
   const ignore = (): void => undefined; // the statement fails with it
   client.on('error', ignore);
+  const release = (broken: boolean, cancel?: CancelStatement): void => {
+    client.removeListener('error', ignore);
+    client.release(broken);
+    void cancel?.();
+  };
+  // Somebody has given the connection back without an end to their transaction.
+  if (OPEN.has(client.getTransactionStatus?.())) {
+    await client.query('ROLLBACK').catch((error: unknown) => {
+      release(true);
+      throw error;
+    });
+  }
   return {
     // An empty list would make it a prepared statement of pg-native.
     query: async (text, values) =>
       (await (values.length === 0 ? client.query(text) : client.query(text, [...values]))).rows,
-    release: (broken) => {
-      client.removeListener('error', ignore);
-      client.release(broken);
-    },
+    release,
   };
 }
+
+// In a transaction, or in one that has failed.
+const OPEN: ReadonlySet<unknown> = new Set(['T', 'E']);
 
 // Of kysely a connection cannot be closed.
 const MAX_STUCK = 2;
 
 /**
- * kysely lends a connection for as long as a callback runs, and closes the broken ones by itself. One whose statement is stuck stays
- * ours until that ends: given back it would have the application's next statement wait behind it. There are few of these at once.
+ * A connection of kysely whose statement is stuck stays ours until that has ended: given back it would have the application's next
+ * statement wait behind it, or join what is open there. There are few of these at once.
  */
 function kyselyConnections(db: PostgresKyselyLike): () => Promise<PostgresConnection> {
   const stuck = new Set<Promise<unknown>>();
   return async () => {
     while (stuck.size >= MAX_STUCK) await Promise.race(stuck);
-    return fromKysely(db, stuck);
+    const connection = await kyselyConnection(db.withoutPlugins());
+    return {
+      query: connection.query,
+      release: (broken, cancel) => {
+        if (!broken) {
+          connection.release();
+          return;
+        }
+        const over = proofOf(connection);
+        // Or it would hit the statement of who has the connection next.
+        const proof = Promise.all([over, cancel?.(over)]);
+        stuck.add(proof);
+        void proof.then(() => stuck.delete(proof));
+        connection.release(proof);
+      },
+    };
   };
-}
-
-function fromKysely(db: PostgresKyselyLike, stuck: Set<Promise<unknown>>): Promise<PostgresConnection> {
-  return new Promise((resolve, reject) => {
-    db.withoutPlugins()
-      .connection()
-      .execute(
-        (executor) =>
-          new Promise<void>((giveBack) => {
-            let running: Promise<unknown> = Promise.resolve();
-            resolve({
-              query: (sql, parameters) => {
-                const rows = execute(executor, sql, parameters);
-                running = rows.catch(() => undefined);
-                return rows;
-              },
-              release: (broken) => {
-                if (!broken) {
-                  giveBack();
-                  return;
-                }
-                const last = running;
-                stuck.add(last);
-                void last.then(() => {
-                  stuck.delete(last);
-                  giveBack();
-                });
-              },
-            });
-          }),
-      )
-      .catch(reject);
-  });
-}
-
-/** Runs one statement by kysely, as text. @internal */
-export async function execute(
-  executor: PostgresExecutorLike,
-  sql: string,
-  parameters: readonly unknown[] = [],
-): Promise<readonly unknown[]> {
-  const query: PostgresRawQuery = {
-    sql,
-    parameters,
-    query: { kind: 'RawNode', sqlFragments: [sql], parameters: [] },
-    queryId: { queryId: 'rxsluice' },
-  };
-  return (await executor.executeQuery(query)).rows;
 }

@@ -1,4 +1,6 @@
+import { cutText } from '../../core/cut-text.js';
 import { isSluiceError, nameOf, SluiceError, type SluiceErrorCode } from '../../core/errors.js';
+import { conditionOf, meaningOf } from './postgres-conditions.js';
 import { qualified, type PostgresTable, type ResolvedNames } from './postgres-names.js';
 import { SHAPES } from './postgres-schema.js';
 
@@ -18,6 +20,7 @@ const ROLLED_BACK = new Set(['40001', '40P01']);
 const OUT_STATES = new Set(['57P01', '57P02', '57P03', '57P05', '53100', '53200', '53300', '25006', '25P03', '25P04']);
 // `statement_timeout` and `lock_timeout`.
 const CUT_OFF = new Set(['57014', '55P03']);
+const MAX_DRIVER_BYTES = 256;
 // What the server tells of rows, that is, of keys and payloads.
 const TELLING = ['detail', 'where', 'internalQuery'];
 
@@ -48,16 +51,39 @@ export function postgresError({ owner, names, table }: PostgresCall, error: unkn
     'schema-mismatch':
       `The table ${where} is missing or older than this version: run the migration ${migration}, by ` +
       'postgresMigrations or the SQL of postgresSchema. postgresDoctor says what is missing.',
-    'connection-failed': 'There is no connection to Postgres. Look at the server, and at the settings of the pool.',
+    'connection-failed':
+      'There is no connection to Postgres, or it was lost. Look at the server, whose log says why it ended one, and at the settings of the pool.',
     'authentication-failed': 'Postgres refused the credentials. Look at the settings of the pool.',
     'not-authorized': `Grant SELECT, INSERT, UPDATE and DELETE on ${where} to the user of the pool.`,
   };
   if (sqlState !== undefined) for (const name of TELLING) Reflect.deleteProperty(error as object, name);
-  const told = sqlState === undefined ? nameOf(error) : `Postgres says ${sqlState}`;
-  return new SluiceError(code, `${owner}: ${told}. ${next[code] ?? 'The cause says more.'}`, {
+  const told = sqlState === undefined ? driverText(error) : `Postgres says ${conditionOf(sqlState, error)}`;
+  const meaning = sqlState === undefined ? undefined : meaningOf(sqlState);
+  const first = firstFailureOf(error);
+  const parts = [
+    first === null ? told : `${told}. Before that ${first.replace(/\.$/, '')}`,
+    meaning ?? next[code] ?? 'Look at the log of the server, which has the whole of it',
+  ];
+  return new SluiceError(code, `${owner}: ${parts.join('. ').replace(/\.?$/, '.')}`, {
     cause: error,
     details: { owner, table: where, ...(sqlState && { sqlState }), ...(code === 'schema-mismatch' && { migration }) },
   });
+}
+
+/** What a handler passed over before, where a statement of ours met no more than that; see `TransactionTroubles`. */
+function firstFailureOf(error: unknown): string | null {
+  const { cause } = (error ?? {}) as { readonly cause?: unknown };
+  return sqlStateOf(cause) === undefined ? null : (cause as Error).message;
+}
+
+// Of the driver, about its connections, and made of nothing but that; others may quote anything.
+const OF_DRIVER =
+  /^(Connection |Client (was|has)|timeout |Query read timeout|Cannot use a pool|The server does not support SSL|SASL: )/;
+
+function driverText(error: unknown): string {
+  const { message } = (error ?? {}) as { readonly message?: unknown };
+  const isOfDriver = typeof message === 'string' && OF_DRIVER.test(message);
+  return isOfDriver ? cutText(message, MAX_DRIVER_BYTES).replace(/\.$/, '') : nameOf(error);
 }
 
 /** Nothing answered in time. @internal */

@@ -18,6 +18,8 @@ const OUT_CODES: ReadonlySet<SluiceErrorCode> = new Set([
   'not-authorized',
 ] as const);
 const LOST = /^(Connection terminated|Connection ended|Client was closed|Client has encountered a connection error)/;
+// By kysely 0.29.9.
+const DISCARDED = /connection has been discarded/;
 const SOCKET = new Set(['ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ECONNREFUSED', 'ECONNABORTED']);
 const MAX_CAUSES = 5;
 
@@ -53,6 +55,17 @@ export function postgresFaults(call: PostgresCall): PostgresFaults {
       return null;
     },
   };
+}
+
+/** The connection is closed, or about to be: whoever gives it back gives back nothing. @internal */
+export function isGone(error: unknown): boolean {
+  if (error === null || error === undefined) return false;
+  return isLost(error) || DISCARDED.test(String((error as { readonly message?: unknown }).message));
+}
+
+/** Nobody knows whether the statement still runs: it was not answered, and its connection is not gone. @internal */
+export function isUnanswered(error: unknown): boolean {
+  return sqlStateOf(error) === undefined && !isGone(error);
 }
 
 /** The connection of the handler's statement is gone: as pg says it, as the server does, or as the socket does. */

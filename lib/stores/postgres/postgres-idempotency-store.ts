@@ -1,6 +1,7 @@
 import { defer, map, of, tap, type Observable } from 'rxjs';
 import type { Claim, HeldClaim, IdempotencyStore } from '../../core/idempotency-store.js';
 import { checkNames, checkOptions } from '../../core/options.js';
+import { isStorableText } from '../../core/own-message.js';
 import { idempotencySql, type IdempotencySql } from './idempotency-sql.js';
 import { CALL_RULES } from './postgres-call-options.js';
 import type { PostgresLike } from './postgres-client.js';
@@ -147,5 +148,5 @@ function idOf({ token, key }: HeldClaim): string {
 }
 
 function isConsumer(value: unknown): boolean {
-  return typeof value === 'string' && value !== '' && value.length <= MAX_CONSUMER && !value.includes('\0');
+  return typeof value === 'string' && value !== '' && value.length <= MAX_CONSUMER && isStorableText(value);
 }

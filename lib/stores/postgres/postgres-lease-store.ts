@@ -1,4 +1,4 @@
-import { defer, EMPTY, ignoreElements, map, of, type Observable } from 'rxjs';
+import { concatMap, defer, EMPTY, ignoreElements, map, type Observable, of } from 'rxjs';
 import type { LeaseGroup, LeaseStore, ShardLease } from '../../core/lease-store.js';
 import { checkNames, checkOptions } from '../../core/options.js';
 import { leaseSql } from './lease-sql.js';
@@ -6,6 +6,7 @@ import { CALL_RULES } from './postgres-call-options.js';
 import type { PostgresLike } from './postgres-client.js';
 import { connectionsOf } from './postgres-connection.js';
 import { NAME_OPTIONS, resolveNames, type PostgresNames } from './postgres-names.js';
+import { visibleRows } from './postgres-row-security.js';
 import { runStatement } from './postgres-statement.js';
 
 /** What `postgresLeaseStore` takes. @public */
@@ -35,6 +36,7 @@ export function postgresLeaseStore(db: PostgresLike, options: PostgresLeaseStore
   const sql = leaseSql(names);
   const call = { owner: OWNER, names, table: 'shardLeases' } as const;
   const connections = connectionsOf(db);
+  const visible = visibleRows(connections, call, timeoutMs);
 
   const run = <R>(
     statement: string,
@@ -46,7 +48,11 @@ export function postgresLeaseStore(db: PostgresLike, options: PostgresLeaseStore
     >;
 
   return {
-    list: (group) => run<Row>(sql.list, group, []).pipe(map((rows) => rows.map(leaseOf))),
+    list: (group) =>
+      visible.pipe(
+        concatMap(() => run<Row>(sql.list, group, [])),
+        map((rows) => rows.map(leaseOf)),
+      ),
     add: (group, leases) =>
       defer(() => (leases.length === 0 ? EMPTY : run(sql.add, group, parametersOf(leases)).pipe(ignoreElements()))),
     write: (group, leases) =>

@@ -1,5 +1,5 @@
 import type { PostgresExecutorLike } from './postgres-client.js';
-import { execute } from './postgres-connection.js';
+import { execute } from './postgres-kysely-connection.js';
 import { qualified, resolveTables, type PostgresNames, type PostgresTable } from './postgres-names.js';
 import { SHAPES, statementsOf } from './postgres-schema.js';
 

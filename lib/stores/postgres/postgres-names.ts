@@ -1,4 +1,5 @@
 import { checkNames, checkOptions, type OptionRule } from '../../core/options.js';
+import { isStorableText } from '../../core/own-message.js';
 
 /**
  * Where the tables are. Each is text of 1 to 40 bytes of UTF-8 that holds no NUL; it is quoted, so upper case counts.
@@ -34,7 +35,7 @@ const name: OptionRule = {
   that: {
     be: `a name of 1 to ${MAX_LENGTH} bytes`,
     holds: (value) =>
-      typeof value === 'string' && value !== '' && Buffer.byteLength(value) <= MAX_LENGTH && !value.includes('\0'),
+      typeof value === 'string' && value !== '' && Buffer.byteLength(value) <= MAX_LENGTH && isStorableText(value),
   },
 };
 

@@ -1,8 +1,11 @@
 import type { Observable } from 'rxjs';
+import { SluiceError } from '../../core/errors.js';
 import type { OneStatement } from './outbox-write-sql.js';
+import { beginSql } from './postgres-begin.js';
 import { isKysely, type PostgresIsolation, type PostgresKyselyOf, type PostgresPoolOf } from './postgres-client.js';
 import { requestsOf, type Connections } from './postgres-connection.js';
 import { kyselyTransaction } from './postgres-kysely-transaction.js';
+import type { BeforeStatement, Loan } from './postgres-lent.js';
 import { poolTransaction } from './postgres-pool-transaction.js';
 import { preparedConnections, type PreparedSql } from './postgres-prepared.js';
 
@@ -13,19 +16,24 @@ export interface StatementResult {
   readonly count: number;
 }
 
+/** @internal */
+export const NOTHING: StatementResult = { rows: [], count: 0 };
+
 /** A transaction on a connection of its own, until `commit` has ended or `rollBack` is called. @internal */
 export interface OpenTransaction<Tx> {
-  /** For a handler, which cannot use it any more once it `isOver`. */
-  lend(isOver: () => boolean): Tx;
+  /** For one handler at a time, until it is taken back. */
+  lend(before: BeforeStatement): Loan<Tx>;
   /** The first statement. */
   begin(sql: string, parameters: readonly unknown[]): Promise<StatementResult>;
   /** The same for one that may go with BEGIN. */
   beginWith(statement: OneStatement): Promise<StatementResult>;
   /** In the order of the calls, those by `tx` included. */
   query(sql: string, parameters: readonly unknown[]): Promise<StatementResult>;
-  /** `again`: there is a savepoint of that name, whose work is kept. */
-  savepoint(name: string, again: boolean): Promise<unknown>;
-  /** Runs a last statement, gives what it gave, and commits. Where that fails, all is rolled back. */
+  /** `again`: there is a savepoint of that name, whose work is kept. `first`: a statement in front, without parameters. */
+  savepoint(name: string, again: boolean, first?: string): Promise<unknown>;
+  /** Undoes what came after the savepoint, which stays. */
+  undo(name: string): Promise<unknown>;
+  /** Runs a last statement, gives what it gave, and commits. Where that fails, all is rolled back. Nothing is lent any more. */
   commit(last: OneStatement | null): Promise<StatementResult>;
   /** `broken`: the connection is stuck. Never fails. */
   rollBack(broken: boolean): Promise<unknown>;
@@ -41,10 +49,20 @@ export function openTransactions<Tx>(
   connections: Connections,
   statements: readonly PreparedSql[],
 ): Observable<OpenTransaction<Tx>> {
-  const begin = isolation === undefined ? 'BEGIN' : `BEGIN ISOLATION LEVEL ${isolation.toUpperCase()}`;
+  const begin = beginSql(isolation);
   const prepared = preparedConnections(statements);
   const open = isKysely(db)
-    ? () => kyselyTransaction<Tx>(db, isolation, connections)
+    ? () => kyselyTransaction<Tx>(db, { begin, connections })
     : () => poolTransaction<Tx>(db, { begin, connections, prepared });
   return requestsOf(open, (transaction) => void transaction.rollBack(false));
+}
+
+/** `tag`: what Postgres has answered to COMMIT, where that is known. It is ROLLBACK where a statement had failed unseen. @internal */
+export function committed(tag: unknown): void {
+  if (tag !== 'ROLLBACK') return;
+  throw new SluiceError(
+    'transaction-ended',
+    'withOutbox: Postgres has rolled back where it was to commit, since a statement of the transaction had failed and nobody ' +
+      'looked at that. Await all that a handler begins, and do not pass over its failures.',
+  );
 }

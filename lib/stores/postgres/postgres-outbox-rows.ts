@@ -37,8 +37,12 @@ const LOWEST_LANE = '-9223372036854775808';
 // Looking far costs the server up to 50 ms.
 const LOOK_FAR_EVERY_MS = 500;
 
-/** @internal */
-export function postgresOutboxRows(sql: OutboxRelaySql, run: RunStatement): PostgresOutboxRows {
+/** `visible` errors where rows are hidden, which would not be claimed. @internal */
+export function postgresOutboxRows(
+  sql: OutboxRelaySql,
+  run: RunStatement,
+  visible: Observable<unknown>,
+): PostgresOutboxRows {
   let farAfter = 0;
   // How far it had to look, behind what other relays have.
   let usual = 0;
@@ -98,7 +102,7 @@ export function postgresOutboxRows(sql: OutboxRelaySql, run: RunStatement): Post
     });
 
   return {
-    claim: (claim) => defer(() => claimFrom(claim, Math.max(LEAST_SEEN + claim.limit, usual >> 1))),
+    claim: (claim) => visible.pipe(concatMap(() => claimFrom(claim, Math.max(LEAST_SEEN + claim.limit, usual >> 1)))),
     renew: (leases, leaseMs) => mark(sql.renew, leases, () => [leaseMs]),
     published: (leases) => mark(sql.published, leases),
     dead: (burials) => mark(sql.dead, burials, (sorted) => [sorted.map(({ error }) => textOf(error))]),
@@ -140,6 +144,7 @@ function numberOf(value: number | null): number | null {
   return value === null ? null : Number(value);
 }
 
+// The column is text, which holds no NUL.
 function textOf(error: string): string {
-  return error.replaceAll('\0', '').slice(0, 1_000);
+  return error.replaceAll('\0', '');
 }

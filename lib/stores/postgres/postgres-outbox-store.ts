@@ -2,11 +2,13 @@ import { lastValueFrom, merge, Observable, Subject } from 'rxjs';
 import { hashOf } from '../../core/hash.js';
 import { checkNames, checkOptions } from '../../core/options.js';
 import type { OutboxStore } from '../../core/outbox-store.js';
+import type { OutboxMessage } from '../../core/outbox-message.js';
 import { outboxRelaySql } from './outbox-relay-sql.js';
 import { outboxWriteSql } from './outbox-write-sql.js';
 import { CALL_RULES } from './postgres-call-options.js';
 import {
   isKysely,
+  type PostgresClientLike,
   type PostgresIsolation,
   type PostgresKyselyOf,
   type PostgresLike,
@@ -17,8 +19,10 @@ import { tooLate, type PostgresCall } from './postgres-errors.js';
 import { postgresFaults } from './postgres-faults.js';
 import { NAME_OPTIONS, qualified, resolveNames, type PostgresNames } from './postgres-names.js';
 import { openTransactions, type TransactionsOf } from './postgres-open-transaction.js';
+import { outboxEmit } from './postgres-outbox-emit.js';
 import { postgresOutboxRows, type RunStatement } from './postgres-outbox-rows.js';
 import { outboxTransaction } from './postgres-outbox-transaction.js';
+import { visibleRows } from './postgres-row-security.js';
 import { runStatement } from './postgres-statement.js';
 import { canListen, wakeUpsOf, type PostgresListenLike } from './postgres-wake-ups.js';
 import { storedKey } from './stored-key.js';
@@ -42,6 +46,30 @@ export interface PostgresOutboxStoreOptions extends PostgresNames {
    * and a `Pool` as the database, that one.
    */
   readonly listen?: PostgresListenLike;
+}
+
+/** An outbox in PostgreSQL. @public */
+export interface PostgresOutboxStore<Tx = unknown> extends OutboxStore<Tx> {
+  /**
+   * Stores messages in a transaction of your own, outside of `withOutbox`: in an HTTP handler, a job, a script. They are published
+   * once you commit, in the order of each key, and never if you roll back. With `notify` the commit wakes the relays; without it
+   * they find them by their next poll.
+   *
+   * `tx` is a `Transaction` of kysely or a client of pg, whichever has the transaction open. One statement, for all messages
+   * of the call; two more where nothing was written in the transaction before. It takes as long as your transaction lets it.
+   *
+   * Await it before you commit. It rejects with `invalid-emit` for what `emit` of `withOutbox` refuses too, before anything is
+   * sent; with `transaction-ended` where no transaction is open, and stores nothing then. Any other error is that of a statement of
+   * yours: the transaction is lost, roll it back. A serialization failure (40001, 40P01) is passed on as the client gave it.
+   *
+   * ```ts
+   * await db.transaction().execute(async (tx) => {
+   *   await tx.insertInto('orders').values(order).execute();
+   *   await store.emit(tx, { topic: 'orders', key: order.id, value: JSON.stringify(order) });
+   * });
+   * ```
+   */
+  emit(tx: Tx | PostgresClientLike, messages: OutboxMessage | readonly OutboxMessage[]): Promise<void>;
 }
 
 const OWNER = 'postgresOutboxStore';
@@ -72,7 +100,7 @@ const OWNER = 'postgresOutboxStore';
 export function postgresOutboxStore<Tx>(
   db: PostgresKyselyOf<Tx>,
   options?: PostgresOutboxStoreOptions,
-): OutboxStore<Tx>;
+): PostgresOutboxStore<Tx>;
 /**
  * The same for an application on plain `pg`: `tx` is a client of its pool, and its transaction is the store's to end.
  * @public
@@ -80,11 +108,11 @@ export function postgresOutboxStore<Tx>(
 export function postgresOutboxStore<Client>(
   db: PostgresPoolOf<Client>,
   options?: PostgresOutboxStoreOptions,
-): OutboxStore<Client>;
+): PostgresOutboxStore<Client>;
 export function postgresOutboxStore<Tx>(
   db: TransactionsOf<Tx>,
   options: PostgresOutboxStoreOptions = {},
-): OutboxStore<Tx> {
+): PostgresOutboxStore<Tx> {
   const { timeoutMs = 10_000, isolation, notify = false, listen } = options;
   checkNames(OWNER, options, ['timeoutMs', 'isolation', 'notify', 'listen', ...NAME_OPTIONS]);
   checkOptions(
@@ -137,7 +165,8 @@ export function postgresOutboxStore<Tx>(
         };
       }),
     faultOf: faults.faultOf,
-    ...postgresOutboxRows(outboxRelaySql(names), run),
+    emit: outboxEmit(OWNER, writeSql, faults),
+    ...postgresOutboxRows(outboxRelaySql(names), run, visibleRows(connections, call, timeoutMs)),
     wakeUps: listener === undefined ? stored : merge(stored, wakeUpsOf(listener, channel)),
   };
 }

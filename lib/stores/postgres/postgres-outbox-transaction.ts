@@ -3,10 +3,11 @@ import { SluiceError } from '../../core/errors.js';
 import { permanent } from '../../core/failures.js';
 import type { OutboxMessage } from '../../core/outbox-message.js';
 import type { OutboxEnd, OutboxPart, OutboxTransaction } from '../../core/outbox-transaction.js';
-import { storedHeaders } from './outbox-headers.js';
+import { columnsOf } from './outbox-columns.js';
 import type { OutboxWriteSql } from './outbox-write-sql.js';
 import { sqlStateOf, tooLate, type PostgresCall } from './postgres-errors.js';
 import type { PostgresFaults } from './postgres-faults.js';
+import type { Loan } from './postgres-lent.js';
 import type { OpenTransaction, StatementResult } from './postgres-open-transaction.js';
 import { isTrue } from './postgres-values.js';
 import { storedKey } from './stored-key.js';
@@ -24,6 +25,9 @@ export interface OutboxTransactionOptions {
 }
 
 const SAVEPOINT = 'rxsluice';
+// SET ROLE, SET LOCAL ROLE, SET SESSION AUTHORIZATION, RESET of these, and set_config of them or of a name that is not in the text.
+const CHANGES_USER =
+  /\b(?:set|local|session|reset)\s+"?(?:role|session_authorization|authorization)\b|\bset_config\s*\(\s*(?:[^'\s]|'(?:role|session_authorization)')/i;
 const MAX_SMALL = 4_096;
 
 /** What `withOutbox` does with an open transaction, in statements. @internal */
@@ -39,13 +43,14 @@ export function outboxTransaction<Tx>(
 class PostgresOutboxTransaction<Tx> implements OutboxTransaction<Tx> {
   /** There is a savepoint with nothing behind it. */
   fresh = false;
-  /** Handlers cannot use it any more. */
-  ended = false;
   /** A handler has had it, and may have ended it. */
   lent = false;
   private readonly mark = crypto.randomUUID();
   private recorded: readonly string[] = [];
   private stuck = false;
+  private loan: Loan<Tx> | null = null;
+  /** The handler may have made itself another user, until the end of the transaction. */
+  private otherUser = false;
 
   constructor(
     readonly open: OpenTransaction<Tx>,
@@ -79,12 +84,14 @@ class PostgresOutboxTransaction<Tx> implements OutboxTransaction<Tx> {
   async commit({ messages, forget }: OutboxEnd): Promise<void> {
     const { open, mark, lent } = this;
     const { sql, stored } = this.options;
-    this.ended = true;
+    this.takeBack();
     const [message] = messages;
     const inOneTrip = message !== undefined && messages.length === 1 && isSmall(message);
     // Who has never had the transaction has not ended it.
     let isHere = !lent;
     try {
+      const userAgain = this.userAgain();
+      if (userAgain !== '') await this.query(userAgain, []);
       if (forget.length > 0) await this.query(sql.forget, [this.storedConsumer, forget.map(storedKey)]);
       if (messages.length > 0 && !inOneTrip) {
         isHere = hereOf(await this.query(sql.append, [mark, ...columnsOf(messages)]));
@@ -113,8 +120,35 @@ class PostgresOutboxTransaction<Tx> implements OutboxTransaction<Tx> {
   }
 
   rollBack(broken: boolean): Promise<unknown> {
-    this.ended = true;
+    this.takeBack();
     return this.open.rollBack(broken || this.stuck);
+  }
+
+  /** To one handler at a time. */
+  lend(): Tx {
+    this.lent = true;
+    this.loan = this.open.lend(this.before);
+    return this.loan.tx;
+  }
+
+  /** Sent before the handler's, in the order of the calls: what is ours, and what is of the next message, is for the user of the pool. */
+  private readonly before = (text: string): void => {
+    if (this.otherUser || !CHANGES_USER.test(text)) return;
+    this.otherUser = true;
+    this.open.query(this.options.sql.keepUser, []).catch(() => undefined);
+  };
+
+  /** The statement that makes it the user of the pool again, where it may not be. */
+  userAgain(): string {
+    const { otherUser } = this;
+    this.otherUser = false;
+    return otherUser ? this.options.sql.restoreUser : '';
+  }
+
+  /** What the handler sends from now on is refused; what it has sent runs before what is ours. */
+  takeBack(): void {
+    this.loan?.end();
+    this.loan = null;
   }
 
   /** A statement of a part: whoever ended the transaction may have committed keys, and nothing that was emitted. */
@@ -169,7 +203,6 @@ class PostgresOutboxTransaction<Tx> implements OutboxTransaction<Tx> {
 
 /** The part of a message that shares its transaction. */
 class Part<Tx> implements OutboxPart<Tx> {
-  private over = false;
   private handed: { readonly tx: Tx } | null = null;
 
   constructor(private readonly whole: PostgresOutboxTransaction<Tx>) {}
@@ -180,24 +213,29 @@ class Part<Tx> implements OutboxPart<Tx> {
       // Not awaited: the handler's first statement waits behind it, and fails if it does.
       if (!whole.fresh) whole.open.savepoint(SAVEPOINT, false).catch(() => undefined);
       whole.fresh = false;
-      whole.lent = true;
-      this.handed = { tx: whole.open.lend(() => this.over || whole.ended) };
+      this.handed = { tx: whole.lend() };
     }
     return this.handed.tx;
   }
 
   undo(): Promise<void> {
-    return this.end(() => this.whole.open.query(`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`, []));
+    return this.end(() => {
+      // With the savepoint go the settings that were made since.
+      this.whole.userAgain();
+      return this.whole.open.undo(SAVEPOINT);
+    });
   }
 
   keep(): ObservableInput<unknown> {
-    return this.handed === null ? EMPTY : this.end(() => this.whole.open.savepoint(SAVEPOINT, true));
+    return this.handed === null
+      ? EMPTY
+      : this.end(() => this.whole.open.savepoint(SAVEPOINT, true, this.whole.userAgain()));
   }
 
   private async end(statement: () => Promise<unknown>): Promise<void> {
     const { whole } = this;
-    this.over = true;
     if (this.handed === null) return;
+    whole.takeBack();
     await whole.ofPart(statement());
     whole.fresh = true;
   }
@@ -210,9 +248,7 @@ class Whole<Tx> implements OutboxPart<Tx> {
   constructor(private readonly whole: PostgresOutboxTransaction<Tx>) {}
 
   get tx(): Tx {
-    const { whole } = this;
-    whole.lent = true;
-    return (this.handed ??= { tx: whole.open.lend(() => whole.ended) }).tx;
+    return (this.handed ??= { tx: this.whole.lend() }).tx;
   }
 
   undo(): ObservableInput<unknown> {
@@ -241,23 +277,6 @@ function hereOf({ rows: [row] }: StatementResult): boolean {
 
 function markOf([row]: readonly unknown[]): unknown {
   return Object.values((row ?? {}) as Readonly<Record<string, unknown>>)[0];
-}
-
-function columnsOf(messages: readonly OutboxMessage[]): readonly unknown[][] {
-  return [
-    messages.map(({ topic }) => topic),
-    messages.map(({ key }) => bytesOf(key)),
-    messages.map(({ value }) => bytesOf(value)),
-    messages.map(({ headers }) => storedHeaders(headers)),
-    messages.map(({ partition }) => partition ?? null),
-    messages.map(({ timestamp }) => timestamp ?? null),
-  ];
-}
-
-function bytesOf(value: Uint8Array | string | null | undefined): Buffer | null {
-  if (value === null || value === undefined) return null;
-  if (typeof value === 'string') return Buffer.from(value);
-  return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
 }
 
 function transactionEnded(): SluiceError {

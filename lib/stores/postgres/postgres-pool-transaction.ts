@@ -1,11 +1,15 @@
 import type { OneStatement } from './outbox-write-sql.js';
 import { backendOf, endBackend, endStatement, named, type Backend } from './postgres-backend.js';
+import { beginClean } from './postgres-begin.js';
 import type { PostgresPoolClientLike, PostgresPoolOf } from './postgres-client.js';
 import type { Connections } from './postgres-connection.js';
 import { isBroken, sqlStateOf } from './postgres-errors.js';
-import { lentClient } from './postgres-lent-client.js';
-import type { OpenTransaction, StatementResult } from './postgres-open-transaction.js';
+import { isUnanswered } from './postgres-faults.js';
+import type { BeforeStatement, Loan } from './postgres-lent.js';
+import { committed, type OpenTransaction, type StatementResult } from './postgres-open-transaction.js';
+import { poolLoan } from './postgres-pool-loan.js';
 import type { PreparedConnections } from './postgres-prepared.js';
+import { TransactionTroubles } from './postgres-troubles.js';
 
 /** What all transactions over a pool share. @internal */
 export interface PoolTransactionOptions {
@@ -26,11 +30,10 @@ export async function poolTransaction<Tx>(
 interface PgResult {
   readonly rows: readonly unknown[];
   readonly rowCount?: number | null;
+  readonly command?: unknown;
 }
 
 const UNKNOWN_STATEMENT = '26000';
-// The statement that is under way fails with it.
-const ignore = (): void => undefined;
 
 // Made once a message: see docs/decisions/0004.
 class PoolTransaction<Tx> implements OpenTransaction<Tx> {
@@ -40,22 +43,25 @@ class PoolTransaction<Tx> implements OpenTransaction<Tx> {
   private unfit = false;
   private first = '';
   private backend: Backend | null = null;
+  private readonly troubles = new TransactionTroubles();
+  // The next statement fails without saying why.
+  private readonly ended = (error: unknown): void => this.troubles.ended(error);
 
   constructor(
     private readonly tx: Tx,
     private readonly options: PoolTransactionOptions,
   ) {
     this.client = tx as PostgresPoolClientLike;
-    this.client.on('error', ignore);
+    this.client.on('error', this.ended);
   }
 
-  lend(isOver: () => boolean): Tx {
-    return lentClient(this.tx as Tx & object, isOver);
+  lend(before: BeforeStatement): Loan<Tx> {
+    return poolLoan(this.tx as Tx & object, before, this.troubles);
   }
 
   async begin(sql: string, parameters: readonly unknown[]): Promise<StatementResult> {
-    await this.query(this.options.begin, []);
     this.first = named(sql);
+    await this.start(this.options.begin);
     const result = await this.query(this.first, parameters);
     this.backend = backendOf(result);
     return result;
@@ -69,7 +75,7 @@ class PoolTransaction<Tx> implements OpenTransaction<Tx> {
       this.backend = backend;
       try {
         this.first = named(`${begin}; ${mark}; ${execute}`);
-        return await this.run(this.first, []);
+        return await this.start(this.first);
       } catch (error) {
         if (sqlStateOf(error) !== UNKNOWN_STATEMENT) throw error;
         prepared.gone(client);
@@ -77,7 +83,7 @@ class PoolTransaction<Tx> implements OpenTransaction<Tx> {
       }
     }
     this.first = named(`${begin}; ${text}`);
-    const result = await this.run(this.first, []);
+    const result = await this.start(this.first);
     this.backend = backendOf(result);
     prepared.seen(client, this.backend);
     return result;
@@ -87,59 +93,88 @@ class PoolTransaction<Tx> implements OpenTransaction<Tx> {
     return this.run(sql, parameters);
   }
 
-  savepoint(name: string, again: boolean): Promise<unknown> {
-    return this.run(`${again ? `RELEASE SAVEPOINT ${name}; ` : ''}SAVEPOINT ${name}`, []);
+  savepoint(name: string, again: boolean, first = ''): Promise<unknown> {
+    const before = first === '' ? '' : `${first}; `;
+    return this.run(`${before}${again ? `RELEASE SAVEPOINT ${name}; ` : ''}SAVEPOINT ${name}`, []);
+  }
+
+  undo(name: string): Promise<unknown> {
+    return this.run(`ROLLBACK TO SAVEPOINT ${name}`, []);
   }
 
   async commit(last: OneStatement | null): Promise<StatementResult> {
+    let results: readonly PgResult[];
     try {
       const sql = last === null ? 'COMMIT' : `${this.isPrepared() ? last.execute : last.text}; COMMIT`;
-      const result = await this.run(sql, [], 1);
-      this.release(false);
-      return result;
+      results = await this.send(sql, []);
     } catch (error) {
-      if (isBroken(error)) this.release(true);
-      else await this.rollBack(false);
+      if (isBroken(error) && !isUnanswered(error)) this.release(true);
+      else await this.rollBack(isUnanswered(error));
       throw error;
     }
+    this.release(false);
+    committed(results.at(-1)?.command);
+    return resultOf(results.at(-2));
   }
 
   async rollBack(broken: boolean): Promise<void> {
-    if (!broken) {
-      await this.run('ROLLBACK', []).then(
-        () => this.release(this.unfit),
-        () => this.release(true),
-      );
-      return;
-    }
     const { backend, first } = this;
+    if (!broken) {
+      try {
+        if (first !== '') await this.run('ROLLBACK', []);
+        this.release(this.unfit);
+        return;
+      } catch (error) {
+        if (!isUnanswered(error)) {
+          this.release(true);
+          return;
+        }
+      }
+    }
     this.release(true);
     // A server does not look at a connection while a statement runs, and keeps the locks until then.
     if (backend !== null) await endBackend(this.options.connections, 'pg_terminate_backend', backend);
     else if (first !== '') await endStatement(this.options.connections, first);
   }
 
+  /** Runs what begins the transaction, on a connection that may not be as clean as it should. */
+  private start(text: string): Promise<StatementResult> {
+    return beginClean(
+      () => this.run(text, []),
+      () => this.run('ROLLBACK', []),
+    );
+  }
+
   private isPrepared(): boolean {
     return this.backend?.since === 'backend_start';
   }
 
-  /** Several statements without parameters are several results; `fromEnd` says which of them counts. */
-  private async run(text: string, values: readonly unknown[], fromEnd = 0): Promise<StatementResult> {
+  private async run(text: string, values: readonly unknown[]): Promise<StatementResult> {
+    return resultOf((await this.send(text, values)).at(-1));
+  }
+
+  /** Several statements without parameters are several results. */
+  private async send(text: string, values: readonly unknown[]): Promise<readonly PgResult[]> {
     let given: PgResult | readonly PgResult[];
     try {
       given = await (values.length === 0 ? this.client.query(text) : this.client.query(text, values as unknown[]));
     } catch (error) {
-      this.unfit ||= isBroken(error);
-      throw error;
+      const explained = this.troubles.explain(error);
+      this.unfit ||= isBroken(explained);
+      throw explained;
     }
-    const result = Array.isArray(given) ? ((given as readonly PgResult[]).at(-1 - fromEnd) as PgResult) : given;
-    return { rows: result.rows, count: result.rowCount ?? 0 };
+    this.troubles.answered();
+    return Array.isArray(given) ? (given as readonly PgResult[]) : [given];
   }
 
   private release(broken: boolean): void {
     if (this.released) return;
     this.released = true;
-    this.client.removeListener('error', ignore);
+    this.client.removeListener('error', this.ended);
     this.client.release(broken);
   }
+}
+
+function resultOf(result: PgResult | undefined): StatementResult {
+  return { rows: result?.rows ?? [], count: result?.rowCount ?? 0 };
 }

@@ -1,5 +1,6 @@
 import type { Catalogue } from './postgres-catalogue.js';
 import { qualified, quoted, type PostgresTable, type ResolvedNames } from './postgres-names.js';
+import { SHOW_ROWS } from './postgres-row-security.js';
 import { columnSql, indexSql, SHAPES, statementsOf, type ColumnShape } from './postgres-schema.js';
 
 /** Something that is not as this version expects it. @public */
@@ -14,7 +15,8 @@ export interface PostgresProblem {
     | 'unknown-column'
     | 'missing-index'
     | 'invalid-index'
-    | 'missing-right';
+    | 'missing-right'
+    | 'hidden-rows';
   /** The same for people, with its place. */
   readonly message: string;
   /** The migration that makes it as it is to be; `null` where none does. */
@@ -46,7 +48,14 @@ export function problemsOf(names: ResolvedNames, table: PostgresTable, live: Cat
       migration: null,
       run: null,
     })),
+    ...hiddenProblems(where, live),
   ];
+}
+
+function hiddenProblems(where: string, { hidden }: Catalogue): PostgresProblem[] {
+  if (hidden.length === 0) return [];
+  const message = `Row-level security hides rows of ${where} from the user of this connection (${hidden.join(', ')}). ${SHOW_ROWS}`;
+  return [{ kind: 'hidden-rows', message, migration: null, run: null }];
 }
 
 function serverProblems({ version, encoding }: Catalogue): PostgresProblem[] {

@@ -17,7 +17,7 @@ export interface PostgresPurgeOptions extends PostgresNames {
   readonly publishedMs?: number;
   /** Which tables. Default: both. */
   readonly tables?: readonly PostgresPurged['table'][];
-  /** How many pages of 8 kB one statement looks at, a whole number from 1 to 10,000. Default: 128. */
+  /** How many pages of 8 kB one statement looks at, a whole number from 1 to 10,000; of a partition at least one. Default: 128. */
   readonly pages?: number;
   /** How long one statement may take, the wait for a connection included, in milliseconds, at least 100. Default: 10,000. */
   readonly timeoutMs?: number;
@@ -48,7 +48,7 @@ const OLD: Readonly<Record<Purged, string>> = {
 /**
  * Removes what is older than its time: walks each table once, a few pages a statement, emits after each of them, and
  * completes. It needs no index, holds no lock for longer than a statement and waits for none: a row that somebody works on
- * stays until the next time. Dead rows of the outbox are never removed.
+ * stays until the next time. Dead rows of the outbox are never removed. A table may be partitioned: its partitions are walked side by side.
  *
  * Nothing purges by itself; run it as often as the table may grow:
  *
@@ -97,38 +97,62 @@ function purgeTable(
   ageMs: number,
 ): Observable<PostgresPurged> {
   const call = { owner: OWNER, names, table };
-  const where = qualified(names, table);
-  const age = `clock_timestamp() - $1::float8 * interval '1 millisecond'`;
-  const remove = `WITH removed AS (
-      DELETE FROM ${where} WHERE ctid = ANY (ARRAY(
-        SELECT ctid FROM ${where}
-        WHERE ctid >= $2::tid AND ctid < $3::tid AND ${OLD[table].replace('AGE', age)} FOR UPDATE SKIP LOCKED
-      )) RETURNING 1
-    ) SELECT count(*)::int AS removed FROM removed`;
-  const size = `SELECT ceil(pg_relation_size($1::regclass) / current_setting('block_size')::float8)::int AS pages`;
+  const { size, removeOfOne, removeOfMany } = purgeSql(qualified(names, table), OLD[table]);
 
-  const step = (
-    first: number,
-    end: number,
-  ): Observable<PostgresPurged & { readonly next: number; readonly end: number }> => {
-    const next = Math.min(first + pages, end);
+  const walkFrom = (first: number, extent: Extent): Observable<PostgresPurged & { readonly next: number }> => {
+    const { tables, end } = extent;
+    // The same pages of each partition: together as many as are asked for.
+    const next = Math.min(first + Math.max(1, Math.floor(pages / tables)), end);
+    const remove = tables === 1 ? removeOfOne : removeOfMany;
     return runStatement(connections, call, timeoutMs, remove, [ageMs, `(${first},0)`, `(${next},0)`]).pipe(
-      map(([row]) => ({
-        table,
-        removed: Number((row as { removed: number }).removed),
-        progress: next / end,
-        next,
-        end,
-      })),
+      map(([row]) => ({ table, removed: Number((row as { removed: number }).removed), progress: next / end, next })),
     );
   };
 
-  return runStatement(connections, call, timeoutMs, size, [where]).pipe(
+  return runStatement(connections, call, timeoutMs, size, [qualified(names, table)]).pipe(
     concatMap(([row]) => {
-      const end = Number((row as { readonly pages: number }).pages);
-      return end === 0 ? of({ table, removed: 0, progress: 1, next: 0, end }) : step(0, end);
+      const { tables, pages: end } = row as { readonly tables: number; readonly pages: number };
+      const extent: Extent = { tables: Math.max(1, Number(tables)), end: Number(end) };
+      if (extent.end === 0) return of({ table, removed: 0, progress: 1, next: 0 });
+      return walkFrom(0, extent).pipe(expand(({ next }) => (next < extent.end ? walkFrom(next, extent) : EMPTY)));
     }),
-    expand(({ next, end }) => (next < end ? step(next, end) : EMPTY)),
     map(({ removed, progress }) => ({ table, removed, progress })),
   );
+}
+
+interface Extent {
+  /** How many tables have the rows: 1, or the partitions. */
+  readonly tables: number;
+  /** The pages of the largest. */
+  readonly end: number;
+}
+
+interface PurgeSql {
+  /** `$1` the table → `tables` that have rows, `pages` of the largest. */
+  readonly size: string;
+  /** `$1` the age in ms, from page `$2` to `$3` → `removed`. */
+  readonly removeOfOne: string;
+  readonly removeOfMany: string;
+}
+
+function purgeSql(where: string, isOld: string): PurgeSql {
+  const age = `clock_timestamp() - $1::float8 * interval '1 millisecond'`;
+  const old = `${where} WHERE ctid >= $2::tid AND ctid < $3::tid AND ${isOld.replace('AGE', age)} FOR UPDATE SKIP LOCKED`;
+  return {
+    // A table that is partitioned has no page itself; partitions are told apart by nothing but this tree.
+    size: `WITH RECURSIVE tree AS (
+        SELECT $1::regclass::oid AS id UNION SELECT inhrelid FROM pg_inherits JOIN tree ON inhparent = tree.id
+      )
+      SELECT count(*) FILTER (WHERE relkind <> 'p')::int AS tables,
+        ceil(coalesce(max(pg_relation_size(tree.id)), 0) / current_setting('block_size')::float8)::int AS pages
+      FROM tree JOIN pg_class ON pg_class.oid = tree.id`,
+    removeOfOne: `WITH removed AS (
+        DELETE FROM ${where} WHERE ctid = ANY (ARRAY(SELECT ctid FROM ${old})) RETURNING 1
+      ) SELECT count(*)::int AS removed FROM removed`,
+    // The place of a row is its own within its partition alone.
+    removeOfMany: `WITH old AS MATERIALIZED (SELECT tableoid AS part, ctid AS place FROM ${old}), removed AS (
+        DELETE FROM ${where} WHERE ctid = ANY (ARRAY(SELECT place FROM old)) AND (tableoid, ctid) IN (SELECT part, place FROM old)
+        RETURNING 1
+      ) SELECT count(*)::int AS removed FROM removed`,
+  };
 }

@@ -2,6 +2,7 @@ import { catchError, mergeMap, Observable, retry, throwError, timeout, timer } f
 import { exponential } from '../../core/backoff.js';
 import { endStatement, named } from './postgres-backend.js';
 import type { Connections, PostgresConnection } from './postgres-connection.js';
+import { isUnanswered } from './postgres-faults.js';
 import { isBroken, isRolledBack, postgresError, tooLate, type PostgresCall } from './postgres-errors.js';
 
 const MAX_RERUNS = 10;
@@ -44,6 +45,12 @@ function runOn(
       running = false;
       connection.release(broken);
     };
+    // Nobody waits for the answer any more: a connection that is stuck is closed, and makes room in the pool.
+    const giveUp = (): void => {
+      if (!running) return;
+      running = false;
+      connection.release(true, (over) => endStatement(connections, sql, over));
+    };
     connection.query(sql, parameters).then(
       (rows) => {
         end(false);
@@ -51,15 +58,11 @@ function runOn(
         subscriber.complete();
       },
       (error: unknown) => {
-        end(isBroken(error));
+        if (isUnanswered(error)) giveUp();
+        else end(isBroken(error));
         subscriber.error(error);
       },
     );
-    // Nobody waits for the answer any more: a connection that is stuck is closed, and makes room in the pool.
-    return () => {
-      if (!running) return;
-      end(true);
-      void endStatement(connections, sql);
-    };
+    return giveUp;
   });
 }

@@ -119,6 +119,7 @@ describe('outcomes', () => {
       { value: 'x', key: {} },
       { value: 'x', headers: { a: 1 } },
       { value: 'x', headers: { a: ['b', null] } },
+      { value: 'x', headers: new Map([['a', 'b']]) },
       { value: 'x', timestamp: 1.5 },
       { value: 'x', partition: -1 },
       { value: 'x', partition: 0.5 },

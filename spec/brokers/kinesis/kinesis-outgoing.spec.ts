@@ -171,6 +171,7 @@ describe('what a record has no place for', () => {
     expect(refusal({ headers: { a: 1 } }, { headers: 'json' })).toContain(
       'a header must be bytes or text, not a number',
     );
+    expect(refusal({ headers: new Map([['a', 'b']]) }, { headers: 'json' })).toContain('not Map');
     const headers = JSON.parse('{"__proto__":"p"}') as Record<string, string>;
     expect(text(encode({ headers }, { headers: 'json' }).data)).toBe('{"headers":{"__proto__":"p"},"value":"v"}');
   });

@@ -288,6 +288,22 @@ describe('the memory broker', () => {
     }));
 
   it.each([
+    [{ headers: { a: 5 } }, 'a header must be bytes or text, not a number'],
+    [{ headers: { a: null } }, 'a header must be bytes or text, not null'],
+    [{ headers: { a: ['b', {}] } }, 'a header must be bytes or text, not a object'],
+    [{ headers: new Map([['a', 'b']]) }, 'headers must be an object, with bytes or text by name, not Map'],
+    [{ timestamp: 1.5 }, 'a timestamp must be whole milliseconds'],
+    [{ timestamp: new Date(0) }, 'a timestamp must be whole milliseconds'],
+    [{ partition: '0' }, 't has no partition 0'],
+  ])('refuses %j, as other brokers do', (given, why) =>
+    virtually(() => {
+      const outcomes = send(oneTopic(), { value: 'x', ...given });
+      expect(outcomes).toMatchObject([{ status: 'permanent', error: { code: 'publish-failed' } }]);
+      expect(String((outcomes[0] as { error?: unknown }).error)).toContain(`memoryPublisher: ${why}.`);
+    }),
+  );
+
+  it.each([
     [{ groupId: '' }, 'fromMemory: groupId must be a string that is not empty, not an empty string.'],
     [{ topics: [] }, 'fromMemory: topics must be a list of topic names that is not empty, not an array.'],
     [{ maxInFlight: 0 }, 'fromMemory: maxInFlight must be a whole number, at least 1 and at most 1000000, not 0.'],

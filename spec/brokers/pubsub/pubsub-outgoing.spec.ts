@@ -66,6 +66,11 @@ describe('a message', () => {
     ['a header without a name', { value: 'v', headers: { '': 'a' } }, 'a header must have a name'],
     ['a header that is no text', { value: 'v', headers: { a: Uint8Array.of(255) } }, 'header a: attributes are text'],
     ['a header that is a number', { value: 'v', headers: { a: 5 } }, 'header a must be bytes or text, not a number'],
+    [
+      'a Map of headers',
+      { value: 'v', headers: new Map([['a', 'b']]) },
+      'headers must be an object, with bytes or text',
+    ],
     ['half of a character as header', { value: 'v', headers: { a: 'x\ud83d' } }, 'header a: attributes are text'],
     ['half of a character as name', { value: 'v', headers: { '\ud83dx': 'a' } }, 'the name of a header must be text'],
     ['a repeated header', { value: 'v', headers: { a: ['b', 'c'] } }, 'header a: attributes are not repeated'],

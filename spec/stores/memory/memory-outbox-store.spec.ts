@@ -20,6 +20,28 @@ const begin = (store: MemoryOutboxStore): OutboxTransaction<MemoryTransaction> =
 const message = (value: string) => ({ topic: 'out', key: null, value });
 
 describe('memoryOutboxStore', () => {
+  it('refuses what a handler does by its tx after its end, in the part of the next one too', () =>
+    virtually(() => {
+      const store = memoryOutboxStore();
+      const transaction = begin(store);
+      answer(transaction.record(['a', 'b']));
+      const first = transaction.begin(false);
+      const { tx } = first;
+      tx.set('a', 1);
+      answer(first.keep());
+      const second = transaction.begin(false);
+      second.tx.set('b', 2);
+      const late = [() => tx.set('a', 3), () => tx.delete('b'), () => tx.get('b')];
+      for (const use of late) expect(use).toThrow(expect.objectContaining({ code: 'transaction-ended' }));
+      const { tx: last } = second;
+      answer(transaction.commit({ messages: [], forget: [] }));
+      expect(() => last.set('b', 3)).toThrow(expect.objectContaining({ code: 'transaction-ended' }));
+      expect([...store.table]).toEqual([
+        ['a', 1],
+        ['b', 2],
+      ]);
+    }));
+
   it('is out while maxRows messages wait, dead ones included, and takes more once some are published', () =>
     virtually(() => {
       const store = memoryOutboxStore({ maxRows: 2 });

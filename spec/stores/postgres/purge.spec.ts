@@ -71,6 +71,54 @@ describePostgres('postgresPurge', (postgres) => {
     expect(await left(schema, `processed_events WHERE event_id = '29'`)).toBe(0);
   });
 
+  /** Makes the tables partitioned, as an application may: of a few rows each, and one with sub-partitions. */
+  const partition = async (schema: string): Promise<void> => {
+    const columns = (table: string) => `(LIKE ${schema}.old_${table} INCLUDING DEFAULTS INCLUDING GENERATED)`;
+    await postgres().query(`
+      ALTER TABLE ${schema}.outbox RENAME TO old_outbox; ALTER TABLE ${schema}.processed_events RENAME TO old_processed_events;
+      CREATE TABLE ${schema}.outbox ${columns('outbox')} PARTITION BY RANGE (id);
+      CREATE TABLE ${schema}.outbox_a PARTITION OF ${schema}.outbox FOR VALUES FROM (0) TO (1000);
+      CREATE TABLE ${schema}.outbox_b PARTITION OF ${schema}.outbox FOR VALUES FROM (1000) TO (100000) PARTITION BY RANGE (id);
+      CREATE TABLE ${schema}.outbox_b1 PARTITION OF ${schema}.outbox_b FOR VALUES FROM (1000) TO (1100);
+      CREATE TABLE ${schema}.outbox_b2 PARTITION OF ${schema}.outbox_b FOR VALUES FROM (1100) TO (100000);
+      CREATE TABLE ${schema}.outbox_empty PARTITION OF ${schema}.outbox FOR VALUES FROM (100000) TO (200000);
+      CREATE TABLE ${schema}.processed_events ${columns('processed_events')} PARTITION BY HASH (event_id);
+      CREATE TABLE ${schema}.processed_0 PARTITION OF ${schema}.processed_events FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+      CREATE TABLE ${schema}.processed_1 PARTITION OF ${schema}.processed_events FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+      INSERT INTO ${schema}.outbox SELECT * FROM ${schema}.old_outbox;
+      INSERT INTO ${schema}.processed_events SELECT * FROM ${schema}.old_processed_events;`);
+  };
+
+  it.each([1, 128])('removes what is old of tables that are partitioned, %d pages at a time', async (pages) => {
+    const schema = await made(3_000);
+    await partition(schema);
+    const kept = (where: string): Promise<Record<string, unknown>[]> =>
+      postgres().query(`SELECT id FROM ${schema}.outbox WHERE NOT coalesce(${where}, false) ORDER BY id`);
+    const expected = await kept(`published_at < now() - interval '1 day'`);
+    // The user has rights to the tables, and none to the partitions.
+    const role = `${schema}_purger`;
+    await postgres().query(`CREATE ROLE ${role}; GRANT USAGE ON SCHEMA ${schema} TO ${role};
+      GRANT SELECT, UPDATE, DELETE ON ${schema}.outbox, ${schema}.processed_events TO ${role}`);
+    const pool = postgres().newPool({ options: `-c role=${role}` });
+    const steps = await lastValueFrom(postgresPurge(pool, { schema, pages }).pipe(toArray()));
+    await pool.end();
+    await postgres().query(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
+    const removed = (table: string): number =>
+      steps.filter((step) => step.table === table).reduce((sum, step) => sum + step.removed, 0);
+    expect(removed('processedEvents')).toBe(1_600 + 1);
+    expect(removed('outbox')).toBe(2_250);
+    expect(await kept('false')).toEqual(expected);
+    expect(steps.at(-1)?.progress).toBe(1);
+  });
+
+  it('removes what is old of a table that others inherit from', async () => {
+    const schema = await made(300);
+    await postgres().query(`CREATE TABLE ${schema}.archive () INHERITS (${schema}.outbox);
+      WITH moved AS (DELETE FROM ${schema}.outbox WHERE id > 100 RETURNING *) INSERT INTO ${schema}.archive SELECT * FROM moved`);
+    await purge(schema, { publishedMs: 0, tables: ['outbox'] });
+    expect(await left(schema, 'outbox')).toBe(2);
+  });
+
   it('ends where it is let go, after the statement that is under way', async () => {
     const schema = await made(30_000);
     const pool = postgres().newPool();

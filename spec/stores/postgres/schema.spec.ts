@@ -3,6 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import { Migrator, type Kysely, type Migration } from 'kysely';
 import { firstValueFrom } from 'rxjs';
 import { postgresDoctor, postgresMigrations, postgresSchema } from '../../../lib/postgres.js';
+import { noticeOf, snapshotsSql } from '../../../lib/stores/postgres/postgres-snapshots.js';
 import { describePostgres } from '../../servers/describe-postgres.js';
 import { refusal } from '../../support/options.js';
 
@@ -38,7 +39,7 @@ describePostgres('the schema', (postgres) => {
     const schema = await postgres().createSchema();
     await postgres().query(postgresSchema({ schema }));
     await postgres().query(postgresSchema({ schema }));
-    await expect(doctor(schema)).resolves.toEqual({ healthy: true, problems: [], sql: '' });
+    await expect(doctor(schema)).resolves.toMatchObject({ healthy: true, problems: [], sql: '' });
   });
 
   it('makes its PostgreSQL schema too, where that is missing', async () => {
@@ -143,6 +144,32 @@ describePostgres('postgresDoctor', (postgres) => {
     const report = await firstValueFrom(postgresDoctor(postgres().newPool(), names));
     await postgres().query(`DROP SCHEMA "${names.schema.replaceAll('"', '""')}" CASCADE`);
     expect(report.problems).toEqual([]);
+  });
+
+  it('notices a transaction that is open for long, which makes nothing unhealthy', async () => {
+    const schema = await postgres().createSchema();
+    await postgres().query(postgresSchema({ schema }));
+    expect(noticeOf({ who: 'process 7 (idle in transaction)', seconds: 601 })).toEqual({
+      kind: 'open-snapshot',
+      message: expect.stringContaining(
+        'A transaction of process 7 (idle in transaction) has been open for 10 minutes.',
+      ),
+    });
+    // The same statement, of transactions of any age.
+    const sql = snapshotsSql.replace('> 300', '>= 0').replace('LIMIT 5', '');
+    const pool = postgres().newPool();
+    const holder = await pool.connect();
+    await holder.query('BEGIN ISOLATION LEVEL REPEATABLE READ');
+    const { rows } = await holder.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+    const seen = await postgres().query<{ who: string }>(sql);
+    await holder.query('ROLLBACK');
+    const after = await postgres().query<{ who: string }>(sql);
+    holder.release();
+    const who = `process ${rows[0]?.pid} (idle in transaction)`;
+    expect(seen.map((each) => each.who)).toContain(who);
+    expect(after.map((each) => each.who)).not.toContain(who);
+    const { healthy, notices } = await firstValueFrom(postgresDoctor(pool, { schema }));
+    expect([healthy, Array.isArray(notices)]).toEqual([true, true]);
   });
 
   it('finds that the schema may not be used', async () => {

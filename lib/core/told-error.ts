@@ -1,0 +1,123 @@
+import { cutText } from './cut-text.js';
+import { isError, isSluiceError } from './errors.js';
+import { withoutSecrets } from './without-secrets.js';
+
+/** What is told of a failure where a message ends up: in a dead letter, in a row of an outbox. @internal */
+export interface ToldError {
+  /** The name of its class. */
+  readonly name: string;
+  readonly message: string;
+  /** Empty where there is none. */
+  readonly stack: string;
+  /** What is behind it, the nearest first, one line each: class and code, and its message where that may be told. */
+  readonly causes: readonly string[];
+}
+
+/** The most UTF-8 that each takes. @internal */
+export const MOST_TOLD = { messageBytes: 1_024, stackBytes: 4_096 } as const;
+
+const MAX_DEPTH = 8;
+const MAX_CAUSES = 16;
+// More than is told, and little enough to be searched.
+const MAX_READ_BYTES = 8_192;
+// Data exceptions of SQL databases quote the value.
+const DATA_EXCEPTION = /^22[0-9A-Z]{3}$/;
+
+/**
+ * Tells an error: its own message and those of its causes, the members of an `AggregateError` included. Whatever it is, this must not
+ * fail: getters may throw, a stack may be no text, a cause may be its own cause.
+ *
+ * Errors that are not ours are told as they are, but for credentials. Behind one of ours stands an error of a client or a server,
+ * whose message may quote the message's content: of that class and code are told, and the text of a system error.
+ * @internal
+ */
+export function tellError(reason: unknown): ToldError {
+  const { name, message } = ownTextOf(reason);
+  const stack = isError(reason) ? read(reason, 'stack') : undefined;
+  return {
+    name,
+    message: cutText(message, MOST_TOLD.messageBytes),
+    stack: typeof stack === 'string' ? cutText(safeText(reason, stack), MOST_TOLD.stackBytes) : '',
+    causes: causesOf(reason),
+  };
+}
+
+/** The same as one text, at most so long. @internal */
+export function errorText(reason: unknown, maxBytes: number): string {
+  const { message, causes } = tellError(reason);
+  const own = isSluiceError(reason) ? message : lineOf(reason, message);
+  return cutText([own, ...causes].join('\n'), maxBytes);
+}
+
+function causesOf(reason: unknown): string[] {
+  const seen = new Set<unknown>([reason]);
+  const lines: string[] = [];
+  let last = isError(reason) ? read(reason, 'message') : reason;
+  const tell = (error: unknown, depth: number, ofOurs: boolean): void => {
+    const behindOurs = ofOurs || (isSluiceError(error) && error.code !== 'failed');
+    for (const cause of behind(error)) {
+      if (depth >= MAX_DEPTH || lines.length >= MAX_CAUSES || seen.has(cause)) return;
+      seen.add(cause);
+      const message = isError(cause) ? read(cause, 'message') : cause;
+      // What was wrapped, to be marked, says the same again.
+      if (message !== last) lines.push(lineOf(cause, mayTell(cause, behindOurs) ? ownTextOf(cause).message : ''));
+      last = message;
+      tell(cause, depth + 1, behindOurs);
+    }
+  };
+  tell(reason, 0, false);
+  return lines;
+}
+
+function behind(error: unknown): unknown[] {
+  if (!isError(error)) return [];
+  const [cause, errors] = [read(error, 'cause'), read(error, 'errors')];
+  const members = Array.isArray(errors) ? errors.slice(0, MAX_CAUSES).filter(isError) : [];
+  return cause === undefined || cause === null ? members : [cause, ...members];
+}
+
+function mayTell(cause: unknown, behindOurs: boolean): boolean {
+  // "connect ECONNREFUSED 127.0.0.1:5432": made of a call, a code and an address.
+  return !behindOurs || isSluiceError(cause) || (isError(cause) && typeof read(cause, 'syscall') === 'string');
+}
+
+function lineOf(error: unknown, message: string): string {
+  const code = codeOf(error);
+  const head = [ownTextOf(error).name, ...(code === '' || code === message ? [] : [code])].join(' ');
+  return cutText(message === '' ? head : `${head}: ${message}`, MOST_TOLD.messageBytes);
+}
+
+function ownTextOf(reason: unknown): { readonly name: string; readonly message: string } {
+  if (!isError(reason)) return { name: reason === undefined ? 'none' : typeof reason, message: plainText(reason) };
+  const constructor = read(reason, 'constructor') as { readonly name?: unknown } | undefined;
+  const name = [constructor?.name, read(reason, 'name')].find((each) => typeof each === 'string' && each !== '');
+  const message = read(reason, 'message');
+  // That of several tries to connect has none.
+  const text = message === '' ? codeOf(reason) : plainText(message);
+  return { name: typeof name === 'string' ? name : 'Error', message: safeText(reason, text) };
+}
+
+function plainText(reason: unknown): string {
+  if (reason === undefined) return 'nacked without a reason';
+  if (typeof reason === 'string') return withoutSecrets(cutText(reason, MAX_READ_BYTES));
+  const plain = reason === null || typeof reason === 'number' || typeof reason === 'boolean';
+  return plain ? String(reason) : `a ${typeof reason}`;
+}
+
+function safeText(error: unknown, text: string): string {
+  const safe = withoutSecrets(cutText(text, MAX_READ_BYTES));
+  return DATA_EXCEPTION.test(codeOf(error)) ? safe.replace(/"[^"]*"/g, '"…"') : safe;
+}
+
+function codeOf(error: unknown): string {
+  const code = isError(error) ? read(error, 'code') : undefined;
+  return typeof code === 'string' ? cutText(code, 64) : typeof code === 'number' ? String(code) : '';
+}
+
+function read(error: Error, property: string): unknown {
+  try {
+    return (error as unknown as Readonly<Record<string, unknown>>)[property];
+  } catch {
+    return undefined;
+  }
+}

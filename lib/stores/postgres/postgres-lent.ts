@@ -1,0 +1,31 @@
+import { SluiceError } from '../../core/errors.js';
+
+/** What a handler gets of an open transaction, until it is taken back. @internal */
+export interface Loan<Tx> {
+  readonly tx: Tx;
+  /** From now on `tx` runs nothing more, what kysely has still in its queue included. */
+  end(): void;
+}
+
+/** Hears of each statement of a handler before it is sent. @internal */
+export type BeforeStatement = (text: string) => void;
+
+/** The object with some members of our own in front of its own. @internal */
+export function inFrontOf<T extends object>(target: T, members: Readonly<Record<string, unknown>>): T {
+  return new Proxy(target, {
+    get: (_, name) => {
+      if (typeof name === 'string' && Object.hasOwn(members, name)) return members[name];
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+    },
+  });
+}
+
+/** @internal */
+export function usedTooLate(): SluiceError {
+  return new SluiceError(
+    'transaction-ended',
+    'withOutbox: tx is used after its handler has ended, so the statement was not run. Await all that a handler begins, ' +
+      'also where one of several fails (Promise.allSettled).',
+  );
+}

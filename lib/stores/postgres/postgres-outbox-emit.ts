@@ -1,0 +1,70 @@
+import { SluiceError } from '../../core/errors.js';
+import { permanent } from '../../core/failures.js';
+import type { OutboxMessage } from '../../core/outbox-message.js';
+import { ownMessage } from '../../core/own-message.js';
+import { columnsOf } from './outbox-columns.js';
+import type { OutboxWriteSql } from './outbox-write-sql.js';
+import { isKysely, type PostgresClientLike } from './postgres-client.js';
+import { execute } from './postgres-kysely-connection.js';
+import type { PostgresFaults } from './postgres-faults.js';
+import { isTrue } from './postgres-values.js';
+
+type Run = (sql: string, parameters: unknown[]) => Promise<readonly unknown[]>;
+
+/** Stores messages in a transaction that is somebody else's. @internal */
+export function outboxEmit(
+  owner: string,
+  sql: OutboxWriteSql,
+  faults: PostgresFaults,
+): (tx: unknown, messages: OutboxMessage | readonly OutboxMessage[]) => Promise<void> {
+  return async (tx, messages) => {
+    const given: readonly unknown[] = Array.isArray(messages) ? messages : [messages];
+    const columns = columnsOf(given.map((message, index) => ownMessage(message, refusing(owner, index))));
+    const run = runOf(owner, tx);
+    if (given.length === 0) return;
+    const mark = crypto.randomUUID();
+    const append = async (): Promise<boolean> => {
+      const [row] = await run(sql.appendHere, [mark, ...columns]);
+      return isTrue((row as { readonly here?: unknown } | undefined)?.here);
+    };
+    try {
+      if (await append()) return;
+      // Nothing is written in it yet, or it is none at all: then the mark is gone again at once.
+      await run(sql.markHere, [mark]);
+      if (await append()) return;
+    } catch (error) {
+      throw faults.told(error);
+    }
+    throw noTransaction(owner);
+  };
+}
+
+function runOf(owner: string, tx: unknown): Run {
+  if (isKysely(tx)) {
+    const executor = tx.withoutPlugins();
+    return (text, parameters) => execute(executor, text, parameters);
+  }
+  const client = (tx ?? {}) as Partial<PostgresClientLike>;
+  if (typeof client.query !== 'function') {
+    throw new SluiceError('invalid-options', `${owner}: emit: tx must be a Transaction of kysely or a client of pg.`, {
+      details: { owner, option: 'tx' },
+    });
+  }
+  return async (text, parameters) => (await (client as PostgresClientLike).query(text, parameters)).rows;
+}
+
+function refusing(owner: string, index: number): (why: string) => never {
+  return (why) => {
+    const text = `${owner}: emit, for message ${index}: ${why}.`;
+    throw permanent(new SluiceError('invalid-emit', text, { details: { owner, index } }));
+  };
+}
+
+function noTransaction(owner: string): SluiceError {
+  return new SluiceError(
+    'transaction-ended',
+    `${owner}: emit: there is no open transaction on this connection, so nothing is stored. Begin one, and give emit the client ` +
+      'or the Transaction that has it, not a Pool or a Kysely.',
+    { details: { owner } },
+  );
+}
