@@ -1,9 +1,10 @@
 import { asyncScheduler, concat, defer, EMPTY, merge, retry, Subscription, timer, type Observable } from 'rxjs';
 import { exponential } from '../../core/backoff.js';
 import { environment } from '../../core/environment.js';
-import { SluiceError, type SluiceErrorCode } from '../../core/errors.js';
+import { isSluiceError, nameOf, SluiceError } from '../../core/errors.js';
 import type { ShardLease } from '../../core/lease-store.js';
 import type { LogAdapter, LogEngine } from '../../core/log-engine.js';
+import { createPatience, isRefusal } from '../../core/patience.js';
 import { decodeCheckpoint, encodeCheckpoint, isEnd, type Checkpoint } from './kinesis-checkpoint.js';
 import type { KinesisClientLike } from './kinesis-client.js';
 import { isThrottled, kinesisError } from './kinesis-errors.js';
@@ -24,9 +25,7 @@ const LEASES = 'the lease store';
 const SHARDS = '';
 const STORE_TIMEOUT_MS = 10_000;
 // Credentials that have run out are mostly renewed by the client itself.
-const MOST_DENIALS = 3;
-const MOST_FAILURES = 5;
-const DENIALS: ReadonlySet<SluiceErrorCode> = new Set(['authentication-failed', 'not-authorized'] as const);
+const FIRST_READS = 3;
 
 interface Owned {
   readonly reading: Reading;
@@ -56,8 +55,13 @@ export function connectKinesis(
   let rows: Rows = new Map();
   let isAlive: (row: ShardLease) => boolean = () => false;
   let everAnswered = false;
-  let syncFailures = 0;
   let leaving = false;
+
+  const { refusalTimeoutMs } = options;
+  // Apart, since a permission to list is none to read.
+  const listing = createPatience(refusalTimeoutMs);
+  const reads = createPatience(refusalTimeoutMs, FIRST_READS);
+  const keeping = createPatience(refusalTimeoutMs);
 
   // Who had no answer, a shard or all of them: others may have had one meanwhile.
   const failing = new Set<string>();
@@ -66,39 +70,47 @@ export function connectKinesis(
     failing.delete(who);
     if (failing.size === 0) engine.recovered(SERVICE);
   };
+  const patienceOf = (who: string) => (who === SHARDS ? listing : reads);
   const answered = (who: string): void => {
     everAnswered = true;
+    patienceOf(who).answered(who);
     settled(who);
   };
 
-  /** What cannot pass ends the stream; the rest is told, and tried again by whoever asked. */
-  const failed = (who: string, error: unknown, failures: number): void => {
+  /** What lasts ends the stream; the rest is told, and tried again by whoever asked. */
+  const failed = (who: string, error: unknown): void => {
     const typed = kinesisError(OWNER, error, { stream: name, ...(who === SHARDS ? {} : { shard: who }) });
-    const isDenied = DENIALS.has(typed.code);
-    const isLasting = typed.code === 'unknown-topic' || (isDenied && failures >= MOST_DENIALS);
-    const isUnclear = typed.code === 'source-failed' && failures >= MOST_FAILURES;
-    if (!everAnswered || isLasting || isUnclear) {
-      engine.fail(typed);
+    const patience = patienceOf(who);
+    // What is not clear will not become so by itself.
+    const isRefused = isRefusal(typed) || typed.code === 'source-failed';
+    const over = isRefused ? patience.refused(who, typed) : patience.unreached(who, typed);
+    if (over !== null || !everAnswered) {
+      engine.fail(over ?? typed);
       return;
     }
     failing.add(who);
     engine.unavailable(SERVICE, typed);
   };
 
+  const leasesOut = (who: string, error: unknown): void => {
+    const typed = isSluiceError(error) ? error : strangeStore(name, error);
+    const over = isRefusal(typed) ? keeping.refused(who, typed) : keeping.unreached(who, typed);
+    if (over === null) engine.unavailable(LEASES, error);
+    else engine.fail(over);
+  };
+
   const disown = (shard: string): void => {
     owned.delete(shard);
+    reads.forget(shard);
     settled(shard);
   };
 
   const shards = createShards(
     { ...options, client, store, group, storeTimeoutMs: STORE_TIMEOUT_MS },
     {
-      answered: () => {
-        syncFailures = 0;
-        answered(SHARDS);
-      },
+      answered: () => answered(SHARDS),
       failed: (error) => {
-        if (!isThrottled(error)) failed(SHARDS, error, ++syncFailures);
+        if (!isThrottled(error)) failed(SHARDS, error);
       },
     },
   );
@@ -126,7 +138,8 @@ export function connectKinesis(
       renewed: () => {
         for (const { shard } of owned.values()) shard.wake();
       },
-      out: (error) => engine.unavailable(LEASES, error),
+      out: leasesOut,
+      answered: keeping.answered,
       back: () => engine.recovered(LEASES),
     },
   );
@@ -174,7 +187,7 @@ export function connectKinesis(
         },
         gone: () => gone(reading, follow),
         unknownPosition: () => follow(reading.loses('another stream or shard', false)),
-        failed: (error, failures) => failed(row.shard, error, failures),
+        failed: (error) => failed(row.shard, error),
         answered: () => answered(row.shard),
       },
     );
@@ -199,7 +212,7 @@ export function connectKinesis(
         .pipe(
           retry({
             delay: (error: unknown, failures) => {
-              if (!isThrottled(error)) failed(reading.shard, error, failures);
+              if (!isThrottled(error)) failed(reading.shard, error);
               return isOurs() ? timer(backoff(failures)) : EMPTY;
             },
           }),
@@ -304,6 +317,17 @@ function noShard(stream: string, shard: string): SluiceError {
     'source-failed',
     `${OWNER} (stream ${stream}): Kinesis lists ${shard} and says that there is none. Begin anew; if it stays so, ask AWS.`,
     { details: { owner: OWNER, stream, shard } },
+  );
+}
+
+function strangeStore(stream: string, cause: unknown): SluiceError {
+  return new SluiceError(
+    'store-failed',
+    `${OWNER} (stream ${stream}): the lease store failed: ${nameOf(cause)}. The cause says more.`,
+    {
+      cause,
+      details: { owner: OWNER, stream },
+    },
   );
 }
 

@@ -48,7 +48,11 @@ export interface LeasesEvents {
   seen(rows: Rows, isAlive: (row: ShardLease) => boolean): void;
   /** Leases are renewed: of those one may be sure again. */
   renewed(): void;
-  out(error: unknown): void;
+  /** The store failed one of those that call it. */
+  out(who: string, error: unknown): void;
+  /** The store did what one of them asked for. */
+  answered(who: string): void;
+  /** It does again what all of them ask for. */
   back(): void;
 }
 
@@ -99,9 +103,10 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
 
   const out = (who: 'looks' | 'writes', error: unknown): void => {
     unanswered.add(who);
-    events.out(error);
+    events.out(who, error);
   };
   const back = (who: 'looks' | 'writes'): void => {
+    events.answered(who);
     if (unanswered.delete(who) && unanswered.size === 0) events.back();
   };
   const writer = createLeaseWriter(

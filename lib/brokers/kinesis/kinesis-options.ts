@@ -109,7 +109,7 @@ const OWN_NAMES: readonly string[] = [
 
 /** What `fromKinesis` uses once defaults are filled in. @internal */
 export interface ResolvedKinesisOptions extends Required<
-  Omit<KinesisSourceOptions, Exclude<keyof SourceOptions, 'drainTimeoutMs'> | 'fanOut'>
+  Omit<KinesisSourceOptions, Exclude<keyof SourceOptions, 'drainTimeoutMs' | 'refusalTimeoutMs'> | 'fanOut'>
 > {
   readonly until: 'end' | null;
   readonly fanOut: Exclude<KinesisFanOut, true> | null;
@@ -122,7 +122,7 @@ const STORE_CALLS = ['list', 'add', 'write', 'remove'];
 /** Checks the options of a Kinesis source and fills in the defaults. @internal */
 export function resolveKinesisOptions(client: unknown, options: KinesisSourceOptions): ResolvedKinesisOptions {
   checkNames('fromKinesis', options, [...OWN_NAMES, ...SOURCE_OPTION_NAMES]);
-  const { drainTimeoutMs, maxSpan } = resolveSourceOptions('fromKinesis', options);
+  const { drainTimeoutMs, maxSpan, refusalTimeoutMs } = resolveSourceOptions('fromKinesis', options);
   const ms = (min: number, max: number) => ({ integer: true, min, max });
   checkOptions(
     'fromKinesis',
@@ -168,6 +168,7 @@ export function resolveKinesisOptions(client: unknown, options: KinesisSourceOpt
     shardSyncMs: options.shardSyncMs ?? 120_000,
     requestTimeoutMs: options.requestTimeoutMs ?? 30_000,
     drainTimeoutMs,
+    refusalTimeoutMs,
     until: options.until ?? null,
   };
 }

@@ -44,8 +44,8 @@ export interface ShardEvents {
   gone(): void;
   /** The service does not know the position. */
   unknownPosition(error: unknown): void;
-  /** A read failed, for the given time in a row. Throttling is none. */
-  failed(error: unknown, failures: number): void;
+  /** A read failed. Throttling is no failure. */
+  failed(error: unknown): void;
   answered(): void;
 }
 
@@ -186,9 +186,8 @@ export function readShard(options: ShardOptions, events: ShardEvents): Shard {
       rest(backoff(++throttled));
       return;
     }
-    failures++;
-    events.failed(error, failures);
-    rest(backoff(failures));
+    events.failed(error);
+    rest(backoff(++failures));
   };
 
   // Jitter may say 0: a failed read counts too.

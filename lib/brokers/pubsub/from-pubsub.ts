@@ -20,8 +20,8 @@ import { pubsubShape, type PubSubPosition, type PubSubRecord } from './pubsub-re
  * finishes what is started and gives back the rest: nothing that was acked comes again. Order: of an ordering key, with
  * `ordered({ by: 'key' })` and a subscription that has message ordering; where one goes back, what is held behind it does too.
  * Lost connections are mended; outages are told as `unavailable`, acks that failed as `ack-failed`. Fails with
- * `connection-failed` (before the first answer), `authentication-failed`, `not-authorized`, `unknown-topic`, `unsupported` or
- * `source-failed`.
+ * `connection-failed` (before the first answer), `authentication-failed`, `not-authorized`, `unknown-topic` or `source-failed`, at
+ * once where that is the first answer, else after `refusalTimeoutMs`; with `unsupported`.
  * @public
  */
 export function fromPubSub(

@@ -47,6 +47,7 @@ export interface ResolvedPubSubOptions extends Required<
 > {
   readonly maxInFlight: number;
   readonly maxBufferedBytes: number;
+  readonly refusalTimeoutMs: number;
 }
 
 const OWN_NAMES: readonly string[] = [
@@ -68,7 +69,10 @@ const NONE: OptionRule = { that: { be: "0 or left out with mode 'pull'", holds: 
 /** Checks the options of a Pub/Sub source and fills in the defaults. @internal */
 export function resolvePubSubOptions(subscription: unknown, options: PubSubSourceOptions): ResolvedPubSubOptions {
   checkNames('fromPubSub', options, NAMES);
-  const { maxInFlight, maxBufferedBytes, drainTimeoutMs } = resolveSourceOptions('fromPubSub', options);
+  const { maxInFlight, maxBufferedBytes, drainTimeoutMs, refusalTimeoutMs } = resolveSourceOptions(
+    'fromPubSub',
+    options,
+  );
   const { ackDeadlineMs = 60_000, mode = 'streaming' } = options;
   checkOptions(
     'fromPubSub',
@@ -91,6 +95,7 @@ export function resolvePubSubOptions(subscription: unknown, options: PubSubSourc
     maxInFlight,
     maxBufferedBytes,
     drainTimeoutMs,
+    refusalTimeoutMs,
     ackDeadlineMs,
     readAhead: mode === 'pull' ? 0 : (options.readAhead ?? maxInFlight),
     maxStreams: mode === 'pull' ? 0 : (options.maxStreams ?? 5),

@@ -16,7 +16,7 @@ import type { ResolvedPubSubOptions } from './pubsub-options.js';
 import { createOutages } from './pubsub-outages.js';
 import type { PubSubArrival, PubSubRecord } from './pubsub-record.js';
 import { createSlowCalls } from './pubsub-slow-calls.js';
-import { whyOver } from './pubsub-source-errors.js';
+import { mayAckLater } from './pubsub-source-errors.js';
 import { groupMs, streamCount, streamOptions, type PubSubStreamOptions } from './pubsub-stream-options.js';
 
 type StreamRecord = PubSubRecord<PubSubMessageLike>;
@@ -54,7 +54,8 @@ export function streamMessages(
   const leases = createLeaseRetries(LEASE_PART * options.ackDeadlineMs, slowCalls);
   const most = options.maxInFlight + options.readAhead;
   const mostBytes = Math.max(options.maxBufferedBytes, MOST_REQUEST_BYTES);
-  const outages = createOutages(engine, streamCount(options));
+  const { refusalTimeoutMs } = options;
+  const outages = createOutages(engine, { pubsub, short, refusalTimeoutMs, streams: streamCount(options) });
   let flooded = false;
   let arrived: StreamRecord[] = [];
 
@@ -101,12 +102,7 @@ export function streamMessages(
       open: () => pubsub.subscription(subscription.name, optionsFor(options.maxExtensionMs)),
       receive,
       giveBack: (ackIds) => call('modifyAckDeadline', { ackIds, ackDeadlineSeconds: 0 }),
-      lost: (error) => {
-        const over = whyOver(pubsub, short, error);
-        if (over === null) outages.failed(error);
-        else engine.fail(over);
-        return over === null;
-      },
+      lost: outages.lost,
       failed: outages.failed,
       ackFailed: engine.ackFailed,
     }),
@@ -114,7 +110,7 @@ export function streamMessages(
 
   const acks = createIdCalls({
     call: (ackIds) => call('acknowledge', { ackIds }),
-    isMendable: (error) => whyOver(pubsub, short, error) === null,
+    isMendable: (error) => mayAckLater(pubsub, error),
     mostCalls: MOST_ACK_CALLS,
     lingerMs: groupMs(options),
   });
