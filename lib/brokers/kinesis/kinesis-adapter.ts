@@ -1,4 +1,15 @@
-import { asyncScheduler, concat, defer, EMPTY, merge, retry, Subscription, timer, type Observable } from 'rxjs';
+import {
+  asyncScheduler,
+  concat,
+  defer,
+  EMPTY,
+  merge,
+  retry,
+  Subscription,
+  timer,
+  type Observable,
+  type SchedulerAction,
+} from 'rxjs';
 import { exponential } from '../../core/backoff.js';
 import { environment } from '../../core/environment.js';
 import { isSluiceError, nameOf, SluiceError } from '../../core/errors.js';
@@ -26,6 +37,8 @@ const SHARDS = '';
 const STORE_TIMEOUT_MS = 10_000;
 // Credentials that have run out are mostly renewed by the client itself.
 const FIRST_READS = 3;
+// How many shards are begun in one turn of the loop: a worker that is alone may take thousands with one look.
+const BEGUN_A_TURN = 100;
 
 interface Owned {
   readonly reading: Reading;
@@ -50,6 +63,8 @@ export function connectKinesis(
   const worker = `${options.worker} ${Math.floor(environment.random() * 36 ** 10).toString(36)}`;
   const backoff = exponential({ initialMs: 250, maxMs: 10_000 });
   const owned = new Map<string, Owned>();
+  // Taken, and not begun yet.
+  const toBegin = new Map<string, ShardLease>();
   const timers = new Subscription();
   let endMs = Infinity;
   let rows: Rows = new Map();
@@ -119,8 +134,12 @@ export function connectKinesis(
     { store, group, worker, leaseMs, drainTimeoutMs },
     {
       sync: shards.sync,
-      taken: (row) => begin(row),
+      taken: (row) => {
+        if (toBegin.size === 0) timers.add(asyncScheduler.schedule(beginSome));
+        toBegin.set(row.shard, row);
+      },
       lost: (shard) => {
+        toBegin.delete(shard);
         const mine = owned.get(shard);
         if (mine === undefined) return;
         disown(shard);
@@ -135,9 +154,7 @@ export function connectKinesis(
         endIfRead();
       },
       isKnown: (shard) => shards.isKnown(shard),
-      renewed: () => {
-        for (const { shard } of owned.values()) shard.wake();
-      },
+      renewed: (shard) => owned.get(shard)?.shard.wake(),
       out: leasesOut,
       answered: keeping.answered,
       back: () => engine.recovered(LEASES),
@@ -152,6 +169,18 @@ export function connectKinesis(
   const noteQuiet = (shard: string, reading: Reading): void => {
     const progress = reading.quietProgress();
     if (progress !== null) leases.note(shard, progress);
+  };
+
+  const beginSome = function (this: SchedulerAction<unknown>): void {
+    let left = BEGUN_A_TURN;
+    for (const [shard, row] of toBegin) {
+      if (left-- === 0) {
+        this.schedule();
+        return;
+      }
+      toBegin.delete(shard);
+      begin(row);
+    }
   };
 
   const begin = (row: ShardLease): void => {
@@ -298,6 +327,8 @@ export function connectKinesis(
       ),
     leaving: () => {
       leaving = true;
+      // They are given back with all that is held.
+      toBegin.clear();
       leases.leave();
       for (const { shard } of owned.values()) shard.stop();
     },

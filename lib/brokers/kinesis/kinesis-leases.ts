@@ -46,8 +46,8 @@ export interface LeasesEvents {
   isKnown(shard: string): boolean;
   /** What every look found, at its end. */
   seen(rows: Rows, isAlive: (row: ShardLease) => boolean): void;
-  /** Leases are renewed: of those one may be sure again. */
-  renewed(): void;
+  /** A lease is renewed that may have run out: one may be sure of it again. */
+  renewed(shard: string): void;
   /** The store failed one of those that call it. */
   out(who: string, error: unknown): void;
   /** The store did what one of them asked for. */
@@ -118,10 +118,8 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
       lost: (shard) => events.lost(shard),
       wanted: (shard) => wanted(shard),
       out: (error) => out('writes', error),
-      back: () => {
-        back('writes');
-        events.renewed();
-      },
+      renewed: (shard) => events.renewed(shard),
+      back: () => back('writes'),
     },
   );
 
