@@ -54,8 +54,9 @@ export interface TestLog {
   readonly commits: string[];
   readonly demands: string[];
   closes: number;
-  /** How often it was told that the intake has ended. */
+  /** How often it was told that the intake has ended, and that there is room. */
   leaves: number;
+  rooms: number;
   /** What a commit or a close answers; set it to fail or to wait. */
   onCommit: () => ObservableInput<unknown>;
   onClose: () => ObservableInput<unknown>;
@@ -88,6 +89,7 @@ export function testLog(options: TestLogOptions = {}): TestLog {
         return {
           start: () => undefined,
           leaving: () => void log.leaves++,
+          room: () => void log.rooms++,
           demand: ({ partition }, wanted) => void log.demands.push(`${partition}${wanted ? '+' : '-'}`),
           commit: (commits) => {
             for (const { partition, last, above } of commits) {
@@ -111,6 +113,7 @@ export function testLog(options: TestLogOptions = {}): TestLog {
     demands: [],
     closes: 0,
     leaves: 0,
+    rooms: 0,
     onCommit: () => [],
     onClose: () => [],
     partition: (partition, prepare) => log.engine.assign({ topic: 't', partition }, prepare),

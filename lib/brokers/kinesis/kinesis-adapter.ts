@@ -12,7 +12,7 @@ import {
 } from 'rxjs';
 import { exponential } from '../../core/backoff.js';
 import { environment } from '../../core/environment.js';
-import { isSluiceError, nameOf, SluiceError } from '../../core/errors.js';
+import { isSluiceError } from '../../core/errors.js';
 import type { ShardLease } from '../../core/lease-store.js';
 import type { LogAdapter, LogEngine } from '../../core/log-engine.js';
 import { createPatience, isRefusal } from '../../core/patience.js';
@@ -24,9 +24,12 @@ import { createLeases } from './kinesis-leases.js';
 import { isReadable, type Rows } from './kinesis-lineage.js';
 import type { ResolvedKinesisOptions } from './kinesis-options.js';
 import { createReading, type Reading } from './kinesis-reading.js';
+import { pageSlices } from './kinesis-page-slices.js';
+import { createReadBudget } from './kinesis-read-budget.js';
 import type { KinesisRecord } from './kinesis-record.js';
-import { readShard, type Shard } from './kinesis-shard.js';
+import { readShard } from './kinesis-shard.js';
 import { CLOCKS_DIFFER_MS, createShards } from './kinesis-shards.js';
+import { noShard, strangeCheckpoint, strangeStore } from './kinesis-source-errors.js';
 import { streamName } from './kinesis-stream.js';
 
 const OWNER = 'fromKinesis';
@@ -42,7 +45,10 @@ const BEGUN_A_TURN = 100;
 
 interface Owned {
   readonly reading: Reading;
-  readonly shard: Shard;
+  /** Goes on with the page that came, and then with the shard. */
+  goOn(): void;
+  /** Reads nothing any more. */
+  stop(): void;
   /** It is being handed over, or has ended. */
   leaving: boolean;
 }
@@ -114,7 +120,10 @@ export function connectKinesis(
     else engine.fail(over);
   };
 
+  const budget = createReadBudget(engine, options.maxBufferedBytes);
+
   const disown = (shard: string): void => {
+    owned.get(shard)?.stop();
     owned.delete(shard);
     reads.forget(shard);
     settled(shard);
@@ -143,7 +152,6 @@ export function connectKinesis(
         const mine = owned.get(shard);
         if (mine === undefined) return;
         disown(shard);
-        mine.shard.stop();
         engine.lose(mine.reading.assigned);
       },
       wanted: (shard) => handOver(shard),
@@ -154,7 +162,7 @@ export function connectKinesis(
         endIfRead();
       },
       isKnown: (shard) => shards.isKnown(shard),
-      renewed: (shard) => owned.get(shard)?.shard.wake(),
+      renewed: (shard) => owned.get(shard)?.goOn(),
       out: leasesOut,
       answered: keeping.answered,
       back: () => engine.recovered(LEASES),
@@ -200,29 +208,51 @@ export function connectKinesis(
     });
     const follow = (what: 'on' | 'stop' | Checkpoint): void => {
       if (what === 'on') return;
-      if (what === 'stop') shard.stop();
+      if (what === 'stop') owned.get(row.shard)?.stop();
       else shard.restart(what);
     };
+    const mayGive = (): boolean => assigned.live && !assigned.paused && leases.isSure(row.shard);
+    const mine = budget.open(assigned, () => shard.wake());
+    const slices = pageSlices(reading, mine, {
+      mayGive,
+      follow: (what) => {
+        follow(what);
+        if (reading.isAtEnd) endIfRead();
+      },
+      wake: () => shard.wake(),
+      over: () => over(reading),
+    });
     const shard = read(
       { ...options, client, shard: row.shard, from, received: null, iterator: shards.latestOf(row) },
       {
-        mayRead: () => assigned.live && !assigned.paused && leases.isSure(row.shard),
-        page: (page) => {
-          follow(reading.take(page));
-          if (reading.isAtEnd) endIfRead();
+        mayRead: () => {
+          const may = mayGive() && !reading.hasMore;
+          if (!may) mine.declined();
+          return may;
         },
-        ended: () => {
-          if (reading.ends() === 'on') over(reading);
-        },
+        admit: mine.admit,
+        admitEvent: mine.admitEvent,
+        unread: mine.nothing,
+        page: slices.page,
+        ended: slices.ended,
         gone: () => gone(reading, follow),
         unknownPosition: () => follow(reading.loses('another stream or shard', false)),
         failed: (error) => failed(row.shard, error),
         answered: () => answered(row.shard),
       },
     );
-    owned.set(row.shard, { reading, shard, leaving: false });
+    owned.set(row.shard, {
+      reading,
+      goOn: slices.goOn,
+      stop: () => {
+        slices.close();
+        mine.close();
+        shard.stop();
+      },
+      leaving: false,
+    });
     // A start that is still to come.
-    if (reading.isAtEnd) shard.stop();
+    if (reading.isAtEnd) owned.get(row.shard)?.stop();
   };
 
   // What came before its end is still to be done; once it is, a commit tells.
@@ -276,7 +306,7 @@ export function connectKinesis(
     const mine = owned.get(shard);
     if (mine === undefined || mine.leaving || leaving) return;
     mine.leaving = true;
-    mine.shard.stop();
+    mine.stop();
     engine.revoke(mine.reading.assigned, () => {
       if (owned.get(shard) !== mine) return;
       disown(shard);
@@ -302,8 +332,9 @@ export function connectKinesis(
       leases.start();
     },
     demand: ({ partition }, wanted) => {
-      if (wanted) owned.get(partition as string)?.shard.wake();
+      if (wanted) owned.get(partition as string)?.goOn();
     },
+    room: budget.room,
     commit: (commits) =>
       defer(() =>
         merge(
@@ -330,11 +361,11 @@ export function connectKinesis(
       // They are given back with all that is held.
       toBegin.clear();
       leases.leave();
-      for (const { shard } of owned.values()) shard.stop();
+      for (const mine of owned.values()) mine.stop();
     },
     close: () =>
       defer(() => {
-        for (const { shard } of owned.values()) shard.stop();
+        for (const mine of owned.values()) mine.stop();
         timers.unsubscribe();
         return leases.close();
       }),
@@ -342,31 +373,3 @@ export function connectKinesis(
 }
 
 const END = encodeCheckpoint({ kind: 'end' });
-
-function noShard(stream: string, shard: string): SluiceError {
-  return new SluiceError(
-    'source-failed',
-    `${OWNER} (stream ${stream}): Kinesis lists ${shard} and says that there is none. Begin anew; if it stays so, ask AWS.`,
-    { details: { owner: OWNER, stream, shard } },
-  );
-}
-
-function strangeStore(stream: string, cause: unknown): SluiceError {
-  return new SluiceError(
-    'store-failed',
-    `${OWNER} (stream ${stream}): the lease store failed: ${nameOf(cause)}. The cause says more.`,
-    {
-      cause,
-      details: { owner: OWNER, stream },
-    },
-  );
-}
-
-function strangeCheckpoint(stream: string, shard: string): SluiceError {
-  return new SluiceError(
-    'store-failed',
-    `${OWNER} (stream ${stream}): the lease of ${shard} has a checkpoint that no version of this library has written. ` +
-      'Another program has changed the row: put it right, or remove the rows of the consumer to begin anew.',
-    { details: { owner: OWNER, stream, shard } },
-  );
-}

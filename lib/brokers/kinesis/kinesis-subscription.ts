@@ -81,6 +81,7 @@ export function subscribeShard(options: SubscriptionOptions, events: Subscriptio
     call?.unsubscribe();
     renewal?.unsubscribe();
     patience?.unsubscribe();
+    if (stream !== null) events.unread();
     stream?.close();
     stream = null;
     isOpen = false;
@@ -140,7 +141,7 @@ export function subscribeShard(options: SubscriptionOptions, events: Subscriptio
   };
 
   const pull = (): void => {
-    if (!events.mayRead()) {
+    if (!events.mayRead() || !events.admitEvent()) {
       sleep();
       return;
     }
