@@ -38,7 +38,7 @@ export function hasRoom(session: Session, bytes: number): boolean {
 /** Tells the adapter of room that it was refused before. @internal */
 export function tellRoom(session: Session): void {
   if (session.stopping || session.unsubscribed) return;
-  if (hasRoom(session, session.wantedBytes)) session.engine.room();
+  if (hasRoom(session, session.wantedBytes)) session.engine.room(session);
 }
 
 /** @internal */

@@ -229,7 +229,7 @@ function setUp<R extends object, P extends Position>(definition: LogSourceDefini
       root: new LogHook(committer, commitEvery, commitsAbove, redelivery),
       demand: (partition, wanted) => guarded(partition.session, () => adapter?.demand(partition, wanted)),
       leaving: () => adapter?.leaving?.(),
-      room: () => adapter?.room?.(),
+      room: (session) => guarded(session, () => adapter?.room?.()),
       oldest: (partition) => (partition.window as Window).oldest,
       discard: () => undefined,
       settleUp: committer.flush,

@@ -38,7 +38,7 @@ export interface Engine {
   /** The intake has ended for good, by `stop` or an unsubscribe; `close` follows once all is settled. */
   leaving(): void;
   /** There is room for what the adapter asked for. */
-  room(): void;
+  room(session: Session): void;
   /** The record that has been out longest, or `null`. */
   oldest(partition: Partition): unknown;
   /** What was fetched and will not be emitted; a queue broker gets it back. */

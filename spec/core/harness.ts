@@ -60,6 +60,7 @@ export interface TestLog {
   /** What a commit or a close answers; set it to fail or to wait. */
   onCommit: () => ObservableInput<unknown>;
   onClose: () => ObservableInput<unknown>;
+  onRoom: () => void;
   partition(number: number, prepare?: () => ObservableInput<unknown>): AssignedPartition;
   push(partition: AssignedPartition, ...offsets: (number | TestRecord)[]): void;
 }
@@ -89,7 +90,10 @@ export function testLog(options: TestLogOptions = {}): TestLog {
         return {
           start: () => undefined,
           leaving: () => void log.leaves++,
-          room: () => void log.rooms++,
+          room: () => {
+            log.rooms++;
+            log.onRoom();
+          },
           demand: ({ partition }, wanted) => void log.demands.push(`${partition}${wanted ? '+' : '-'}`),
           commit: (commits) => {
             for (const { partition, last, above } of commits) {
@@ -116,6 +120,7 @@ export function testLog(options: TestLogOptions = {}): TestLog {
     rooms: 0,
     onCommit: () => [],
     onClose: () => [],
+    onRoom: () => undefined,
     partition: (partition, prepare) => log.engine.assign({ topic: 't', partition }, prepare),
     push: (partition, ...offsets) =>
       log.engine.push(

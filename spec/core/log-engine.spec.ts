@@ -196,6 +196,20 @@ describe('bounds', () => {
       subscription.unsubscribe();
     }));
 
+  it('fails, typed, where the adapter throws as it is told of room', () =>
+    virtually(() => {
+      const log = testLog({ maxInFlight: 1, maxBufferedBytes: 10 });
+      const { ends } = collect(log.deliveries);
+      log.onRoom = () => {
+        throw new Error('of the adapter');
+      };
+      const partition = log.partition(0);
+      log.engine.reserve(partition, 10);
+      log.engine.hasRoom(1);
+      log.engine.lose(partition);
+      expect(ends).toEqual(['error source-failed']);
+    }));
+
   it('never runs further ahead of the oldest unsettled one than maxSpan (I9)', () =>
     virtually(() => {
       const log = testLog({ maxInFlight: 4, maxSpan: 6 });
