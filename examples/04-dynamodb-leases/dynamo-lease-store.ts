@@ -6,12 +6,20 @@ import {
   type DynamoDB,
 } from '@aws-sdk/client-dynamodb';
 import { from, map, mergeMap, toArray, type Observable } from 'rxjs';
-import type { LeaseGroup, LeaseStore, ShardLease } from 'rxsluice';
+import { permanent, type LeaseGroup, type LeaseStore, type ShardLease } from 'rxsluice';
 
 type Item = Record<string, AttributeValue>;
 
 /** How many rows of a call are written at once. */
 const CONCURRENCY = 16;
+
+/** Errors that last until somebody acts: by their mark a source ends instead of waiting for a table that nobody has made. */
+const LASTING = new Set([
+  'AccessDeniedException',
+  'CredentialsProviderError',
+  'ResourceNotFoundException',
+  'UnrecognizedClientException',
+]);
 
 /** The table, one item a shard. No attribute has a name that DynamoDB reserves. */
 export function leaseTable(TableName: string): CreateTableCommandInput {
@@ -49,7 +57,11 @@ export function dynamoLeaseStore(db: DynamoDB, TableName: string): LeaseStore {
         },
       );
       const leases: ShardLease[] = [];
-      for await (const { Items = [] } of pages) leases.push(...Items.map(leaseOf));
+      try {
+        for await (const { Items = [] } of pages) leases.push(...Items.map(leaseOf));
+      } catch (error) {
+        throw marked(error);
+      }
       return leases;
     },
     add: (group, leases) => each(leases, (lease) => put(itemOf(group, lease), 'attribute_not_exists(leaseKey)')),
@@ -80,8 +92,12 @@ async function holds(write: Promise<unknown>): Promise<boolean> {
     // The client repeats a call that got no answer. Where a repeat is refused, the first try may have been what moved the
     // counter: nobody knows, so it is an error and not `false`.
     if (error instanceof ConditionalCheckFailedException && error.$metadata.attempts === 1) return false;
-    throw error;
+    throw marked(error);
   }
+}
+
+function marked(error: unknown): unknown {
+  return error instanceof Error && LASTING.has(error.name) ? permanent(error) : error;
 }
 
 /** Answers in the order of the rows. */

@@ -28,6 +28,19 @@ export function resumeIfLow(session: Session): void {
   }
 }
 
+/** Whether so many bytes more would stay within the bound; where not, the adapter is told once they would. @internal */
+export function hasRoom(session: Session, bytes: number): boolean {
+  const has = session.pendingBytes + session.reservedBytes + bytes <= session.options.maxBufferedBytes;
+  session.wantedBytes = has ? 0 : bytes;
+  return has;
+}
+
+/** Tells the adapter of room that it was refused before. @internal */
+export function tellRoom(session: Session): void {
+  if (session.stopping || session.unsubscribed) return;
+  if (hasRoom(session, session.wantedBytes)) session.engine.room(session);
+}
+
 /** @internal */
 export function setPaused(session: Session, partition: Partition, paused: boolean): void {
   if (partition.paused === paused || partition.closed) return;

@@ -38,7 +38,8 @@ export interface ShardLease {
 /**
  * Who reads which shard, and how far. Needs no transactions, no clock and no time-outs: conditional writes of single rows
  * do, so that a table of DynamoDB can be one. No call names a shard twice. An error of a call means that the store is out;
- * nobody knows then whether a write has taken effect, or still will.
+ * nobody knows then whether a write has taken effect, or still will. One that lasts until somebody acts (no such table, a wrong
+ * password) is to be marked by `permanent`: it ends a source at its start, and later after `refusalTimeoutMs`.
  * @public
  */
 export interface LeaseStore {

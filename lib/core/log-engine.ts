@@ -3,10 +3,11 @@ import { DEFAULT_NACK, exponential, type Backoff } from './backoff.js';
 import { createCommitter } from './committer.js';
 import type { Delivery } from './delivery.js';
 import { SluiceError } from './errors.js';
+import { hasRoom } from './demand.js';
 import { take, takesMore } from './intake.js';
 import { engineReports, reportLag, type EngineLag, type EngineReports } from './engine-reports.js';
 import { fail } from './lifecycle.js';
-import { createPartition, onEpochClose, refOf, type Partition, type PartitionRef } from './partition.js';
+import { createPartition, onEpochClose, refOf, reserve, type Partition, type PartitionRef } from './partition.js';
 import type { Position } from './position.js';
 import { pump } from './pump.js';
 import type { RecordShape } from './record-shape.js';
@@ -33,6 +34,13 @@ export interface LogEngine<R> extends EngineReports {
    * it has completed (I10), and it is tried again with backoff. Leave it out where a position is stored already.
    */
   assign(partition: PartitionRef, prepare?: () => ObservableInput<unknown>): AssignedPartition;
+  /**
+   * Whether so many bytes may be fetched without passing `maxBufferedBytes`: what is pushed and not emitted counts, and what is
+   * reserved. Where not, `room` of the adapter is called once there is as much. For what brings many bytes at once: ask first.
+   */
+  hasRoom(bytes: number): boolean;
+  /** How many bytes are on their way to a partition, or here and not pushed yet; replaces what was said of it before. */
+  reserve(partition: AssignedPartition, bytes: number): void;
   /** Records in their order. */
   push(partition: AssignedPartition, records: readonly R[]): void;
   /**
@@ -79,6 +87,8 @@ export interface LogAdapter<R> {
   start(): void;
   /** Read on (`true`), or stop reading (`false`): the queue passed its bound, or fell to half of it. */
   demand(partition: AssignedPartition, wanted: boolean): void;
+  /** There is room for as many bytes as `hasRoom` refused last. Optional. */
+  room?(): void;
   /** Makes watermarks durable; one call at a time. */
   commit(commits: readonly LogCommit<R>[]): ObservableInput<unknown>;
   /** The intake has ended for good, by `stop` or an unsubscribe: `close` follows once all is settled. Optional. */
@@ -183,6 +193,8 @@ function setUp<R extends object, P extends Position>(definition: LogSourceDefini
       if (prepare !== undefined) prepareStart(session, partition, prepare);
       return partition;
     },
+    hasRoom: (bytes) => hasRoom(session, bytes),
+    reserve: (partition, bytes) => reserve(partition as Partition, bytes),
     push: (assigned, records) => {
       const partition = assigned as Partition;
       if (records.length > 0 && takesMore(partition)) take(partition, records);
@@ -217,6 +229,7 @@ function setUp<R extends object, P extends Position>(definition: LogSourceDefini
       root: new LogHook(committer, commitEvery, commitsAbove, redelivery),
       demand: (partition, wanted) => guarded(partition.session, () => adapter?.demand(partition, wanted)),
       leaving: () => adapter?.leaving?.(),
+      room: (session) => guarded(session, () => adapter?.room?.()),
       oldest: (partition) => (partition.window as Window).oldest,
       discard: () => undefined,
       settleUp: committer.flush,

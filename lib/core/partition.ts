@@ -54,6 +54,8 @@ export interface Partition extends PartitionRef {
   /** Fetched and not emitted, in records and in bytes. */
   pending: number;
   pendingBytes: number;
+  /** On their way, in bytes, as the adapter says. */
+  reservedBytes: number;
   readonly chunks: RingQueue<Chunk>;
   /** The next record in the first chunk. */
   cursor: number;
@@ -100,6 +102,7 @@ export function createPartition(
     blocked: 0,
     pending: 0,
     pendingBytes: 0,
+    reservedBytes: 0,
     chunks: new RingQueue(),
     cursor: 0,
     ready: new RingQueue(),
@@ -173,6 +176,13 @@ export function dropPending(partition: Partition): unknown[] {
     .slice(cursor);
 }
 
+/** How many bytes are on their way to the partition, instead of what was said before. @internal */
+export function reserve(partition: Partition, bytes: number): void {
+  if (partition.closed) return;
+  partition.session.reservedBytes += bytes - partition.reservedBytes;
+  partition.reservedBytes = bytes;
+}
+
 /** Takes some of what was fetched and not emitted out of it; the answer is what they are, in their order. @internal */
 export function takePending(partition: Partition, matches: (record: unknown) => boolean): unknown[] {
   if (partition.pending === 0) return [];
@@ -226,6 +236,7 @@ export function closePartition(partition: Partition): void {
   if (partition.closed) return;
   const { session } = partition;
   dropPending(partition);
+  reserve(partition, 0);
   takeParked(partition);
   partition.live = false;
   partition.closed = true;

@@ -1,4 +1,4 @@
-import { resumeIfLow } from './demand.js';
+import { resumeIfLow, tellRoom } from './demand.js';
 import { DeliveryNode } from './delivery-node.js';
 import type { Chunk, Partition } from './partition.js';
 import { tellQuiet } from './quiet.js';
@@ -31,6 +31,7 @@ function runPump(session: Session): void {
       finishDrains(session);
       give(session);
       resumeIfLow(session);
+      if (session.wantedBytes > 0) tellRoom(session);
       if (!session.again && session.tasks.length === 0) {
         session.waiting = canGiveNothing(session);
         tellQuiet(session);

@@ -307,6 +307,8 @@ function setUp<R extends object, P extends Position>(definition: QueueSourceDefi
       demand: (_, wanted) => guarded(() => adapter?.demand(wanted)),
       // What it would still receive would be given back at once, and come again.
       leaving: () => guarded(() => (adapter?.leaving === undefined ? adapter?.demand(false) : adapter.leaving())),
+      // Its adapters bound what they fetch by themselves.
+      room: () => undefined,
       oldest: () => (queue !== null && queue.out > 0 ? (out.values().next().value ?? null) : null),
       discard: (_, records) => giveBackUnstarted(records),
       settleUp: (_, done) => {

@@ -41,6 +41,8 @@ export interface Engine {
   demand(partition: Partition, wanted: boolean): void;
   /** The intake has ended for good, by `stop` or an unsubscribe; `close` follows once all is settled. */
   leaving(): void;
+  /** There is room for what the adapter asked for. */
+  room(session: Session): void;
   /** The record that has been out longest, or `null`. */
   oldest(partition: Partition): unknown;
   /** What was fetched and will not be emitted; a queue broker gets it back. */
@@ -80,6 +82,10 @@ export interface Session {
   held: number;
   /** Fetched and not emitted, in bytes. */
   pendingBytes: number;
+  /** On their way, in bytes. */
+  reservedBytes: number;
+  /** For how many bytes there was no room when the adapter asked; 0 where it was not refused. */
+  wantedBytes: number;
   /** Partitions that were asked to stop reading. */
   paused: number;
   /** Operators that can let nothing more through until something settles. */
@@ -139,6 +145,8 @@ export function createSession(init: Pick<Session, 'subscriber' | 'options' | 'sh
     held: 0,
     full: 0,
     pendingBytes: 0,
+    reservedBytes: 0,
+    wantedBytes: 0,
     paused: 0,
     waiting: false,
     pumping: false,

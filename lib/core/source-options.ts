@@ -1,5 +1,6 @@
 import type { ObservableInput } from 'rxjs';
 import { checkOptions, LONGEST_TIMER_MS } from './options.js';
+import { REFUSAL_TIMEOUT_MS } from './patience.js';
 import type { Telemetry } from './telemetry.js';
 
 /**
@@ -26,6 +27,12 @@ export interface SourceOptions {
   /** After how long the oldest unsettled delivery is reported, in milliseconds (I2). Default: 60,000. */
   readonly unsettledWarnMs?: number;
   /**
+   * For how long a source that has worked may be refused (credentials, a permission, a stream, topic or table that is not
+   * there) before it ends with the typed error, in milliseconds, 0 to 2 ** 31 - 1. Until then it tries again and tells of it as
+   * `unavailable`. One that has never worked ends at its first refusal. Default: 300,000.
+   */
+  readonly refusalTimeoutMs?: number;
+  /**
    * `'end'`: read to the end as it stands at subscription, settle, commit, then complete. Default: never ends.
    */
   readonly until?: 'end';
@@ -42,6 +49,7 @@ export interface ResolvedOptions {
   readonly maxSpan: number;
   readonly drainTimeoutMs: number;
   readonly unsettledWarnMs: number;
+  readonly refusalTimeoutMs: number;
   readonly stop: AbortSignal | ObservableInput<unknown> | null;
   readonly telemetry: Telemetry | null;
 }
@@ -53,6 +61,7 @@ export const SOURCE_OPTION_NAMES: readonly string[] = [
   'maxSpan',
   'drainTimeoutMs',
   'unsettledWarnMs',
+  'refusalTimeoutMs',
   'until',
   'stop',
   'telemetry',
@@ -72,6 +81,7 @@ export function resolveSourceOptions(owner: string, options: SourceOptions): Res
       maxSpan: { integer: true, min: maxInFlight, max: 64 * MOST },
       drainTimeoutMs: { min: 0, max: LONGEST_TIMER_MS },
       unsettledWarnMs: { above: 0, max: LONGEST_TIMER_MS },
+      refusalTimeoutMs: { min: 0, max: LONGEST_TIMER_MS },
       until: { oneOf: ['end'] },
       stop: { type: 'object' },
       telemetry: { type: 'function' },
@@ -83,6 +93,7 @@ export function resolveSourceOptions(owner: string, options: SourceOptions): Res
     maxSpan: options.maxSpan ?? 16 * maxInFlight,
     drainTimeoutMs: options.drainTimeoutMs ?? 10_000,
     unsettledWarnMs: options.unsettledWarnMs ?? 60_000,
+    refusalTimeoutMs: options.refusalTimeoutMs ?? REFUSAL_TIMEOUT_MS,
     stop: options.stop ?? null,
     telemetry: options.telemetry ?? null,
   };

@@ -30,8 +30,9 @@ const QUEUE = { topic: 'outbox', partition: 0 };
  * backoff, and only those of its key wait with it. One that fails for good, or `maxAttempts` times, is marked as dead:
  * it stays in the outbox with its error and blocks nothing, not even its own key.
  *
- * While the store is out it is tried again with backoff, and what was published is marked once it is back. `until: 'end'`
- * completes when nothing is left to be published.
+ * While the store is out it is tried again with backoff, and what was published is marked once it is back. A store that refuses
+ * (no table, a wrong password), or has never answered at all, is waited for too, since its migration may be under way; after
+ * `refusalTimeoutMs` it ends the relay with its typed error. `until: 'end'` completes when nothing is left to be published.
  * @public
  */
 export function fromOutbox(

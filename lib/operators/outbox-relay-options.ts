@@ -1,4 +1,5 @@
 import { checkNames, checkOptions } from '../core/options.js';
+import { REFUSAL_TIMEOUT_MS } from '../core/patience.js';
 import { SOURCE_OPTION_NAMES, type SourceOptions } from '../core/source-options.js';
 
 /** What `fromOutbox` takes. @public */
@@ -28,6 +29,7 @@ export interface ResolvedRelayOptions {
   /** How many rows may be leased at once, those in flight included. */
   readonly capacity: number;
   readonly maxBytes: number;
+  readonly refusalTimeoutMs: number;
   readonly untilEnd: boolean;
 }
 
@@ -37,6 +39,7 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 export function resolveRelayOptions(owner: string, options: FromOutboxOptions): ResolvedRelayOptions {
   const { pollMs = 100, leaseMs = 30_000, lagEveryMs = 10_000, maxAttempts = Infinity } = options;
   const { maxInFlight = 1_000, maxBufferedBytes = 64 * 1024 * 1024, until } = options;
+  const { refusalTimeoutMs = REFUSAL_TIMEOUT_MS } = options;
   checkNames(owner, options, [...SOURCE_OPTION_NAMES, 'pollMs', 'leaseMs', 'maxAttempts', 'lagEveryMs']);
   checkOptions(
     owner,
@@ -56,6 +59,7 @@ export function resolveRelayOptions(owner: string, options: FromOutboxOptions): 
     // The next rows are read while the ones before are published.
     capacity: 2 * maxInFlight,
     maxBytes: Math.max(1, Math.floor(maxBufferedBytes / 2)),
+    refusalTimeoutMs,
     untilEnd: until === 'end',
   };
 }

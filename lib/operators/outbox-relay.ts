@@ -12,9 +12,10 @@ import {
 } from 'rxjs';
 import { exponential } from '../core/backoff.js';
 import { environment } from '../core/environment.js';
-import { SluiceError } from '../core/errors.js';
+import { isSluiceError, nameOf, SluiceError } from '../core/errors.js';
 import type { OutboxLease, OutboxRow } from '../core/outbox-row.js';
 import type { OutboxLag, OutboxStore } from '../core/outbox-store.js';
+import { createPatience, isRefusal } from '../core/patience.js';
 import type { QueueAdapter, QueueEngine } from '../core/queue-engine.js';
 import { outboxLanes } from './outbox-lanes.js';
 import { outboxMarks } from './outbox-marks.js';
@@ -39,13 +40,15 @@ const MAX_REST_MS = 5_000;
  */
 export function outboxRelay(
   store: OutboxStore,
-  { pollMs, leaseMs, lagEveryMs, capacity, maxBytes, untilEnd }: ResolvedRelayOptions,
+  { pollMs, leaseMs, lagEveryMs, capacity, maxBytes, refusalTimeoutMs, untilEnd }: ResolvedRelayOptions,
   engine: QueueEngine<RelayRecord>,
   buried: WeakSet<RelayRecord>,
 ): QueueAdapter<RelayRecord> {
   const lanes = outboxLanes();
   const few = capacity / 16;
   const backoff = exponential({ initialMs: 100, maxMs: 5_000 });
+  // Its migration may be under way as it starts.
+  const patience = createPatience(refusalTimeoutMs, Infinity);
   // All rows that we hold a lease of, by their id: at most `capacity`.
   const rows = new Map<string, RelayRecord>();
   // Those that come again, by the timer that gives them.
@@ -158,6 +161,7 @@ export function outboxRelay(
       endWhenReleased();
       return;
     }
+    patience.answered(STORE);
     engine.recovered(STORE);
     const bytes = claimed.reduce((sum, { value }) => sum + (value?.length ?? 0), 0);
     claimIn(claimed.length > 0 ? pollMs : restAfter(asked.begun));
@@ -186,6 +190,12 @@ export function outboxRelay(
     claiming = false;
     if (closed) {
       endWhenReleased();
+      return;
+    }
+    const typed = isSluiceError(error) ? error : storeFailed(error);
+    const over = isRefusal(typed) ? patience.refused(STORE, typed) : patience.unreached(STORE, typed);
+    if (over !== null) {
+      engine.fail(over);
       return;
     }
     engine.unavailable(STORE, error);
@@ -347,6 +357,16 @@ interface Asked {
 
 function leaseOf({ row: { id, token } }: RelayRecord): OutboxLease {
   return { id, token };
+}
+
+function storeFailed(cause: unknown): SluiceError {
+  return new SluiceError(
+    'store-failed',
+    `fromOutbox: the outbox store failed: ${nameOf(cause)}. The cause says more.`,
+    {
+      cause,
+    },
+  );
 }
 
 function leaseLost(): SluiceError {

@@ -10,7 +10,7 @@ import {
   type ObservableInput,
 } from 'rxjs';
 import { exponential } from '../core/backoff.js';
-import { SluiceError } from '../core/errors.js';
+import { nameOf, SluiceError } from '../core/errors.js';
 import type { Publisher, PublisherConnection, PublishOutcome } from '../core/publisher.js';
 
 /** A publisher's connection for as long as an operator is subscribed: made again, with backoff, where it breaks. @internal */
@@ -55,7 +55,8 @@ export function linkPublisher<M>(publisher: Publisher<M>, onOpen: () => void): P
 
   const publishNow = (messages: readonly M[]): ObservableInput<readonly PublishOutcome[]> => {
     if (state !== null && 'connection' in state) return state.connection.publish(messages);
-    throw new SluiceError('publish-failed', 'No connection.', { cause: state?.error });
+    // Whoever reads a warning has no `cause`.
+    throw new SluiceError('publish-failed', `No connection: ${nameOf(state?.error)}`, { cause: state?.error });
   };
 
   return {

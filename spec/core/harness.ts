@@ -54,11 +54,13 @@ export interface TestLog {
   readonly commits: string[];
   readonly demands: string[];
   closes: number;
-  /** How often it was told that the intake has ended. */
+  /** How often it was told that the intake has ended, and that there is room. */
   leaves: number;
+  rooms: number;
   /** What a commit or a close answers; set it to fail or to wait. */
   onCommit: () => ObservableInput<unknown>;
   onClose: () => ObservableInput<unknown>;
+  onRoom: () => void;
   partition(number: number, prepare?: () => ObservableInput<unknown>): AssignedPartition;
   push(partition: AssignedPartition, ...offsets: (number | TestRecord)[]): void;
 }
@@ -88,6 +90,10 @@ export function testLog(options: TestLogOptions = {}): TestLog {
         return {
           start: () => undefined,
           leaving: () => void log.leaves++,
+          room: () => {
+            log.rooms++;
+            log.onRoom();
+          },
           demand: ({ partition }, wanted) => void log.demands.push(`${partition}${wanted ? '+' : '-'}`),
           commit: (commits) => {
             for (const { partition, last, above } of commits) {
@@ -111,8 +117,10 @@ export function testLog(options: TestLogOptions = {}): TestLog {
     demands: [],
     closes: 0,
     leaves: 0,
+    rooms: 0,
     onCommit: () => [],
     onClose: () => [],
+    onRoom: () => undefined,
     partition: (partition, prepare) => log.engine.assign({ topic: 't', partition }, prepare),
     push: (partition, ...offsets) =>
       log.engine.push(

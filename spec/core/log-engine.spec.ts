@@ -172,6 +172,44 @@ describe('bounds', () => {
       expect(log.demands).toEqual(['0-', '1-', '0+', '1+']);
     }));
 
+  it('counts what is reserved toward maxBufferedBytes, and tells of room once there is as much as was refused', () =>
+    virtually(() => {
+      const log = testLog({ maxInFlight: 1, maxBufferedBytes: 100 });
+      const { all, subscription } = collect(log.deliveries);
+      const [first, second] = [log.partition(0), log.partition(1)];
+      log.push(first, { offset: 0, size: 10 });
+      log.push(first, { offset: 1, size: 60 });
+      log.engine.reserve(second, 30);
+      expect([log.engine.hasRoom(10), log.engine.hasRoom(11)]).toEqual([true, false]);
+      log.engine.reserve(second, 20);
+      expect([log.engine.hasRoom(20), log.engine.hasRoom(50)]).toEqual([true, false]);
+      expect(log.rooms).toBe(0);
+      // The second is emitted, and is buffered no more.
+      all[0]?.ack();
+      expect([log.rooms, log.engine.hasRoom(80)]).toEqual([1, true]);
+      expect(log.engine.hasRoom(81)).toBe(false);
+      log.engine.lose(second);
+      expect(log.rooms).toBe(2);
+      // It is closed: what is said of it counts no more.
+      log.engine.reserve(second, 99);
+      expect(log.engine.hasRoom(100)).toBe(true);
+      subscription.unsubscribe();
+    }));
+
+  it('fails, typed, where the adapter throws as it is told of room', () =>
+    virtually(() => {
+      const log = testLog({ maxInFlight: 1, maxBufferedBytes: 10 });
+      const { ends } = collect(log.deliveries);
+      log.onRoom = () => {
+        throw new Error('of the adapter');
+      };
+      const partition = log.partition(0);
+      log.engine.reserve(partition, 10);
+      log.engine.hasRoom(1);
+      log.engine.lose(partition);
+      expect(ends).toEqual(['error source-failed']);
+    }));
+
   it('never runs further ahead of the oldest unsettled one than maxSpan (I9)', () =>
     virtually(() => {
       const log = testLog({ maxInFlight: 4, maxSpan: 6 });

@@ -1,8 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
-import { delay, mergeMap, NEVER, of, Subject, tap, type Observable } from 'rxjs';
+import { defer, delay, mergeMap, NEVER, of, Subject, tap, throwError, type Observable } from 'rxjs';
 import type { Delivery } from '../../lib/core/delivery.js';
+import { SluiceError } from '../../lib/core/errors.js';
 import { permanent } from '../../lib/core/failures.js';
 import type { OutboxMessage } from '../../lib/core/outbox-message.js';
+import type { OutboxClaim } from '../../lib/core/outbox-store.js';
 import type { TelemetryEvent } from '../../lib/core/telemetry.js';
 import { ackEach } from '../../lib/operators/ack-each.js';
 import { fromOutbox } from '../../lib/operators/from-outbox.js';
@@ -30,6 +32,61 @@ function relay(rows: FakeRows, workMs: number, options: FromOutboxOptions = {}) 
   const eventsOf = (type: TelemetryEvent['type']) => events.filter((event) => event.type === type);
   return { begun, events, eventsOf, source, done };
 }
+
+describe('fromOutbox over a store that refuses', () => {
+  const noTable = new SluiceError('schema-mismatch', 'store: run the migration 0002.');
+  const refusing = (rows: FakeRows, refuses: () => boolean, error: Error): FakeRows =>
+    Object.assign(Object.create(rows) as FakeRows, {
+      claim: (claim: OutboxClaim) => defer(() => (refuses() ? throwError(() => error) : rows.claim(claim))),
+    });
+
+  it('waits for a migration that is under way, and goes on', () =>
+    marbles(({ drive, advanceTo, now }) => {
+      const rows = fakeRows();
+      rows.put('a1');
+      const { done, eventsOf } = relay(
+        refusing(rows, () => now() < 20_000, noTable),
+        1,
+      );
+      const out = drive(done);
+      advanceTo(30_000);
+      expect([out.error, out.values]).toEqual([undefined, ['a1']]);
+      expect([eventsOf('unavailable').length, eventsOf('recovered').length]).toEqual([1, 1]);
+    }));
+
+  it.each([
+    ['schema-mismatch', noTable],
+    ['store-failed', new Error('of a driver')],
+  ])('ends once it has never done anything else for refusalTimeoutMs: %s', (code, error) =>
+    marbles(({ drive, advanceTo }) => {
+      const { done } = relay(
+        refusing(fakeRows(), () => true, error),
+        1,
+        { refusalTimeoutMs: 30_000 },
+      );
+      const out = drive(done);
+      advanceTo(29_000);
+      expect(out.error).toBe(undefined);
+      advanceTo(40_000);
+      expect(out.error).toMatchObject({ code, message: expect.stringContaining('refusalTimeoutMs') as unknown });
+    }),
+  );
+
+  it('is not ended by an outage of any length where the store has worked', () =>
+    marbles(({ drive, advanceTo, now }) => {
+      const rows = fakeRows();
+      const { done } = relay(
+        refusing(rows, () => now() > 1_000 && now() < 100_000, new SluiceError('connection-failed', 'store: out.')),
+        1,
+        { refusalTimeoutMs: 30_000 },
+      );
+      const out = drive(done);
+      advanceTo(90_000);
+      rows.put('a1');
+      advanceTo(110_000);
+      expect([out.error, out.values]).toEqual([undefined, ['a1']]);
+    }));
+});
 
 describe('fromOutbox', () => {
   it('emits messages with what a publisher needs, and marks them as published by their ack', () =>

@@ -385,9 +385,9 @@ describe('publishTo', () => {
       }));
 
     it.each([
-      ['errors', () => throwError(() => OUTAGE)],
-      ['completes without one', () => EMPTY],
-    ] as const)('again with backoff where connecting %s; publishes as soon as there is one', (_, fails) =>
+      ['errors', () => throwError(() => OUTAGE), 'No connection: Error'],
+      ['completes without one', () => EMPTY, 'No connection: The publisher completed without a connection.'],
+    ] as const)('again with backoff where connecting %s; publishes as soon as there is one', (_, fails, message) =>
       marbles(({ log, drive, advanceTo, now }) => {
         const source = log('a');
         let opened = -1;
@@ -405,7 +405,7 @@ describe('publishTo', () => {
         advanceTo(10);
         expect(out.values).toEqual([]);
         expect(source.eventsOf('unavailable').map(({ event }) => event.error)).toMatchObject([
-          { code: 'publish-failed', message: 'No connection.' },
+          { code: 'publish-failed', message },
         ]);
         advanceTo(2_000);
         expect(out.values).toEqual(['a']);

@@ -3,6 +3,7 @@ import { exponential } from '../../core/backoff.js';
 import { environment } from '../../core/environment.js';
 import { isSluiceError, SluiceError } from '../../core/errors.js';
 import type { LogAdapter, LogCommit, LogEngine } from '../../core/log-engine.js';
+import { createPatience, isRefusal } from '../../core/patience.js';
 import type { KafkaAdminLike, KafkaClientLike, KafkaRecord } from './kafka-client.js';
 import { isPassing, kafkaError } from './kafka-errors.js';
 import { countPartitions, fetchBounds, withAdmin, type LogBounds } from './kafka-offsets.js';
@@ -16,6 +17,8 @@ const BROKER = 'Kafka';
 // How long no fetch may be answered before the broker counts as out; a fetch waits a tenth of a second at most.
 const SILENCE_MS = 10_000;
 const WATCH_MS = SILENCE_MS / 10;
+// A member that was refused nothing for so long since it joined may read: a broker refuses a fetch at once.
+const STEADY_MS = 10_000;
 // How often a first join may fail of something that passes, such as a coordinator that is loading.
 const FIRST_TRIES = 3;
 
@@ -49,6 +52,9 @@ export function connectKafka(
   let missed = 0;
   // When kafkajs was last about to join; `null` once it has.
   let joining: number | null = null;
+  // When this run joined; `null` before.
+  let joinedAt: number | null = null;
+  const patience = createPatience(options.refusalTimeoutMs);
 
   const closeAfter = (work: Promise<unknown>): void => {
     // Without what they answer, or each would keep all before it.
@@ -92,7 +98,7 @@ export function connectKafka(
           joined = true;
           failures = 0;
           joining = null;
-          lastSign = environment.now();
+          joinedAt = lastSign = environment.now();
           mine.assign(run as Run, partitions);
         },
         batch: (payload) => mine.take(payload),
@@ -108,10 +114,21 @@ export function connectKafka(
           // group that must not be read: kafkajs hides the reason.
           const hopeless = failure.code === 'connection-failed' || failures + 1 === FIRST_TRIES;
           if (isPassing(error) && (joined || !hopeless)) startLater(failure);
+          // A topic that is gone is looked for by `meetSilence`.
+          else if (isRefusal(failure) && failure.code !== 'unknown-topic') meetRefusal(failure);
           else engine.fail(failure);
+          joinedAt = null;
         },
         mixedTopics: (all) => engine.misuse('mixed-topics', mixedTopics(groupId, all)),
       });
+    };
+
+    // To join takes no right to read a topic, so a join alone does not show that there is one.
+    const meetRefusal = (failure: SluiceError): void => {
+      if (joinedAt !== null && environment.now() - joinedAt >= STEADY_MS) patience.answered(BROKER);
+      const over = patience.refused(BROKER, failure);
+      if (over === null) startLater(failure);
+      else engine.fail(over);
     };
 
     const bury = async (): Promise<void> => {

@@ -100,7 +100,10 @@ const OWN_NAMES: readonly string[] = [
 
 /** What `fromKafka` uses once defaults are filled in. @internal */
 export interface ResolvedKafkaOptions extends Required<
-  Omit<KafkaSourceOptions, Exclude<keyof SourceOptions, 'until' | 'drainTimeoutMs'> | 'until' | 'topics'>
+  Omit<
+    KafkaSourceOptions,
+    Exclude<keyof SourceOptions, 'until' | 'drainTimeoutMs' | 'refusalTimeoutMs'> | 'until' | 'topics'
+  >
 > {
   readonly topics: readonly string[];
   readonly until: 'end' | null;
@@ -112,7 +115,7 @@ const MOST_BYTES = 2 ** 31 - 1;
 /** Checks the options of a Kafka source and fills in the defaults. @internal */
 export function resolveKafkaOptions(client: KafkaClientLike, options: KafkaSourceOptions): ResolvedKafkaOptions {
   checkNames('fromKafka', options, [...OWN_NAMES, ...SOURCE_OPTION_NAMES]);
-  const { drainTimeoutMs, maxSpan } = resolveSourceOptions('fromKafka', options);
+  const { drainTimeoutMs, maxSpan, refusalTimeoutMs } = resolveSourceOptions('fromKafka', options);
   const boolean = { be: 'true or false', holds: (value: unknown) => typeof value === 'boolean' };
   const bytes = { integer: true, min: 1, max: MOST_BYTES };
   const {
@@ -151,6 +154,7 @@ export function resolveKafkaOptions(client: KafkaClientLike, options: KafkaSourc
     onPositionLost: options.onPositionLost ?? 'error',
     drainOnRebalance: options.drainOnRebalance ?? true,
     drainTimeoutMs,
+    refusalTimeoutMs,
     commitIntervalMs: options.commitIntervalMs ?? 500,
     commitEvery: options.commitEvery ?? Math.max(1, Math.floor(maxSpan / 2)),
     sessionTimeoutMs,

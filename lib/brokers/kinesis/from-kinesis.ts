@@ -20,7 +20,8 @@ import { kinesisShape, type KinesisPosition, type KinesisRecord } from './kinesi
  * checkpoint and what was under way comes again, once its lease has run out (`leaseMs`). Order: as stored, within a shard,
  * and of a key through a reshard. Throttling and lost connections are mended; outages are told as `unavailable`, of the
  * lease store too. Fails with `connection-failed` (before the first answer), `authentication-failed`, `not-authorized`,
- * `unknown-topic`, `position-lost` or `source-failed`.
+ * `unknown-topic` or `source-failed`, at once where that is the first answer, else after `refusalTimeoutMs`; with `position-lost`; and
+ * alike with the error of a lease store that refuses, such as `schema-mismatch`.
  * @public
  */
 export function fromKinesis(

@@ -1,9 +1,21 @@
-import { asyncScheduler, concat, defer, EMPTY, merge, retry, Subscription, timer, type Observable } from 'rxjs';
+import {
+  asyncScheduler,
+  concat,
+  defer,
+  EMPTY,
+  merge,
+  retry,
+  Subscription,
+  timer,
+  type Observable,
+  type SchedulerAction,
+} from 'rxjs';
 import { exponential } from '../../core/backoff.js';
 import { environment } from '../../core/environment.js';
-import { SluiceError, type SluiceErrorCode } from '../../core/errors.js';
+import { isSluiceError } from '../../core/errors.js';
 import type { ShardLease } from '../../core/lease-store.js';
 import type { LogAdapter, LogEngine } from '../../core/log-engine.js';
+import { createPatience, isRefusal } from '../../core/patience.js';
 import { decodeCheckpoint, encodeCheckpoint, isEnd, type Checkpoint } from './kinesis-checkpoint.js';
 import type { KinesisClientLike } from './kinesis-client.js';
 import { isThrottled, kinesisError } from './kinesis-errors.js';
@@ -12,9 +24,12 @@ import { createLeases } from './kinesis-leases.js';
 import { isReadable, type Rows } from './kinesis-lineage.js';
 import type { ResolvedKinesisOptions } from './kinesis-options.js';
 import { createReading, type Reading } from './kinesis-reading.js';
+import { pageSlices } from './kinesis-page-slices.js';
+import { createReadBudget } from './kinesis-read-budget.js';
 import type { KinesisRecord } from './kinesis-record.js';
-import { readShard, type Shard } from './kinesis-shard.js';
+import { readShard } from './kinesis-shard.js';
 import { CLOCKS_DIFFER_MS, createShards } from './kinesis-shards.js';
+import { noShard, strangeCheckpoint, strangeStore } from './kinesis-source-errors.js';
 import { streamName } from './kinesis-stream.js';
 
 const OWNER = 'fromKinesis';
@@ -24,13 +39,16 @@ const LEASES = 'the lease store';
 const SHARDS = '';
 const STORE_TIMEOUT_MS = 10_000;
 // Credentials that have run out are mostly renewed by the client itself.
-const MOST_DENIALS = 3;
-const MOST_FAILURES = 5;
-const DENIALS: ReadonlySet<SluiceErrorCode> = new Set(['authentication-failed', 'not-authorized'] as const);
+const FIRST_READS = 3;
+// How many shards are begun in one turn of the loop: a worker that is alone may take thousands with one look.
+const BEGUN_A_TURN = 100;
 
 interface Owned {
   readonly reading: Reading;
-  readonly shard: Shard;
+  /** Goes on with the page that came, and then with the shard. */
+  goOn(): void;
+  /** Reads nothing any more. */
+  stop(): void;
   /** It is being handed over, or has ended. */
   leaving: boolean;
 }
@@ -51,13 +69,20 @@ export function connectKinesis(
   const worker = `${options.worker} ${Math.floor(environment.random() * 36 ** 10).toString(36)}`;
   const backoff = exponential({ initialMs: 250, maxMs: 10_000 });
   const owned = new Map<string, Owned>();
+  // Taken, and not begun yet.
+  const toBegin = new Map<string, ShardLease>();
   const timers = new Subscription();
   let endMs = Infinity;
   let rows: Rows = new Map();
   let isAlive: (row: ShardLease) => boolean = () => false;
   let everAnswered = false;
-  let syncFailures = 0;
   let leaving = false;
+
+  const { refusalTimeoutMs } = options;
+  // Apart, since a permission to list is none to read.
+  const listing = createPatience(refusalTimeoutMs);
+  const reads = createPatience(refusalTimeoutMs, FIRST_READS);
+  const keeping = createPatience(refusalTimeoutMs);
 
   // Who had no answer, a shard or all of them: others may have had one meanwhile.
   const failing = new Set<string>();
@@ -66,39 +91,50 @@ export function connectKinesis(
     failing.delete(who);
     if (failing.size === 0) engine.recovered(SERVICE);
   };
+  const patienceOf = (who: string) => (who === SHARDS ? listing : reads);
   const answered = (who: string): void => {
     everAnswered = true;
+    patienceOf(who).answered(who);
     settled(who);
   };
 
-  /** What cannot pass ends the stream; the rest is told, and tried again by whoever asked. */
-  const failed = (who: string, error: unknown, failures: number): void => {
+  /** What lasts ends the stream; the rest is told, and tried again by whoever asked. */
+  const failed = (who: string, error: unknown): void => {
     const typed = kinesisError(OWNER, error, { stream: name, ...(who === SHARDS ? {} : { shard: who }) });
-    const isDenied = DENIALS.has(typed.code);
-    const isLasting = typed.code === 'unknown-topic' || (isDenied && failures >= MOST_DENIALS);
-    const isUnclear = typed.code === 'source-failed' && failures >= MOST_FAILURES;
-    if (!everAnswered || isLasting || isUnclear) {
-      engine.fail(typed);
+    const patience = patienceOf(who);
+    // What is not clear will not become so by itself.
+    const isRefused = isRefusal(typed) || typed.code === 'source-failed';
+    const over = isRefused ? patience.refused(who, typed) : patience.unreached(who, typed);
+    if (over !== null || !everAnswered) {
+      engine.fail(over ?? typed);
       return;
     }
     failing.add(who);
     engine.unavailable(SERVICE, typed);
   };
 
+  const leasesOut = (who: string, error: unknown): void => {
+    const typed = isSluiceError(error) ? error : strangeStore(name, error);
+    const over = isRefusal(typed) ? keeping.refused(who, typed) : keeping.unreached(who, typed);
+    if (over === null) engine.unavailable(LEASES, error);
+    else engine.fail(over);
+  };
+
+  const budget = createReadBudget(engine, options.maxBufferedBytes);
+
   const disown = (shard: string): void => {
+    owned.get(shard)?.stop();
     owned.delete(shard);
+    reads.forget(shard);
     settled(shard);
   };
 
   const shards = createShards(
     { ...options, client, store, group, storeTimeoutMs: STORE_TIMEOUT_MS },
     {
-      answered: () => {
-        syncFailures = 0;
-        answered(SHARDS);
-      },
+      answered: () => answered(SHARDS),
       failed: (error) => {
-        if (!isThrottled(error)) failed(SHARDS, error, ++syncFailures);
+        if (!isThrottled(error)) failed(SHARDS, error);
       },
     },
   );
@@ -107,12 +143,15 @@ export function connectKinesis(
     { store, group, worker, leaseMs, drainTimeoutMs },
     {
       sync: shards.sync,
-      taken: (row) => begin(row),
+      taken: (row) => {
+        if (toBegin.size === 0) timers.add(asyncScheduler.schedule(beginSome));
+        toBegin.set(row.shard, row);
+      },
       lost: (shard) => {
+        toBegin.delete(shard);
         const mine = owned.get(shard);
         if (mine === undefined) return;
         disown(shard);
-        mine.shard.stop();
         engine.lose(mine.reading.assigned);
       },
       wanted: (shard) => handOver(shard),
@@ -123,10 +162,9 @@ export function connectKinesis(
         endIfRead();
       },
       isKnown: (shard) => shards.isKnown(shard),
-      renewed: () => {
-        for (const { shard } of owned.values()) shard.wake();
-      },
-      out: (error) => engine.unavailable(LEASES, error),
+      renewed: (shard) => owned.get(shard)?.goOn(),
+      out: leasesOut,
+      answered: keeping.answered,
       back: () => engine.recovered(LEASES),
     },
   );
@@ -139,6 +177,18 @@ export function connectKinesis(
   const noteQuiet = (shard: string, reading: Reading): void => {
     const progress = reading.quietProgress();
     if (progress !== null) leases.note(shard, progress);
+  };
+
+  const beginSome = function (this: SchedulerAction<unknown>): void {
+    let left = BEGUN_A_TURN;
+    for (const [shard, row] of toBegin) {
+      if (left-- === 0) {
+        this.schedule();
+        return;
+      }
+      toBegin.delete(shard);
+      begin(row);
+    }
   };
 
   const begin = (row: ShardLease): void => {
@@ -158,29 +208,51 @@ export function connectKinesis(
     });
     const follow = (what: 'on' | 'stop' | Checkpoint): void => {
       if (what === 'on') return;
-      if (what === 'stop') shard.stop();
+      if (what === 'stop') owned.get(row.shard)?.stop();
       else shard.restart(what);
     };
+    const mayGive = (): boolean => assigned.live && !assigned.paused && leases.isSure(row.shard);
+    const mine = budget.open(assigned, () => shard.wake());
+    const slices = pageSlices(reading, mine, {
+      mayGive,
+      follow: (what) => {
+        follow(what);
+        if (reading.isAtEnd) endIfRead();
+      },
+      wake: () => shard.wake(),
+      over: () => over(reading),
+    });
     const shard = read(
       { ...options, client, shard: row.shard, from, received: null, iterator: shards.latestOf(row) },
       {
-        mayRead: () => assigned.live && !assigned.paused && leases.isSure(row.shard),
-        page: (page) => {
-          follow(reading.take(page));
-          if (reading.isAtEnd) endIfRead();
+        mayRead: () => {
+          const may = mayGive() && !reading.hasMore;
+          if (!may) mine.declined();
+          return may;
         },
-        ended: () => {
-          if (reading.ends() === 'on') over(reading);
-        },
+        admit: mine.admit,
+        admitEvent: mine.admitEvent,
+        unread: mine.nothing,
+        page: slices.page,
+        ended: slices.ended,
         gone: () => gone(reading, follow),
         unknownPosition: () => follow(reading.loses('another stream or shard', false)),
-        failed: (error, failures) => failed(row.shard, error, failures),
+        failed: (error) => failed(row.shard, error),
         answered: () => answered(row.shard),
       },
     );
-    owned.set(row.shard, { reading, shard, leaving: false });
+    owned.set(row.shard, {
+      reading,
+      goOn: slices.goOn,
+      stop: () => {
+        slices.close();
+        mine.close();
+        shard.stop();
+      },
+      leaving: false,
+    });
     // A start that is still to come.
-    if (reading.isAtEnd) shard.stop();
+    if (reading.isAtEnd) owned.get(row.shard)?.stop();
   };
 
   // What came before its end is still to be done; once it is, a commit tells.
@@ -199,7 +271,7 @@ export function connectKinesis(
         .pipe(
           retry({
             delay: (error: unknown, failures) => {
-              if (!isThrottled(error)) failed(reading.shard, error, failures);
+              if (!isThrottled(error)) failed(reading.shard, error);
               return isOurs() ? timer(backoff(failures)) : EMPTY;
             },
           }),
@@ -234,7 +306,7 @@ export function connectKinesis(
     const mine = owned.get(shard);
     if (mine === undefined || mine.leaving || leaving) return;
     mine.leaving = true;
-    mine.shard.stop();
+    mine.stop();
     engine.revoke(mine.reading.assigned, () => {
       if (owned.get(shard) !== mine) return;
       disown(shard);
@@ -260,8 +332,9 @@ export function connectKinesis(
       leases.start();
     },
     demand: ({ partition }, wanted) => {
-      if (wanted) owned.get(partition as string)?.shard.wake();
+      if (wanted) owned.get(partition as string)?.goOn();
     },
+    room: budget.room,
     commit: (commits) =>
       defer(() =>
         merge(
@@ -285,12 +358,14 @@ export function connectKinesis(
       ),
     leaving: () => {
       leaving = true;
+      // They are given back with all that is held.
+      toBegin.clear();
       leases.leave();
-      for (const { shard } of owned.values()) shard.stop();
+      for (const mine of owned.values()) mine.stop();
     },
     close: () =>
       defer(() => {
-        for (const { shard } of owned.values()) shard.stop();
+        for (const mine of owned.values()) mine.stop();
         timers.unsubscribe();
         return leases.close();
       }),
@@ -298,20 +373,3 @@ export function connectKinesis(
 }
 
 const END = encodeCheckpoint({ kind: 'end' });
-
-function noShard(stream: string, shard: string): SluiceError {
-  return new SluiceError(
-    'source-failed',
-    `${OWNER} (stream ${stream}): Kinesis lists ${shard} and says that there is none. Begin anew; if it stays so, ask AWS.`,
-    { details: { owner: OWNER, stream, shard } },
-  );
-}
-
-function strangeCheckpoint(stream: string, shard: string): SluiceError {
-  return new SluiceError(
-    'store-failed',
-    `${OWNER} (stream ${stream}): the lease of ${shard} has a checkpoint that no version of this library has written. ` +
-      'Another program has changed the row: put it right, or remove the rows of the consumer to begin anew.',
-    { details: { owner: OWNER, stream, shard } },
-  );
-}

@@ -50,18 +50,27 @@ export function nextMoves({ worker, rows, isExpired, isOverdue }: Sight): Moves 
 }
 
 function toAskFor(theirs: ReadonlyMap<string, readonly ShardLease[]>, worker: string, missing: number): ShardLease[] {
+  const mine = theirs.get(worker)?.length ?? 0;
+  // By how many they have left, so that whoever has the most is found without looking at all of them each time.
+  const bySize: (readonly ShardLease[])[][] = [];
+  for (const [name, rows] of theirs) if (name !== worker) (bySize[rows.length] ??= []).push(rows);
+  // The last is taken first: the others stay where they are.
+  const askable = new Map(
+    [...theirs.values()].map((rows) => [rows, rows.filter(({ wantedBy }) => wantedBy === null).reverse()]),
+  );
   const asked: ShardLease[] = [];
-  const left = new Map([...theirs].map(([name, rows]) => [name, [...rows]]));
-  while (asked.length < missing) {
-    const mine = (left.get(worker)?.length ?? 0) + asked.length;
-    const [, most] = [...left]
-      .filter(([name]) => name !== worker)
-      .reduce<[string, ShardLease[]]>((best, each) => (each[1].length > best[1].length ? each : best), ['', []]);
+  for (let size = bySize.length - 1; asked.length < missing;) {
+    const most = bySize[size]?.pop();
+    if (most === undefined) {
+      if (--size < 0) break;
+      continue;
+    }
     // Both would be as far from their share as before.
-    if (most.length < mine + 2) break;
-    const index = most.findIndex(({ wantedBy }) => wantedBy === null);
-    if (index < 0) break;
-    asked.push(...most.splice(index, 1));
+    if (size < mine + asked.length + 2) break;
+    const row = askable.get(most)?.pop();
+    if (row === undefined) break;
+    asked.push(row);
+    (bySize[size - 1] ??= []).push(most);
   }
   return asked;
 }

@@ -27,6 +27,7 @@ const TIME = 'AT_TIMESTAMP';
 const END = 'SHARD_END';
 // The nine digits of the pattern.
 export const MOST_SUB = 999_999_999;
+const TIMED = new RegExp(`^${TIME} (\\d{1,15})$`);
 const PLACE = /^(AT|AFTER) (\d{1,129})(?:\/(\d{1,9}))?$/;
 
 /** @internal */
@@ -52,7 +53,7 @@ export function encodeCheckpoint(checkpoint: Checkpoint): string {
 export function decodeCheckpoint(text: string): Checkpoint | null {
   if (text === OLDEST) return { kind: 'oldest' };
   if (text === END) return { kind: 'end' };
-  const time = new RegExp(`^${TIME} (\\d{1,15})$`).exec(text);
+  const time = TIMED.exec(text);
   if (time !== null) return { kind: 'time', ms: Number(time[1]) };
   const place = PLACE.exec(text);
   if (place === null) return null;

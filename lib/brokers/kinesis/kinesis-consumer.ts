@@ -1,7 +1,7 @@
 import { catchError, concatMap, defer, map, of, share, tap, throwError, timer, type Observable } from 'rxjs';
 import { exponential } from '../../core/backoff.js';
 import { environment } from '../../core/environment.js';
-import { SluiceError } from '../../core/errors.js';
+import { isSluiceError, SluiceError } from '../../core/errors.js';
 import { callKinesis } from './kinesis-call.js';
 import type { KinesisClientLike, KinesisConsumerLike } from './kinesis-client.js';
 import { GONE, IN_USE, isDenied, isNamed } from './kinesis-errors.js';
@@ -121,7 +121,7 @@ const DENIED = `AWS refused the consumer of enhanced fan-out for want of a permi
 
 /** A refusal to subscribe, in words that say what is needed; other failures as they are. @internal */
 export function subscribeError(owner: string, stream: string, cause: unknown): unknown {
-  if (!isDenied(cause)) return cause;
+  if (isSluiceError(cause) || !isDenied(cause)) return cause;
   const text = `AWS refused it for want of a permission, or the KMS key of the stream cannot be used. Fan-out needs ${NEEDED}.`;
   return new SluiceError('not-authorized', `${owner} (stream ${stream}): ${text}`, {
     cause,

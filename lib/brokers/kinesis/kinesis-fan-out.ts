@@ -57,7 +57,7 @@ export function fanOutReading(
         { client, consumer, shard: options.shard, from: options.from, received, requestTimeoutMs },
         {
           ...events,
-          failed: (error, failures) => events.failed(subscribeError(owner, stream, error), failures),
+          failed: (error) => events.failed(subscribeError(owner, stream, error)),
           unsupported: (_, from, behind) => {
             poll('fan-out-unsupported', UNSUPPORTED);
             current = readShard({ ...options, from, received: behind, iterator: null }, events);

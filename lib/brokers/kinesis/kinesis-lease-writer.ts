@@ -13,6 +13,8 @@ export interface LeaseWriterEvents {
   lost(shard: string): void;
   /** Another worker asks for it. */
   wanted(shard: string): void;
+  /** One may be sure of it again. */
+  renewed(shard: string): void;
   out(error: unknown): void;
   back(): void;
 }
@@ -47,9 +49,8 @@ interface Held {
   row: ShardLease;
   /** As it is to be. */
   wish: ShardLease;
-  /** Counts what was asked; `written` is behind it while something waits. */
+  /** Counts what was asked. */
   asked: number;
-  written: number;
   sureUntil: number;
   waiters: Waiter[];
 }
@@ -69,6 +70,8 @@ export function createLeaseWriter(
 ): LeaseWriter {
   const held = new Map<string, Held>();
   const left = new Map<string, number>();
+  // Those of `held` that have something to be written: with thousands of shards a write of one must not look at all of them.
+  const unwritten = new Set<Held>();
   const backoff = exponential({ initialMs: 100, maxMs: Math.max(100, leaseMs / 5), jitter: 'full' });
   let current: Subscription | null = null;
   let resting: Subscription | null = null;
@@ -78,8 +81,8 @@ export function createLeaseWriter(
 
   const flush = (): void => {
     if (busy || closed || resting !== null) return;
-    const due = [...held.values()].filter(({ asked, written }) => asked > written);
-    if (due.length === 0) return;
+    if (unwritten.size === 0) return;
+    const due = [...unwritten];
     busy = true;
     const versions = due.map(({ asked }) => asked);
     const leases = due.map(({ row, wish }) => ({ ...wish, counter: row.counter + 1 }));
@@ -107,18 +110,29 @@ export function createLeaseWriter(
 
   const succeeded = (each: Held, row: ShardLease, version: number, begunAt: number): void => {
     if (held.get(row.shard) !== each) return;
+    const wasSure = isSure(row.shard);
     each.row = row;
-    each.written = version;
+    if (each.asked === version) unwritten.delete(each);
     each.sureUntil = begunAt + leaseMs;
     const waiting = each.waiters;
     each.waiters = waiting.filter((waiter) => waiter.version > version);
     if (row.owner !== worker) letGo(each);
+    else if (!wasSure) events.renewed(row.shard);
     for (const waiter of waiting) if (waiter.version <= version) waiter.subscriber.complete();
   };
 
-  const letGo = ({ row }: Held): void => {
-    held.delete(row.shard);
-    left.set(row.shard, row.counter);
+  const letGo = (each: Held): void => {
+    const { shard, counter } = each.row;
+    held.delete(shard);
+    unwritten.delete(each);
+    left.set(shard, counter);
+  };
+
+  const isSure = (shard: string): boolean => (held.get(shard)?.sureUntil ?? -Infinity) > environment.now();
+
+  const askFor = (each: Held): number => {
+    unwritten.add(each);
+    return ++each.asked;
   };
 
   const look = (doubtful: readonly Held[]): void => {
@@ -142,7 +156,7 @@ export function createLeaseWriter(
         each.wish = { ...each.wish, owner: wantedBy };
       } else if (each.wish.wantedBy !== wantedBy) {
         each.wish = { ...each.wish, wantedBy };
-        each.asked++;
+        askFor(each);
         if (wantedBy !== null) events.wanted(shard);
       }
       return;
@@ -154,6 +168,7 @@ export function createLeaseWriter(
     const each = held.get(shard);
     if (each === undefined) return;
     held.delete(shard);
+    unwritten.delete(each);
     // The last write, too, may be one whose answer was lost.
     left.set(shard, each.row.counter + 1);
     // Who lets go of it learns nothing that matters.
@@ -185,7 +200,7 @@ export function createLeaseWriter(
         return;
       }
       each.wish = { ...each.wish, ...change };
-      const waiter = { version: ++each.asked, subscriber };
+      const waiter = { version: askFor(each), subscriber };
       each.waiters.push(waiter);
       subscriber.add(() => void (each.waiters = each.waiters.filter((other) => other !== waiter)));
       flush();
@@ -194,7 +209,7 @@ export function createLeaseWriter(
   return {
     held,
     hold: (row, sureUntil) => {
-      held.set(row.shard, { row, wish: row, asked: 0, written: 0, sureUntil, waiters: [] });
+      held.set(row.shard, { row, wish: row, asked: 0, sureUntil, waiters: [] });
     },
     drop,
     write: ask,
@@ -205,10 +220,10 @@ export function createLeaseWriter(
     release: (shard, progress) =>
       defer(() => ask(shard, { ...progress, owner: held.get(shard)?.wish.wantedBy ?? null, wantedBy: null })),
     renew: () => {
-      for (const each of held.values()) each.asked++;
+      for (const each of held.values()) askFor(each);
       flush();
     },
-    isSure: (shard) => (held.get(shard)?.sureUntil ?? -Infinity) > environment.now(),
+    isSure,
     leftAt: (shard) => left.get(shard) ?? 0,
     close: () => {
       closed = true;
@@ -216,6 +231,7 @@ export function createLeaseWriter(
       resting?.unsubscribe();
       for (const { waiters } of held.values()) for (const { subscriber } of [...waiters]) subscriber.complete();
       held.clear();
+      unwritten.clear();
     },
   };
 }

@@ -46,9 +46,13 @@ export interface LeasesEvents {
   isKnown(shard: string): boolean;
   /** What every look found, at its end. */
   seen(rows: Rows, isAlive: (row: ShardLease) => boolean): void;
-  /** Leases are renewed: of those one may be sure again. */
-  renewed(): void;
-  out(error: unknown): void;
+  /** A lease is renewed that may have run out: one may be sure of it again. */
+  renewed(shard: string): void;
+  /** The store failed one of those that call it. */
+  out(who: string, error: unknown): void;
+  /** The store did what one of them asked for. */
+  answered(who: string): void;
+  /** It does again what all of them ask for. */
   back(): void;
 }
 
@@ -99,9 +103,10 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
 
   const out = (who: 'looks' | 'writes', error: unknown): void => {
     unanswered.add(who);
-    events.out(error);
+    events.out(who, error);
   };
   const back = (who: 'looks' | 'writes'): void => {
+    events.answered(who);
     if (unanswered.delete(who) && unanswered.size === 0) events.back();
   };
   const writer = createLeaseWriter(
@@ -113,10 +118,8 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
       lost: (shard) => events.lost(shard),
       wanted: (shard) => wanted(shard),
       out: (error) => out('writes', error),
-      back: () => {
-        back('writes');
-        events.renewed();
-      },
+      renewed: (shard) => events.renewed(shard),
+      back: () => back('writes'),
     },
   );
 

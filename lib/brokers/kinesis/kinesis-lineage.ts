@@ -88,12 +88,17 @@ export function childlessEnds(rows: Rows): string[] {
 
 /** Rows that nobody needs any more: the oldest ones, all of whose children are on their way. @internal */
 export function finishedRows(shards: readonly KinesisShardLike[], rows: Rows): ShardLease[] {
-  return [...rows.values()].filter((row) => {
-    if (!isEnd(row.checkpoint) || row.parents.some((parent) => rows.has(parent))) return false;
-    const children = shards.filter((shard) => parentsOf(shard).includes(row.shard));
-    const theirs = children.map(({ ShardId }) => rows.get(ShardId as string));
-    return children.length > 0 && theirs.every((child) => child !== undefined && !isUntouched(child.checkpoint));
-  });
+  // By what they came of: has every child moved on.
+  const haveMovedOn = new Map<string, boolean>();
+  for (const shard of shards) {
+    const child = rows.get(shard.ShardId as string);
+    const hasMovedOn = child !== undefined && !isUntouched(child.checkpoint);
+    for (const parent of parentsOf(shard)) haveMovedOn.set(parent, hasMovedOn && haveMovedOn.get(parent) !== false);
+  }
+  return [...rows.values()].filter(
+    ({ shard, checkpoint, parents }) =>
+      isEnd(checkpoint) && haveMovedOn.get(shard) === true && !parents.some((parent) => rows.has(parent)),
+  );
 }
 
 const END = encodeCheckpoint({ kind: 'end' });
@@ -128,15 +133,16 @@ function ancestorsOf(
 ): ReadonlySet<string> {
   const byId = new Map(shards.map((shard) => [shard.ShardId as string, shard]));
   const before = new Set<string>();
-  const walk = (id: string): void => {
+  // A list and no recursion: a stream may have thousands of generations.
+  const toWalk = [...places.keys()];
+  for (let id = toWalk.pop(); id !== undefined; id = toWalk.pop()) {
     const shard = byId.get(id);
     for (const parent of shard === undefined ? [] : parentsOf(shard)) {
       if (before.has(parent)) continue;
       before.add(parent);
-      walk(parent);
+      toWalk.push(parent);
     }
-  };
-  for (const id of places.keys()) walk(id);
+  }
   for (const id of places.keys()) before.delete(id);
   return before;
 }

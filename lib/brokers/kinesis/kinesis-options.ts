@@ -76,7 +76,10 @@ export interface KinesisSourceOptions extends SourceOptions {
   readonly readIntervalMs?: number;
   /** The time between two reads of a shard that has nothing new, in milliseconds, 1 to 60,000. Default: 1,000. */
   readonly pollMs?: number;
-  /** How many records a read may bring: 1 to 10,000. One read a shard may pass `maxBufferedBytes`. Default: 1,000. */
+  /**
+   * How many records a read may bring: 1 to 10,000; fewer are asked for where as many would be more than 4 MiB, by those that
+   * came before. Default: 1,000.
+   */
   readonly recordsPerRead?: number;
   /**
    * Reads by enhanced fan-out: Kinesis sends the records of a shard as they come, up to 2 MB a second to this consumer alone,
@@ -109,7 +112,10 @@ const OWN_NAMES: readonly string[] = [
 
 /** What `fromKinesis` uses once defaults are filled in. @internal */
 export interface ResolvedKinesisOptions extends Required<
-  Omit<KinesisSourceOptions, Exclude<keyof SourceOptions, 'drainTimeoutMs'> | 'fanOut'>
+  Omit<
+    KinesisSourceOptions,
+    Exclude<keyof SourceOptions, 'drainTimeoutMs' | 'refusalTimeoutMs' | 'maxBufferedBytes'> | 'fanOut'
+  >
 > {
   readonly until: 'end' | null;
   readonly fanOut: Exclude<KinesisFanOut, true> | null;
@@ -122,7 +128,7 @@ const STORE_CALLS = ['list', 'add', 'write', 'remove'];
 /** Checks the options of a Kinesis source and fills in the defaults. @internal */
 export function resolveKinesisOptions(client: unknown, options: KinesisSourceOptions): ResolvedKinesisOptions {
   checkNames('fromKinesis', options, [...OWN_NAMES, ...SOURCE_OPTION_NAMES]);
-  const { drainTimeoutMs, maxSpan } = resolveSourceOptions('fromKinesis', options);
+  const { drainTimeoutMs, maxSpan, refusalTimeoutMs, maxBufferedBytes } = resolveSourceOptions('fromKinesis', options);
   const ms = (min: number, max: number) => ({ integer: true, min, max });
   checkOptions(
     'fromKinesis',
@@ -168,6 +174,8 @@ export function resolveKinesisOptions(client: unknown, options: KinesisSourceOpt
     shardSyncMs: options.shardSyncMs ?? 120_000,
     requestTimeoutMs: options.requestTimeoutMs ?? 30_000,
     drainTimeoutMs,
+    refusalTimeoutMs,
+    maxBufferedBytes,
     until: options.until ?? null,
   };
 }

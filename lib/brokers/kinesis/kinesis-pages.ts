@@ -2,7 +2,8 @@ import type { HashRange } from './hash-key.js';
 import { isDone, isPlaced, type Checkpoint, type Place } from './kinesis-checkpoint.js';
 import type { KinesisRecordLike } from './kinesis-client.js';
 import type { KinesisRecord } from './kinesis-record.js';
-import { deaggregate } from './kpl-decode.js';
+import { bytesOf } from './kinesis-read-budget.js';
+import { MESSAGES_AT_ONCE, takeApart, type LongAggregate } from './kpl-decode.js';
 
 /** @internal */
 export interface PagesOptions {
@@ -20,8 +21,14 @@ export interface Received extends Place {
 
 /** Makes messages of the records of a shard, from its checkpoint on. @internal */
 export interface Pages {
-  /** What of a page is to be done. */
-  take(records: readonly KinesisRecordLike[]): KinesisRecord[];
+  /** Begins a page; the one before is used up. */
+  open(records: readonly KinesisRecordLike[]): void;
+  /** What of the page is to be done, a part at a time: a page may have millions of messages. */
+  next(): KinesisRecord[];
+  /** Whether the page is used up. */
+  readonly isUsedUp: boolean;
+  /** What of the page is not made into messages yet, in bytes. */
+  readonly leftBytes: number;
   /** The first and the last message that came, whether to be done or done before. */
   readonly first: Received | null;
   readonly last: Received | null;
@@ -31,6 +38,9 @@ export interface Pages {
   forget(): void;
 }
 
+// How many bytes of records are taken apart at once: each aggregate is summed and looked through.
+const BYTES_AT_ONCE = 2 * 1024 * 1024;
+
 /** @internal */
 export function createPages({ from, acked, range }: PagesOptions): Pages {
   let done = acked;
@@ -38,6 +48,36 @@ export function createPages({ from, acked, range }: PagesOptions): Pages {
   let ordinal = 0;
   let first: Received | null = null;
   let last: Received | null = null;
+  let page: readonly KinesisRecordLike[] = [];
+  let at = 0;
+  let long: LongAggregate | null = null;
+
+  const pick = (messages: readonly KinesisRecord[], wanted: KinesisRecord[]): void => {
+    for (const message of messages) {
+      if (skipping) {
+        if (isDone(from, message)) continue;
+        skipping = false;
+      }
+      message.ordinal = ordinal++;
+      last = message as Received;
+      first ??= last;
+      if (!done.has(message.ordinal)) wanted.push(message);
+    }
+  };
+
+  /** The next record that is to be taken apart, or what is left of it; how many bytes that were. */
+  const step = (wanted: KinesisRecord[], most: number): number => {
+    const record = page[at] as KinesisRecordLike;
+    const isNew = long === null;
+    const messages = long ?? takeApart(record, range);
+    if ('next' in messages) {
+      long = messages;
+      pick(messages.next(most), wanted);
+      if (messages.isDone) long = null;
+    } else pick(messages, wanted);
+    if (long === null) at++;
+    return isNew ? (record.Data?.length ?? 0) : 0;
+  };
 
   return {
     get first() {
@@ -49,21 +89,28 @@ export function createPages({ from, acked, range }: PagesOptions): Pages {
     get acked() {
       return done;
     },
-    take: (records) => {
+    open: (records) => {
+      page = records;
+      at = 0;
+      long = null;
+    },
+    next: () => {
       const wanted: KinesisRecord[] = [];
-      for (const record of records) {
-        for (const message of deaggregate(record, range)) {
-          if (skipping) {
-            if (isDone(from, message)) continue;
-            skipping = false;
-          }
-          message.ordinal = ordinal++;
-          last = message as Received;
-          first ??= last;
-          if (!done.has(message.ordinal)) wanted.push(message);
-        }
+      let bytes = 0;
+      // Those that are done already cost as much as the others.
+      for (let left = MESSAGES_AT_ONCE; at < page.length && left > 0 && bytes < BYTES_AT_ONCE;) {
+        const before = ordinal;
+        bytes += step(wanted, left);
+        left -= Math.max(1, ordinal - before);
       }
+      if (at === page.length) page = [];
       return wanted;
+    },
+    get isUsedUp() {
+      return page.length === 0;
+    },
+    get leftBytes() {
+      return page.slice(at).reduce((sum, record) => sum + bytesOf(record), 0);
     },
     forget: () => {
       done = new Set();

@@ -22,8 +22,14 @@ export interface Reading {
   isAtEnd: boolean;
   /** It goes on behind something that the shard has had. */
   readonly isPlaced: boolean;
-  /** Takes a page in; what it answers is to be done about the reading. */
+  /** Takes a page in, its first messages at once; what it answers is to be done about the reading. */
   take(page: ShardPage): 'on' | 'stop' | Checkpoint;
+  /** Takes the next messages of that page; answers alike. */
+  takeMore(): 'on' | 'stop';
+  /** There is more of the page: nothing else may be read before that is taken. */
+  readonly hasMore: boolean;
+  /** How many bytes of the page are still to be taken. */
+  readonly leftBytes: number;
   /** Nothing comes any more; `'stop'` where something was to come, and is gone. */
   ends(): 'on' | 'stop';
   /** The checkpoint is not there any more. `mayBeDone`: all that was there may be done. */
@@ -64,6 +70,8 @@ export function createReading(
   let lastDone: KinesisRecord | null = null;
   let { doneUntil } = row;
   let caughtUpAt = 0;
+  // Whether the page is the last that `until: 'end'` reads.
+  let endsWithPage = false;
 
   // Whether retention may have taken what is not done.
   const mayHavePassed = (): boolean => environment.wallClock() + CLOCKS_DIFFER_MS - doneUntil >= retentionMs();
@@ -98,14 +106,24 @@ export function createReading(
       if (isCaughtUp && !isAnchored && start.kind === 'after' && mayHavePassed())
         return reading.loses('nothing', false);
       const within = until === 'end' ? records.filter((record) => arrivalOf(record) < endMs) : records;
-      const messages = pages.take(within);
-      lastPushed = messages.at(-1) ?? lastPushed;
-      if (messages.length > 0) engine.push(assigned, messages);
       if (isCaughtUp) caughtUpAt = environment.wallClock() - CLOCKS_DIFFER_MS;
       // At the end of the shard it goes on with what that became.
-      if (until !== 'end' || isLast) return 'on';
-      reading.isAtEnd = within.length < records.length || isCaughtUp;
+      endsWithPage = until === 'end' && !isLast && (within.length < records.length || isCaughtUp);
+      pages.open(within);
+      return reading.takeMore();
+    },
+    takeMore: () => {
+      const messages = pages.next();
+      lastPushed = messages.at(-1) ?? lastPushed;
+      if (messages.length > 0) engine.push(assigned, messages);
+      reading.isAtEnd = endsWithPage && pages.isUsedUp;
       return reading.isAtEnd ? 'stop' : 'on';
+    },
+    get hasMore() {
+      return !pages.isUsedUp;
+    },
+    get leftBytes() {
+      return pages.leftBytes;
     },
     ends: () => {
       // Its last record, the checkpoint, would have come.

@@ -28,8 +28,8 @@ export interface KinesisRecord {
   ordinal?: number;
 }
 
-// The object and its texts.
-const RECORD_OVERHEAD_BYTES = 256;
+/** The object and its texts. @internal */
+export const RECORD_OVERHEAD_BYTES = 256;
 
 /** @internal */
 export const kinesisShape: RecordShape<KinesisRecord, KinesisPosition> = {

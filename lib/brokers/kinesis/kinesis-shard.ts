@@ -37,6 +37,12 @@ export interface ShardPage {
 export interface ShardEvents {
   /** Whether a read may be made now. */
   mayRead(): boolean;
+  /** How many records a read may bring, out of `most`; 0: it has to wait, and is woken. Each is followed by `page` or `unread`. */
+  admit(most: number): number;
+  /** Alike, for what is sent next. */
+  admitEvent(): boolean;
+  /** What was admitted brings nothing. */
+  unread(): void;
   page(page: ShardPage): void;
   /** Nothing comes any more. */
   ended(): void;
@@ -44,8 +50,8 @@ export interface ShardEvents {
   gone(): void;
   /** The service does not know the position. */
   unknownPosition(error: unknown): void;
-  /** A read failed, for the given time in a row. Throttling is none. */
-  failed(error: unknown, failures: number): void;
+  /** A read failed. Throttling is no failure. */
+  failed(error: unknown): void;
   answered(): void;
 }
 
@@ -94,7 +100,12 @@ export function readShard(options: ShardOptions, events: ShardEvents): Shard {
     if (iterator === null) {
       call = askIterator().subscribe({ next: (given) => begin(given), error: iteratorFailed });
     } else {
-      call = askPage(iterator).subscribe({ next: (page) => take(page, askedAt), error: pageFailed });
+      const most = events.admit(recordsPerRead);
+      if (most === 0) {
+        asleep = true;
+        return;
+      }
+      call = askPage(iterator, most).subscribe({ next: (page) => take(page, askedAt), error: pageFailed });
     }
   };
 
@@ -108,10 +119,8 @@ export function readShard(options: ShardOptions, events: ShardEvents): Shard {
       client.getShardIterator({ ...input, ShardId: shard, ...iteratorStart(from, received) }, how),
     ).pipe(map(({ ShardIterator }) => ShardIterator));
 
-  const askPage = (from: string): Observable<KinesisPageLike> =>
-    callKinesis(requestTimeoutMs, (how) =>
-      client.getRecords({ ShardIterator: from, Limit: recordsPerRead, ...arnOf(input) }, how),
-    );
+  const askPage = (from: string, Limit: number): Observable<KinesisPageLike> =>
+    callKinesis(requestTimeoutMs, (how) => client.getRecords({ ShardIterator: from, Limit, ...arnOf(input) }, how));
 
   const begin = (given: string | undefined): void => {
     // None is given for a shard that is closed and read already.
@@ -159,6 +168,7 @@ export function readShard(options: ShardOptions, events: ShardEvents): Shard {
   };
 
   const pageFailed = (error: unknown): void => {
+    events.unread();
     if (isNamed(error, EXPIRED)) {
       iterator = null;
       next(0);
@@ -186,9 +196,8 @@ export function readShard(options: ShardOptions, events: ShardEvents): Shard {
       rest(backoff(++throttled));
       return;
     }
-    failures++;
-    events.failed(error, failures);
-    rest(backoff(failures));
+    events.failed(error);
+    rest(backoff(++failures));
   };
 
   // Jitter may say 0: a failed read counts too.
@@ -213,6 +222,7 @@ export function readShard(options: ShardOptions, events: ShardEvents): Shard {
       over = true;
       call?.unsubscribe();
       wait?.unsubscribe();
+      events.unread();
     },
   };
 }

@@ -1,4 +1,5 @@
 import {
+  asyncScheduler,
   catchError,
   concat,
   concatMap,
@@ -9,9 +10,12 @@ import {
   last,
   map,
   mergeMap,
+  observeOn,
   of,
-  reduce,
+  share,
   tap,
+  toArray,
+  type MonoTypeOperatorFunction,
   type Observable,
 } from 'rxjs';
 import { environment } from '../../core/environment.js';
@@ -61,6 +65,11 @@ const HOUR_MS = 3_600_000;
 const SHARDS_A_PAGE = 1_000;
 const AT_ONCE = 10;
 
+// With thousands of shards each step takes some milliseconds: a sync is not to hold up the loop by all of them together.
+function nextTurn<T>(): MonoTypeOperatorFunction<T> {
+  return observeOn(asyncScheduler);
+}
+
 /** @internal */
 export function createShards(
   options: ShardsOptions,
@@ -84,11 +93,17 @@ export function createShards(
   const list = (): Observable<KinesisShardLike[]> =>
     listPage().pipe(
       expand(({ NextToken }) => (NextToken === undefined ? EMPTY : listPage(NextToken))),
-      reduce<{ Shards?: KinesisShardLike[] | undefined }, KinesisShardLike[]>(
-        (all, { Shards = [] }) => [...all, ...Shards],
-        [],
-      ),
+      map(({ Shards = [] }) => Shards),
+      toArray(),
+      map((pages) => pages.flat()),
+      nextTurn(),
     );
+
+  // Where a stream is deleted, all of its shards ask at once.
+  const listed = defer(list).pipe(
+    map((shards) => new Set(shards.map(({ ShardId }) => ShardId))),
+    share(),
+  );
 
   const describe = (): Observable<unknown> =>
     callKinesis(requestTimeoutMs, (how) => client.describeStreamSummary(input, how)).pipe(
@@ -127,7 +142,7 @@ export function createShards(
   const unfollowed = (rows: Rows): boolean => childlessEnds(rows).some((shard) => !followed.has(shard));
 
   return {
-    isListed: (shard) => list().pipe(map((shards) => shards.some(({ ShardId }) => ShardId === shard))),
+    isListed: (shard) => listed.pipe(map((shards) => shards.has(shard))),
     isKnown: (shard) => ranges.has(shard),
     rangeOf: (shard) => ranges.get(shard) ?? null,
     latestOf: ({ shard, checkpoint }) => {
@@ -149,6 +164,7 @@ export function createShards(
           last(),
           map((shards) => shards as KinesisShardLike[]),
           concatMap((shards) => rowsToAdd(shards, rows).pipe(map((added) => ({ shards, added })))),
+          nextTurn(),
           tap(answered),
           catchError((error: unknown) => {
             failed(error);
@@ -165,6 +181,7 @@ export function createShards(
     const remove = finished.length === 0 ? EMPTY : boundedCall(storeTimeoutMs, () => store.remove(group, finished));
     return concat(add, remove).pipe(
       last(null, null),
+      nextTurn(),
       tap(() => {
         dueAt = environment.now() + shardSyncMs;
         // Their children are among these, if there are any.

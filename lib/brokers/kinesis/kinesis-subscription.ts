@@ -81,6 +81,7 @@ export function subscribeShard(options: SubscriptionOptions, events: Subscriptio
     call?.unsubscribe();
     renewal?.unsubscribe();
     patience?.unsubscribe();
+    if (stream !== null) events.unread();
     stream?.close();
     stream = null;
     isOpen = false;
@@ -140,7 +141,7 @@ export function subscribeShard(options: SubscriptionOptions, events: Subscriptio
   };
 
   const pull = (): void => {
-    if (!events.mayRead()) {
+    if (!events.mayRead() || !events.admitEvent()) {
       sleep();
       return;
     }
@@ -205,7 +206,7 @@ export function subscribeShard(options: SubscriptionOptions, events: Subscriptio
   // Without children it is no end of the shard, whatever it looks like.
   const ended = (): void => {
     if (!isFruitful && ++barren >= BARREN) {
-      events.failed(Object.assign(new Error('no event'), { name: NOTHING_SENT }), barren);
+      events.failed(Object.assign(new Error('no event'), { name: NOTHING_SENT }));
     }
     rest(isFruitful ? 0 : backoff(barren));
   };
@@ -216,7 +217,8 @@ export function subscribeShard(options: SubscriptionOptions, events: Subscriptio
   };
 
   const consumerFailed = (error: unknown): void => {
-    if (isSluiceError(error)) {
+    // A permission may be on its way: that is a failure like that of a read.
+    if (isSluiceError(error) && error.code !== 'not-authorized') {
       over = true;
       events.refused(error);
     } else failed(error, null);
@@ -239,8 +241,8 @@ export function subscribeShard(options: SubscriptionOptions, events: Subscriptio
     } else if (isNamed(error, INVALID) && isHardlyPast(from, received)) rest(CALL_INTERVAL_MS);
     else if (wasOpen && isFruitful) rest(0);
     else {
-      events.failed(error, ++failures);
-      rest(backoff(failures));
+      events.failed(error);
+      rest(backoff(++failures));
     }
   };
 

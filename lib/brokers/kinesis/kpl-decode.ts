@@ -19,9 +19,26 @@ interface Tables {
   readonly keysFrom: number[];
   readonly keysTo: number[];
   readonly hashKeys: string[];
+  /** How many messages there are. */
+  readonly messages: number;
   /** Whether there is no message, but something that we do not know. */
   readonly isForeign: boolean;
 }
+
+/**
+ * An aggregate of so many messages that they are not to be made all at once: 1 MiB of them may be 174,000, and take a fifth of a
+ * second and 50 MB. It is sound: all of it was looked through.
+ * @internal
+ */
+export interface LongAggregate {
+  /** The next messages, `most` of them at most. */
+  next(most: number): readonly KinesisRecord[];
+  /** Nothing is left. */
+  readonly isDone: boolean;
+}
+
+/** How many messages are made at once. @internal */
+export const MESSAGES_AT_ONCE = 5_000;
 
 /** A message in it: indexes and places, -1 for none. */
 interface Part {
@@ -46,6 +63,15 @@ type Belongs = (part: Part) => boolean;
  * @internal
  */
 export function deaggregate(record: KinesisRecordLike, range: HashRange | null): readonly KinesisRecord[] {
+  const messages = takeApart(record, range);
+  return 'next' in messages ? messages.next(Infinity) : messages;
+}
+
+/** The same, but for a record of very many messages, which gives them part by part. @internal */
+export function takeApart(
+  record: KinesisRecordLike,
+  range: HashRange | null,
+): readonly KinesisRecord[] | LongAggregate {
   const whole: KinesisRecord = {
     // Kinesis gives each record one; only the types of its client know of records without.
     sequenceNumber: record.SequenceNumber as string,
@@ -57,14 +83,31 @@ export function deaggregate(record: KinesisRecordLike, range: HashRange | null):
   return messagesIn(whole, range) ?? [whole];
 }
 
-function messagesIn(whole: KinesisRecord, range: HashRange | null): KinesisRecord[] | null {
+function messagesIn(whole: KinesisRecord, range: HashRange | null): KinesisRecord[] | LongAggregate | null {
   const { data } = whole;
   const end = data.length - DIGEST_BYTES;
   if (end <= MARK.length || !isMarked(data)) return null;
   const view = new DataView(data.buffer, data.byteOffset, data.length);
   if (!isSealed(view, end)) return null;
   const tables = readTables(data, end);
-  return tables === null || tables.isForeign ? null : readMessages(whole, view, end, tables, range);
+  if (tables === null || tables.isForeign) return null;
+  const walk = createWalk(whole, view, end, tables, range);
+  if (tables.messages > MESSAGES_AT_ONCE) return isSound(data, end, tables) ? longAggregate(walk) : null;
+  const messages: KinesisRecord[] = [];
+  return walk.on(messages, Infinity) ? messages : null;
+}
+
+function longAggregate(walk: Walk): LongAggregate {
+  return {
+    next: (most) => {
+      const messages: KinesisRecord[] = [];
+      walk.on(messages, most);
+      return messages;
+    },
+    get isDone() {
+      return walk.isDone;
+    },
+  };
 }
 
 function isSealed(view: DataView, end: number): boolean {
@@ -104,7 +147,7 @@ function readTables(data: Uint8Array, end: number): Tables | null {
       others++;
     }
   }
-  return { keys, keysFrom, keysTo, hashKeys, isForeign: messages === 0 && others > 0 };
+  return { keys, keysFrom, keysTo, hashKeys, messages, isForeign: messages === 0 && others > 0 };
 }
 
 function readText(data: Uint8Array, from: number, to: number): string | null {
@@ -115,45 +158,72 @@ function readText(data: Uint8Array, from: number, to: number): string | null {
   }
 }
 
-function readMessages(
-  whole: KinesisRecord,
-  view: DataView,
-  end: number,
-  tables: Tables,
-  range: HashRange | null,
-): KinesisRecord[] | null {
+/** Goes through the messages of an aggregate. */
+interface Walk {
+  /** Makes `most` of them at most; `false` where one is not sound. */
+  on(into: KinesisRecord[], most: number): boolean;
+  readonly isDone: boolean;
+}
+
+function createWalk(whole: KinesisRecord, view: DataView, end: number, tables: Tables, range: HashRange | null): Walk {
   const { sequenceNumber, data, arrivedAt } = whole;
   const reader = new ProtobufReader(data, MARK.length);
-  const messages: KinesisRecord[] = [];
   const part: Part = { key: -1, hashKey: -1, from: -1, to: -1 };
   let belongs: Belongs | null = null;
   let index = 0;
+  return {
+    get isDone() {
+      return reader.at >= end;
+    },
+    on: (into, most) => {
+      let left = most;
+      while (reader.at < end && left > 0) {
+        const tag = reader.tag(end);
+        if (tag !== AGGREGATE.record) {
+          reader.skip(tag, end);
+          continue;
+        }
+        left--;
+        const key = readMessage(reader, end, part, tables);
+        if (key === undefined) return false;
+        if (index === 0 && range !== null && whole.key === KPL_KEY && key !== KPL_KEY) {
+          belongs = belongingTo(range, view, tables);
+          // It is not here by its first message, so the KPL did not send it.
+          if (!belongs(part)) belongs = null;
+        }
+        if (belongs === null || belongs(part)) {
+          into.push({
+            sequenceNumber,
+            subSequenceNumber: index,
+            key,
+            data: new Uint8Array(data.buffer, data.byteOffset + part.from, part.to - part.from),
+            arrivedAt,
+          });
+        }
+        index++;
+      }
+      return true;
+    },
+  };
+}
+
+/** Whether all of its messages are, without making them. */
+function isSound(data: Uint8Array, end: number, tables: Tables): boolean {
+  const reader = new ProtobufReader(data, MARK.length);
+  const part: Part = { key: -1, hashKey: -1, from: -1, to: -1 };
   while (reader.at < end) {
     const tag = reader.tag(end);
-    if (tag !== AGGREGATE.record) {
-      reader.skip(tag, end);
-      continue;
-    }
-    if (!readPart(reader, reader.until(end), part)) return null;
-    const key = tables.keys[part.key]; // of -1 there is none
-    if (key === undefined || part.hashKey >= tables.hashKeys.length) return null;
-    if (index === 0 && range !== null && whole.key === KPL_KEY && key !== KPL_KEY) {
-      belongs = belongingTo(range, view, tables);
-      // It is not here by its first message, so the KPL did not send it.
-      if (!belongs(part)) belongs = null;
-    }
-    if (belongs === null || belongs(part)) {
-      messages.push({
-        sequenceNumber,
-        subSequenceNumber: index,
-        key,
-        data: new Uint8Array(data.buffer, data.byteOffset + part.from, part.to - part.from),
-        arrivedAt,
-      });
-    }
-    index++;
+    if (tag !== AGGREGATE.record) reader.skip(tag, end);
+    else if (readMessage(reader, end, part, tables) === undefined) return false;
   }
-  return messages;
+  return true;
+}
+
+/** Its key; `undefined` where it is not sound. */
+function readMessage(reader: ProtobufReader, end: number, part: Part, { keys, hashKeys }: Tables): string | undefined {
+  if (!readPart(reader, reader.until(end), part)) return undefined;
+  // Of -1 there is none.
+  return part.hashKey >= hashKeys.length ? undefined : keys[part.key];
 }
 
 function readPart(reader: ProtobufReader, until: number, part: Part): boolean {

@@ -21,8 +21,8 @@ import { pubsubShape, type PubSubPosition, type PubSubRecord } from './pubsub-re
  * `ordered({ by: 'key' })` and a subscription that has message ordering; where one goes back, what is held behind it does too.
  * Lost connections are mended; outages are told as `unavailable`, acks that failed as `ack-failed`. One `PubSub` reads 60
  * subscriptions at most, since its connection takes 100 streams and calls: one more waits, and says so (`misuse`). Fails with
- * `connection-failed` (before the first answer), `authentication-failed`, `not-authorized`, `unknown-topic`, `unsupported` or
- * `source-failed`.
+ * `connection-failed` (before the first answer), `authentication-failed`, `not-authorized`, `unknown-topic` or `source-failed`, at
+ * once where that is the first answer, else after `refusalTimeoutMs`; with `unsupported`.
  * @public
  */
 export function fromPubSub(

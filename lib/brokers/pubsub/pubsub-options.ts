@@ -50,6 +50,7 @@ export interface ResolvedPubSubOptions extends Required<
   readonly maxBufferedBytes: number;
   /** How many streams are open at once; with `mode: 'pull'`, how many pulls are under way. */
   readonly maxStreams: number;
+  readonly refusalTimeoutMs: number;
 }
 
 const OWN_NAMES: readonly string[] = [
@@ -74,7 +75,10 @@ const NONE: OptionRule = { that: { be: "0 or left out with mode 'pull'", holds: 
 /** Checks the options of a Pub/Sub source and fills in the defaults. @internal */
 export function resolvePubSubOptions(subscription: unknown, options: PubSubSourceOptions): ResolvedPubSubOptions {
   checkNames('fromPubSub', options, NAMES);
-  const { maxInFlight, maxBufferedBytes, drainTimeoutMs } = resolveSourceOptions('fromPubSub', options);
+  const { maxInFlight, maxBufferedBytes, drainTimeoutMs, refusalTimeoutMs } = resolveSourceOptions(
+    'fromPubSub',
+    options,
+  );
   const { ackDeadlineMs = 60_000, mode = 'streaming' } = options;
   checkOptions(
     'fromPubSub',
@@ -97,6 +101,7 @@ export function resolvePubSubOptions(subscription: unknown, options: PubSubSourc
     maxInFlight,
     maxBufferedBytes,
     drainTimeoutMs,
+    refusalTimeoutMs,
     ackDeadlineMs,
     readAhead: mode === 'pull' ? 0 : (options.readAhead ?? maxInFlight),
     maxStreams: mode === 'pull' ? MOST_PULLS : (options.maxStreams ?? 5),

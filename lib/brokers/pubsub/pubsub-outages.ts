@@ -1,5 +1,10 @@
 import { asyncScheduler, type Subscription } from 'rxjs';
-import type { EngineReports } from '../../core/engine-reports.js';
+import { environment } from '../../core/environment.js';
+import { createPatience } from '../../core/patience.js';
+import type { QueueEngine } from '../../core/queue-engine.js';
+import type { PubSubClientLike } from './pubsub-client.js';
+import type { PubSubRecord } from './pubsub-record.js';
+import { clientClosed, isMendable, pubsubSourceError } from './pubsub-source-errors.js';
 
 const WHAT = 'the subscription';
 
@@ -9,19 +14,47 @@ const FAILURES = 3;
 /** The client waits up to 60 s before it tries again (`retryMaxBackoff`): after more than that without a failure it has one. */
 const SILENCE_MS = 75_000;
 
-/** Tells an outage from a stream that is merely renewed. @internal */
+/** A refusal comes within a round trip: what has gone on for so long without one was accepted, also where no message came. */
+const STEADY_MS = 10_000;
+
+/** Tells an outage from a stream that is merely renewed, and from what will not pass. @internal */
 export interface PubSubOutages {
+  /** A stream that goes on has failed. */
   failed(error: unknown): void;
+  /** A stream or a pull is lost; whether there may be another. Where not, the source has failed. */
+  lost(error: unknown): boolean;
   answered(): void;
   end(): void;
 }
 
-/** `streams`: of how many the failures are told. @internal */
-export function createOutages(engine: EngineReports, streams = () => 1): PubSubOutages {
+/** @internal */
+export interface PubSubOutagesOptions {
+  readonly pubsub: PubSubClientLike;
+  /** The name of the subscription, for errors. */
+  readonly short: string;
+  readonly refusalTimeoutMs: number;
+  /** Of how many streams the failures are told. Default: of one. */
+  readonly streams?: () => number;
+}
+
+/** What outages are told to. @internal */
+export type OutageReports = Pick<QueueEngine<PubSubRecord>, 'unavailable' | 'recovered' | 'fail'>;
+
+/** @internal */
+export function createOutages(
+  engine: OutageReports,
+  { pubsub, short, refusalTimeoutMs, streams = () => 1 }: PubSubOutagesOptions,
+): PubSubOutages {
+  const patience = createPatience(refusalTimeoutMs);
+  const begunAt = environment.now();
+  let hasWorked = false;
   let failures = 0;
   let silence: Subscription | null = null;
 
   const answered = (): void => {
+    if (failures === 0 && hasWorked) return;
+    hasWorked = true;
+    patience.answered(WHAT);
     if (failures === 0) return;
     failures = 0;
     silence?.unsubscribe();
@@ -29,13 +62,41 @@ export function createOutages(engine: EngineReports, streams = () => 1): PubSubO
     engine.recovered(WHAT);
   };
 
+  const count = (): void => {
+    if (!hasWorked && failures === 0 && environment.now() - begunAt >= STEADY_MS) answered();
+    failures++;
+    silence?.unsubscribe();
+    silence = asyncScheduler.schedule(answered, SILENCE_MS);
+  };
+
+  const failed = (error: unknown): void => {
+    count();
+    if (failures >= FAILURES * streams()) engine.unavailable(WHAT, error);
+  };
+
+  const refused = (error: unknown): boolean => {
+    count();
+    const typed = pubsubSourceError(short, error);
+    const over = patience.refused(WHAT, typed);
+    if (over === null) engine.unavailable(WHAT, typed);
+    else engine.fail(over);
+    return over === null;
+  };
+
+  const unreached = (error: unknown): boolean => {
+    failed(error);
+    const over = patience.unreached(WHAT, pubsubSourceError(short, error));
+    if (over !== null) engine.fail(over);
+    return over === null;
+  };
+
   return {
     answered,
-    failed: (error) => {
-      failures++;
-      silence?.unsubscribe();
-      silence = asyncScheduler.schedule(answered, SILENCE_MS);
-      if (failures >= FAILURES * streams()) engine.unavailable(WHAT, error);
+    failed,
+    lost: (error) => {
+      if (pubsub.isOpen) return isMendable(error) ? unreached(error) : refused(error);
+      engine.fail(clientClosed(short));
+      return false;
     },
     end: () => silence?.unsubscribe(),
   };

@@ -31,7 +31,7 @@ import type { PubSubReader } from './pubsub-reader.js';
 import type { PubSubRecord } from './pubsub-record.js';
 import { createSilence } from './pubsub-silence.js';
 import { createSlowCalls } from './pubsub-slow-calls.js';
-import { whyOver } from './pubsub-source-errors.js';
+import { mayAckLater } from './pubsub-source-errors.js';
 
 type PulledRecord = PubSubRecord<PulledHandle>;
 
@@ -68,12 +68,12 @@ export function pullMessages(
   /** What a lease has from the pull on, in milliseconds. */
   firstDeadlineMs: number,
 ): PubSubReader<PulledRecord> {
-  const { maxInFlight, ackDeadlineMs, maxExtensionMs, requestTimeoutMs } = options;
+  const { maxInFlight, ackDeadlineMs, maxExtensionMs, requestTimeoutMs, refusalTimeoutMs } = options;
   const longestLeaseMs = Math.max(firstDeadlineMs, ackDeadlineMs);
   const slowCalls = createSlowCalls();
   const inventory = createInventory<PulledHandle>({ isOrdered, longestLeaseMs, slowCalls });
   const backoff = exponential({ initialMs: 100, maxMs: 30_000 });
-  const outages = createOutages(engine);
+  const outages = createOutages(engine, { pubsub, short, refusalTimeoutMs });
   const silence = createSilence(engine, pubsub, name, options);
   const pullMs = pubsub.isEmulator === true ? EMULATOR_PULL_MS : PULL_MS;
   const pulled = new Subject<void>();
@@ -89,7 +89,7 @@ export function pullMessages(
 
   const call = (method: string, reqOpts: object, timeoutMs = requestTimeoutMs) =>
     callPubSub(pubsub, method, { subscription: name, ...reqOpts }, timeoutMs);
-  const mayPass = (error: unknown): boolean => whyOver(pubsub, short, error) === null;
+  const mayPass = (error: unknown): boolean => mayAckLater(pubsub, error);
   const acks = createIdCalls({
     call: (ackIds) => call('acknowledge', { ackIds }),
     isMendable: mayPass,
@@ -221,20 +221,14 @@ export function pullMessages(
   };
 
   const failed = (error: unknown): void => {
-    if (isLeaving) return;
-    const over = whyOver(pubsub, short, error);
-    if (over !== null) {
-      engine.fail(over);
-    } else if (!waits) {
-      // Calls that were under way together end together: one failure.
-      failures++;
-      outages.failed(error);
-      waits = true;
-      later(timers, waitOf(backoff, failures), () => {
-        waits = false;
-        pullMore();
-      });
-    }
+    // Calls that were under way together end together: one failure.
+    if (isLeaving || waits || !outages.lost(error)) return;
+    failures++;
+    waits = true;
+    later(timers, waitOf(backoff, failures), () => {
+      waits = false;
+      pullMore();
+    });
   };
 
   const extend = (): void => {

@@ -1,11 +1,10 @@
 import { Subscription } from 'rxjs';
-import type { EngineReports } from '../../core/engine-reports.js';
 import { callPubSub } from './pubsub-call.js';
 import type { PubSubClientLike } from './pubsub-client.js';
 import { grpcCodeOf, grpcNameOf, isFatalCode } from './pubsub-errors.js';
 import { later } from './pubsub-later.js';
 import { shortName } from './pubsub-names.js';
-import { createOutages } from './pubsub-outages.js';
+import { createOutages, type OutageReports } from './pubsub-outages.js';
 import { pubsubSourceError } from './pubsub-source-errors.js';
 
 /**
@@ -31,13 +30,14 @@ const ANSWER_MS = 10_000;
 
 /** @internal */
 export function createSilence(
-  engine: EngineReports,
+  engine: OutageReports,
   pubsub: PubSubClientLike,
   subscription: string,
-  { requestTimeoutMs }: { readonly requestTimeoutMs: number },
+  { requestTimeoutMs, refusalTimeoutMs }: { readonly requestTimeoutMs: number; readonly refusalTimeoutMs: number },
 ): PubSubSilence {
   // Its own count: a stream that fails is not mended by an answer.
-  const outages = createOutages(engine);
+  const short = shortName(subscription);
+  const outages = createOutages(engine, { pubsub, short, refusalTimeoutMs });
   const timers = new Subscription();
   let isQuiet = true;
 
@@ -59,7 +59,7 @@ export function createSilence(
   };
 
   const lost = (error: unknown): void => {
-    outages.failed(pubsubSourceError(shortName(subscription), error, 'connection-failed'));
+    outages.failed(pubsubSourceError(short, error, 'connection-failed'));
     look(AGAIN_MS);
   };
 

@@ -18,10 +18,10 @@ export function pubsubSourceError(subscription: string, error: unknown, otherwis
   return pubsubError(OWNER, error, otherwise === undefined ? { subscription } : { subscription, otherwise });
 }
 
-/** Why a source cannot go on after this failure, or `null` where it may pass. @internal */
-export function whyOver({ isOpen }: PubSubClientLike, subscription: string, error: unknown): SluiceError | null {
-  if (!isOpen) return clientClosed(subscription);
-  return isMendable(error) ? null : pubsubSourceError(subscription, error);
+/** Whether a call of acks may go well later: credentials that are gone for a moment are back before the lease is over. @internal */
+export function mayAckLater({ isOpen }: PubSubClientLike, error: unknown): boolean {
+  if (!isOpen) return false;
+  return isMendable(error) || pubsubSourceError('', error).code === 'authentication-failed';
 }
 
 /** @internal */

@@ -18,7 +18,7 @@ import type { PubSubReader } from './pubsub-reader.js';
 import type { PubSubArrival, PubSubRecord } from './pubsub-record.js';
 import { createSilence } from './pubsub-silence.js';
 import { createSlowCalls } from './pubsub-slow-calls.js';
-import { whyOver } from './pubsub-source-errors.js';
+import { mayAckLater } from './pubsub-source-errors.js';
 import type { HeldByStream } from './pubsub-undispensed.js';
 import { groupMs, streamCount, streamOptions, type PubSubStreamOptions } from './pubsub-stream-options.js';
 
@@ -60,7 +60,8 @@ export function streamMessages(
   // All that are not closed yet; and those that read: fewer once others over the client need them.
   const streams = new Set<LiveStream>();
   const reading: LiveStream[] = [];
-  const outages = createOutages(engine, () => reading.length);
+  const { refusalTimeoutMs } = options;
+  const outages = createOutages(engine, { pubsub, short, refusalTimeoutMs, streams: () => reading.length });
   const silence = createSilence(engine, pubsub, subscription.name, options);
   let flooded = false;
   let arrived: StreamRecord[] = [];
@@ -116,12 +117,7 @@ export function streamMessages(
       open: () => pubsub.subscription(subscription.name, optionsFor(options.maxExtensionMs)),
       receive,
       giveBack: (ackIds) => call('modifyAckDeadline', { ackIds, ackDeadlineSeconds: 0 }),
-      lost: (error) => {
-        const over = whyOver(pubsub, short, error);
-        if (over === null) outages.failed(error);
-        else engine.fail(over);
-        return over === null;
-      },
+      lost: outages.lost,
       failed: outages.failed,
       ackFailed: engine.ackFailed,
       isTooMuch,
@@ -143,7 +139,7 @@ export function streamMessages(
 
   const acks = createIdCalls({
     call: (ackIds) => call('acknowledge', { ackIds }),
-    isMendable: (error) => whyOver(pubsub, short, error) === null,
+    isMendable: (error) => mayAckLater(pubsub, error),
     mostCalls: MOST_ACK_CALLS,
     lingerMs: groupMs(options),
   });

@@ -232,6 +232,54 @@ describe('a consumer that crashes', () => {
     expect(kafka.open).toBe(1);
   });
 
+  it.each([
+    ['authentication-failed', kafkaJsError('KafkaJSSASLAuthenticationError')],
+    ['not-authorized', protocolError('GROUP_AUTHORIZATION_FAILED')],
+  ] as const)(
+    'of a refusal, where it has read for a while, is an outage until refusalTimeoutMs: %s',
+    async (code, error) => {
+      const kafka = filled();
+      const read = reader(kafka, { refusalTimeoutMs: 60_000 });
+      await pass();
+      read.ack();
+      await pass(10_000);
+      kafka.fail('connect', error, 3);
+      void consumerOf(kafka).crash(error);
+      await pass(10_000);
+      expect([read.ends, read.of('unavailable').length, read.of('recovered').length]).toEqual([[], 1, 1]);
+      await pass(10_000);
+      kafka.fail('connect', error, Infinity);
+      void consumerOf(kafka).crash(error);
+      await pass(50_000);
+      expect(read.ends).toEqual([]);
+      await pass(60_000);
+      expect(read.ends).toEqual([`error ${code}`]);
+      await pass(11_000);
+      expectNothingLeft(kafka);
+    },
+  );
+
+  it('of a refusal as soon as it has joined ends the stream: to join takes no right to read', async () => {
+    const kafka = filled();
+    const read = reader(kafka);
+    await pass(1_000);
+    void consumerOf(kafka).crash(protocolError('TOPIC_AUTHORIZATION_FAILED'));
+    await pass(20);
+    expect(read.ends).toEqual(['error not-authorized']);
+  });
+
+  it('of a refusal after each join is no outage that ends with the join', async () => {
+    const kafka = filled();
+    const read = reader(kafka, { refusalTimeoutMs: 30_000 });
+    await pass(11_000);
+    read.ack();
+    for (let tries = 0; tries < 12 && read.ends.length === 0; tries++) {
+      void consumerOf(kafka).crash(protocolError('TOPIC_AUTHORIZATION_FAILED'));
+      await pass(9_000);
+    }
+    expect(read.ends).toEqual(['error not-authorized']);
+  });
+
   it('of what is final ends the stream with a typed error, and leaves nothing', async () => {
     const kafka = filled();
     const read = reader(kafka);

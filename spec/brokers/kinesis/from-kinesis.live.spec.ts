@@ -126,7 +126,7 @@ for (const server of ['kinesalite', 'kinesis-local', 'ferrokinesis'] as const) {
     it('ends with unknown-topic where the stream is deleted while it is read', async () => {
       const stream = await kinesis().createStream({ shards: 2 });
       await kinesis().put(stream, 10);
-      const reading = follow(kinesis().newKinesis(), { stream });
+      const reading = follow(kinesis().newKinesis(), { stream, refusalTimeoutMs: 500 });
       await until('all have come', () => reading.came.length === 10);
       await kinesis().deleteStream(stream);
       await reading.ended();

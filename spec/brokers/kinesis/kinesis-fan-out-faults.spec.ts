@@ -269,7 +269,7 @@ describe('a call that subscribes', () => {
     marbles((helpers) => {
       const kinesis = fakeKinesis();
       kinesis.fail('subscribeToShard', { name: 'ExpiredTokenException', times: 2 });
-      const worker = workersOf(helpers, kinesis).start({ fanOut });
+      const worker = workersOf(helpers, kinesis).start({ refusalTimeoutMs: 5_000, fanOut });
       helpers.advanceTo(20_000);
       expect(worker.eventsOf('recovered')).toHaveLength(1);
       kinesis.fail('subscribeToShard', { name: 'ExpiredTokenException', times: Infinity });

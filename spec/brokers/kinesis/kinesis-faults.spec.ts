@@ -186,10 +186,10 @@ describe('fromKinesis fails', () => {
   it('where the stream is deleted under it', () =>
     marbles((helpers) => {
       const kinesis = fakeKinesis({ s: 2 });
-      const worker = workersOf(helpers, kinesis).start();
+      const worker = workersOf(helpers, kinesis).start({ refusalTimeoutMs: 10_000 });
       helpers.advanceTo(5_000);
       kinesis.deleteStream('s');
-      helpers.advanceTo(10_000);
+      helpers.advanceTo(30_000);
       expect(codeOf(worker)).toBe('unknown-topic');
     }));
 
@@ -205,7 +205,7 @@ describe('fromKinesis fails', () => {
   it('where credentials have run out for good, and not where they are renewed', () =>
     marbles((helpers) => {
       const kinesis = fakeKinesis();
-      const worker = workersOf(helpers, kinesis).start();
+      const worker = workersOf(helpers, kinesis).start({ refusalTimeoutMs: 5_000 });
       helpers.advanceTo(5_000);
       kinesis.fail('getRecords', { name: 'ExpiredTokenException', times: 2 });
       helpers.advanceTo(20_000);
@@ -219,7 +219,7 @@ describe('fromKinesis fails', () => {
   it('where the service refuses each iterator that it has just given', () =>
     marbles((helpers) => {
       const kinesis = fakeKinesis();
-      const worker = workersOf(helpers, kinesis).start();
+      const worker = workersOf(helpers, kinesis).start({ refusalTimeoutMs: 60_000 });
       helpers.advanceTo(5_000);
       kinesis.fail('getRecords', { name: 'InvalidArgumentException', times: Infinity });
       helpers.advanceTo(120_000);

@@ -255,7 +255,7 @@ describePubSubFake('fromPubSub', (fake, pubsub) => {
 
     it('ends where the subscription is deleted under it', async () => {
       const { name } = await place();
-      const seen = open(name, { mode });
+      const seen = open(name, { mode, refusalTimeoutMs: 500 });
       await sleep(300);
       await pubsub().deleteSubscription(name);
       await until('it fails', () => seen.error !== null, 10_000);

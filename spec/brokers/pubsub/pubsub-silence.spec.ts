@@ -93,7 +93,10 @@ describe('createSilence', () => {
   it('asks nothing while something comes', () =>
     virtually(({ advance, timers }) => {
       const { engine, calls, subscription } = serviceOf(() => null);
-      const silence = createSilence(engine, subscription.pubsub, subscription.name, { requestTimeoutMs: 30_000 });
+      const silence = createSilence(engine, subscription.pubsub, subscription.name, {
+        requestTimeoutMs: 30_000,
+        refusalTimeoutMs: 300_000,
+      });
       silence.start();
       for (let second = 0; second < 600; second++) {
         silence.heard();

@@ -1,10 +1,12 @@
 import { expect, it } from '@jest/globals';
 import { Kysely, PostgresDialect } from 'kysely';
-import { concat, firstValueFrom, from, lastValueFrom, toArray, type ObservableInput } from 'rxjs';
-import type { ShardLease } from '../../../lib/index.js';
+import { concat, firstValueFrom, from, lastValueFrom, timeout, toArray, type ObservableInput } from 'rxjs';
+import type { LeaseStore, ShardLease } from '../../../lib/index.js';
+import { fromKinesis } from '../../../lib/kinesis.js';
 import { postgresLeaseStore, postgresPurge, postgresSchema } from '../../../lib/postgres.js';
 import { shuffled } from '../../../lib/testing/lease-rows.js';
 import { describePostgres } from '../../servers/describe-postgres.js';
+import { fakeKinesis } from '../../support/kinesis-fake.js';
 import { refusal, untyped } from '../../support/options.js';
 
 const GROUP = { consumer: 'billing', stream: 'orders' };
@@ -163,5 +165,43 @@ describePostgres('postgresLeaseStore', (postgres) => {
     expect(refusal(() => postgresLeaseStore(pool, { timeoutMs: 99 }))).toMatch(/timeoutMs/);
     expect(refusal(() => postgresLeaseStore(pool, { shardLeases: '' }))).toMatch(/shardLeases/);
     expect(refusal(() => postgresLeaseStore(pool, untyped({ consumer: 'x' })))).toMatch(/consumer/);
+  });
+
+  // A source that can never have a lease says so, whether anybody listens to telemetry or not.
+  const endOf = (leases: LeaseStore): Promise<unknown> =>
+    lastValueFrom(fromKinesis(fakeKinesis(), { stream: 's', consumer: 'billing', leases }).pipe(timeout(30_000))).then(
+      () => null,
+      (error: unknown) => error,
+    );
+
+  it('ends a source of Kinesis where its table is missing, by the name of the migration', async () => {
+    const schema = await postgres().createSchema();
+    await expect(endOf(postgresLeaseStore(postgres().newPool(), { schema }))).resolves.toMatchObject({
+      code: 'schema-mismatch',
+      message: expect.stringContaining('rxsluice_0003_shard_leases') as unknown,
+    });
+  });
+
+  it('ends it where the password is wrong, or a right is missing', async () => {
+    const schema = await newSchema();
+    const role = `reader_${schema}`;
+    await postgres().query(`CREATE ROLE ${role} LOGIN PASSWORD 'right'`);
+    try {
+      await postgres().query(`GRANT USAGE ON SCHEMA ${schema} TO ${role}`);
+      await postgres().query(`GRANT SELECT ON ${schema}.shard_leases TO ${role}`);
+      const storeOf = (password: string): LeaseStore => {
+        const url = Object.assign(new URL(postgres().url), { username: role, password });
+        return postgresLeaseStore(postgres().newPool({ connectionString: url.href }), { schema });
+      };
+      await expect(endOf(storeOf('wrong'))).resolves.toMatchObject({ code: 'authentication-failed' });
+      await expect(endOf(storeOf('right'))).resolves.toMatchObject({
+        code: 'not-authorized',
+        message: expect.stringContaining(
+          `Grant SELECT, INSERT, UPDATE and DELETE on "${schema}"."shard_leases"`,
+        ) as unknown,
+      });
+    } finally {
+      await postgres().query(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
+    }
   });
 });
