@@ -1,7 +1,6 @@
-import { asyncScheduler, type OperatorFunction, type Subscriber, type Subscription } from 'rxjs';
+import { asyncScheduler, type Observable, type Subscriber, type Subscription } from 'rxjs';
 import { createBatchEpochs } from '../core/batch-epochs.js';
 import type { BatchDelivery } from '../core/batch-delivery.js';
-import type { Delivery } from '../core/delivery.js';
 import { DeliveryNode, isSettled, type SettlementHook } from '../core/delivery-node.js';
 import { operate, type OperatorParts } from '../core/operate.js';
 import { checkNames, checkOptions, LONGEST_TIMER_MS } from '../core/options.js';
@@ -10,6 +9,7 @@ import type { Partition } from '../core/partition.js';
 import type { Position } from '../core/position.js';
 import { corked, defer } from '../core/pump.js';
 import type { PumpTask, Session } from '../core/session.js';
+import type { Deliveries } from '../core/type-hints.js';
 import { hold, unhold } from '../core/units.js';
 
 /** What bounds a batch: both are needed. @public */
@@ -42,9 +42,9 @@ export interface BatchOptions {
  * brings all of its members again, perhaps in other batches.
  * @public
  */
-export function batch<T, P extends Position>(
+export function batch(
   options: BatchOptions,
-): OperatorFunction<Delivery<T, P>, BatchDelivery<T, P>> {
+): <T, P extends Position>(source: Observable<Deliveries<T, P>>) => Observable<BatchDelivery<T, P>> {
   checkNames('batch', options, ['maxSize', 'maxWaitMs']);
   checkOptions(
     'batch',

@@ -1,4 +1,4 @@
-import { asyncScheduler, type MonoTypeOperatorFunction, type Subscription } from 'rxjs';
+import { asyncScheduler, type OperatorFunction, type Subscription } from 'rxjs';
 import { exponential } from '../core/backoff.js';
 import type { Delivery } from '../core/delivery.js';
 import { DeliveryNode, isSettled, type SettlementHook } from '../core/delivery-node.js';
@@ -12,6 +12,7 @@ import type { Partition } from '../core/partition.js';
 import { Pending } from '../core/pending.js';
 import type { Position } from '../core/position.js';
 import { messageInfo, notify } from '../core/telemetry.js';
+import type { Deliveries } from '../core/type-hints.js';
 import { hold, unhold } from '../core/units.js';
 import { createClaimBook } from './claim-book.js';
 
@@ -53,7 +54,9 @@ const MAX_BATCH = 1_000;
  * and commit does not. On a revoke or an unsubscribe claims are given back.
  * @public
  */
-export function dedupe<T, P extends Position>(options: DedupeOptions<T, P>): MonoTypeOperatorFunction<Delivery<T, P>> {
+export function dedupe<T, P extends Position>(
+  options: DedupeOptions<T, P>,
+): OperatorFunction<Deliveries<T, P>, Delivery<T, P>> {
   const { store, leaseMs = 60_000 } = options;
   checkNames('dedupe', options, ['key', 'store', 'leaseMs']);
   checkOptions(

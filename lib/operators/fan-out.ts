@@ -6,6 +6,7 @@ import { checkOptions } from '../core/options.js';
 import type { Outcome } from '../core/outcome.js';
 import { reportStale } from '../core/telemetry.js';
 import { Tally } from '../core/tally.js';
+import type { Taken } from '../core/type-hints.js';
 import { pumpIfWaiting } from '../core/units.js';
 
 /**
@@ -50,11 +51,11 @@ export function fanOut<D extends Delivery<unknown>, A, B = never, C = never, E =
   fourth?: OperatorFunction<D, E>,
   fifth?: OperatorFunction<D, F>,
   ...others: OperatorFunction<D, G>[]
-): OperatorFunction<D, A | B | C | E | F | G>;
+): OperatorFunction<Taken<D>, A | B | C | E | F | G>;
 /** The same for branches in an array. @public */
 export function fanOut<D extends Delivery<unknown>, R>(
   ...branches: readonly OperatorFunction<D, R>[]
-): OperatorFunction<D, R>;
+): OperatorFunction<Taken<D>, R>;
 export function fanOut(...branches: readonly unknown[]): OperatorFunction<never, unknown> {
   checkOptions(
     'fanOut',

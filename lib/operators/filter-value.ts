@@ -1,9 +1,10 @@
-import type { MonoTypeOperatorFunction, OperatorFunction, Subscriber } from 'rxjs';
+import type { Observable, OperatorFunction, Subscriber } from 'rxjs';
 import type { Delivery } from '../core/delivery.js';
 import type { DeliveryNode } from '../core/delivery-node.js';
 import { operate, pass, type OperatorParts } from '../core/operate.js';
 import { checkOptions } from '../core/options.js';
 import type { Position } from '../core/position.js';
+import type { AtOnce, Deliveries } from '../core/type-hints.js';
 
 /**
  * Lets the values pass that a pure function accepts; the others are settled as skipped, not lost as under `filter`.
@@ -19,14 +20,18 @@ import type { Position } from '../core/position.js';
  */
 export function filterValue<T, S extends T, P extends Position>(
   predicate: (value: T) => value is S,
-): OperatorFunction<Delivery<T, P>, Delivery<S, P>>;
+): OperatorFunction<Deliveries<T, P>, Delivery<S, P>>;
+/** A predicate that is not waited for: does not compile where it returns a Promise. @public */
+export function filterValue<T, P extends Position, R extends PromiseLike<unknown>>(
+  predicate: (value: T) => R,
+): (source: Observable<Deliveries<T, P>> & AtOnce<R>) => Observable<Delivery<T, P>>;
 /** Lets the values pass that a predicate accepts; the others are settled as skipped. @public */
 export function filterValue<T, P extends Position>(
   predicate: (value: T) => boolean,
-): MonoTypeOperatorFunction<Delivery<T, P>>;
+): OperatorFunction<Deliveries<T, P>, Delivery<T, P>>;
 export function filterValue<T, P extends Position>(
-  predicate: (value: T) => boolean,
-): MonoTypeOperatorFunction<Delivery<T, P>> {
+  predicate: (value: T) => unknown,
+): OperatorFunction<Deliveries<T, P>, Delivery<T, P>> {
   checkOptions('filterValue', { predicate }, { predicate: { required: true, type: 'function' } });
   return operate((destination) => new FilterValue(destination, predicate as (value: unknown) => boolean));
 }

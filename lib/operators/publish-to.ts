@@ -12,6 +12,7 @@ import type { Partition } from '../core/partition.js';
 import { Pending } from '../core/pending.js';
 import type { Position } from '../core/position.js';
 import type { Publisher, PublishOutcome } from '../core/publisher.js';
+import type { Taken } from '../core/type-hints.js';
 import { isPublisher, linkPublisher } from './publisher-link.js';
 
 /** What bounds the calls of `publishTo`. @public */
@@ -55,11 +56,11 @@ export function publishTo<T, P extends Position, M = Message, D extends Delivery
   publisher: Publisher<M>,
   toMessage: (value: T, delivery: D & Delivery<T, P>) => M | readonly M[],
   options?: PublishToOptions,
-): OperatorFunction<D & Delivery<T, P>, D>;
+): OperatorFunction<Taken<D & Delivery<T, P>>, D>;
 /** The values are the messages, as those of `fromOutbox` are. @public */
 export function publishTo<M, P extends Position, D extends Delivery<M, P> = Delivery<M, P>>(
   publisher: Publisher<M>,
-): OperatorFunction<D & Delivery<M, P>, D>;
+): OperatorFunction<Taken<D & Delivery<M, P>>, D>;
 export function publishTo<T, M>(
   publisher: Publisher<M>,
   toMessage: (value: T, delivery: Delivery<T>) => M | readonly M[] = (value) => value as unknown as M,

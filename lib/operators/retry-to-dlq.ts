@@ -1,4 +1,4 @@
-import { asyncScheduler, type MonoTypeOperatorFunction, type Subscriber, type Subscription } from 'rxjs';
+import { asyncScheduler, type Observable, type Subscriber, type Subscription } from 'rxjs';
 import { exponential, waitOf, type Backoff } from '../core/backoff.js';
 import { unsettledOf } from '../core/batch-members.js';
 import type { Delivery } from '../core/delivery.js';
@@ -16,6 +16,7 @@ import { Pending } from '../core/pending.js';
 import type { Publisher } from '../core/publisher.js';
 import { corked } from '../core/pump.js';
 import { messageInfo, notify } from '../core/telemetry.js';
+import type { Taken } from '../core/type-hints.js';
 import { hold, unhold } from '../core/units.js';
 import type { DeadLetterFormat } from './dead-letter.js';
 import { createDeadLetterQueue, type DeadLetterQueue, type OnUndeliverable } from './dead-letter-queue.js';
@@ -61,7 +62,9 @@ const OPTION_NAMES = ['deadLetters', 'maxRetries', 'backoff', 'classify', 'onUnd
  * another in between), and its dead letters are those of its members, one each. Above `batch` each member is tried again by itself.
  * @public
  */
-export function retryToDlq<D extends Delivery<unknown>>(options: RetryToDlqOptions): MonoTypeOperatorFunction<D> {
+export function retryToDlq(
+  options: RetryToDlqOptions,
+): <D extends Delivery<unknown>>(source: Observable<Taken<D>>) => Observable<D> {
   const { deadLetters: publisher, maxRetries = 3, onUndeliverable = 'hold', format = 'headers' } = options;
   checkNames('retryToDlq', options, OPTION_NAMES);
   checkOptions(

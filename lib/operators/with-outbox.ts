@@ -1,5 +1,4 @@
 import type { OperatorFunction } from 'rxjs';
-import type { Delivery } from '../core/delivery.js';
 import { batchOf, type DeliveryNode } from '../core/delivery-node.js';
 import { SluiceError } from '../core/errors.js';
 import { permanent } from '../core/failures.js';
@@ -10,8 +9,10 @@ import type { OutboxStore } from '../core/outbox-store.js';
 import type { Partition } from '../core/partition.js';
 import { Pending } from '../core/pending.js';
 import type { Position } from '../core/position.js';
+import type { Result, Returned } from '../core/returned.js';
+import type { Deliveries } from '../core/type-hints.js';
 import type { OutboxAnswer } from './outbox-group.js';
-import type { OutboxDelivery, OutboxHandler } from './outbox-handler.js';
+import type { OutboxContext, OutboxDelivery } from './outbox-handler.js';
 import { runGroup } from './outbox-recovery.js';
 import type { OutboxWork, OutboxWorkOptions } from './outbox-work.js';
 
@@ -61,11 +62,11 @@ const OWNER = 'withOutbox';
  * unsubscribe, and is rolled back after that.
  * @public
  */
-export function withOutbox<T, R, Tx, P extends Position>(
+export function withOutbox<T, Tx, P extends Position, V = never, A = never, B = never, C = never>(
   store: OutboxStore<Tx>,
-  handler: OutboxHandler<T, R, Tx, P>,
+  handler: (value: T, context: OutboxContext<Tx, P>) => Returned<V, A, B, C>,
   options: WithOutboxOptions<T, P> = {},
-): OperatorFunction<Delivery<T, P>, R> {
+): OperatorFunction<Deliveries<T, P>, Result<V, A, B, C>['of']> {
   const { consumer, key, group = 1, concurrency = 8, timeoutMs = 0, maxEmits = 1_000 } = options;
   checkNames(OWNER, options, ['consumer', 'key', 'group', 'concurrency', 'timeoutMs', 'maxEmits']);
   checkOptions(
