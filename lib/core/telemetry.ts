@@ -1,3 +1,4 @@
+import { isPromiseLike, whenSettled } from './deferred.js';
 import type { DeliveryNode } from './delivery-node.js';
 import { environment } from './environment.js';
 import { nameOf } from './errors.js';
@@ -93,10 +94,30 @@ export function notify(session: Session, event: TelemetryEvent): void {
     return;
   }
   try {
-    session.telemetry(event);
+    const result: unknown = session.telemetry(event);
+    // One that is `async`: its rejection would end the process.
+    if (typeof result === 'object' && result !== null && isPromiseLike(result)) {
+      whenSettled(
+        result,
+        () => undefined,
+        (error) => warnOfTelemetry(session, error),
+      );
+    }
   } catch (error) {
-    warn(session, 'telemetry', `rxsluice: the telemetry function threw ${nameOf(error)}; what it throws is ignored.`);
+    warnOfTelemetry(session, error);
   }
+}
+
+function warnOfTelemetry(session: Session, error: unknown): void {
+  warn(session, 'telemetry', `rxsluice: the telemetry function threw ${nameOf(error)}; what it throws is ignored.`);
+}
+
+/** Tells a misuse, once for each session and code. @internal */
+export function misuse(session: Session, code: string, message: string): void {
+  const told = `told ${code}`;
+  if (session.warned.has(told)) return;
+  session.warned.add(told);
+  notify(session, { type: 'misuse', code, message });
 }
 
 /** @internal */

@@ -122,7 +122,7 @@ class Decode implements OperatorParts {
   }
 
   private emit(delivery: DeliveryNode, value: unknown): void {
-    if (!isSettled(delivery)) pass(this.destination, delivery.withValue(value));
+    if (!isSettled(delivery)) pass(this.destination, delivery.withResult(value));
   }
 
   private waitFor(delivery: DeliveryNode, deferred: Observable<unknown>): void {

@@ -1,4 +1,5 @@
 import { asyncScheduler, type OperatorFunction, type Subscription } from 'rxjs';
+import { giveUpOn, kindOf } from '../core/at-once.js';
 import { exponential } from '../core/backoff.js';
 import type { Delivery } from '../core/delivery.js';
 import { DeliveryNode, isSettled, type SettlementHook } from '../core/delivery-node.js';
@@ -200,7 +201,8 @@ export function dedupe<T, P extends Position>(
 }
 
 function invalidKey({ id }: DeliveryNode, key: unknown): Error {
-  const got = key === '' ? 'empty text' : `a ${typeof key}`;
+  giveUpOn(key);
+  const got = key === '' ? 'empty text' : kindOf(key);
   return permanent(
     new SluiceError('invalid-key', `dedupe: the key of ${id} must be text that is not empty, not ${got}.`, {
       details: { id },

@@ -180,7 +180,7 @@ class Handle implements OperatorParts, PumpTask {
   }
 
   private emit(delivery: DeliveryNode, result: unknown): void {
-    if (!isSettled(delivery)) this.destination.next(delivery.withValue(result));
+    if (!isSettled(delivery)) this.destination.next(delivery.withResult(result));
   }
 
   private waitFor(delivery: DeliveryNode, deferred: Observable<unknown> | PromiseLike<unknown>): void {

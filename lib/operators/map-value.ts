@@ -1,4 +1,5 @@
 import type { Observable, Subscriber } from 'rxjs';
+import { mustBeAtOnce } from '../core/at-once.js';
 import type { Delivery } from '../core/delivery.js';
 import type { DeliveryNode } from '../core/delivery-node.js';
 import { operate, pass, type OperatorParts } from '../core/operate.js';
@@ -15,7 +16,7 @@ import type { AtOnce, Deliveries } from '../core/type-hints.js';
  * ```
  * @public
  */
-export function mapValue<T, R extends PromiseLike<unknown>>(
+export function mapValue<T, R extends PromiseLike<unknown> = never>(
   fn: (value: T) => R,
 ): <P extends Position>(source: Observable<Deliveries<T, P>> & AtOnce<R>) => Observable<Delivery<R, P>>;
 /** Makes another value of each. @public */
@@ -39,10 +40,11 @@ class MapValue implements OperatorParts {
     let value: unknown;
     try {
       value = this.fn(delivery.value);
+      mustBeAtOnce('mapValue', delivery, value);
     } catch (error) {
       delivery.fail(error, -1);
       return;
     }
-    pass(this.destination, delivery.withValue(value));
+    pass(this.destination, delivery.withResult(value));
   }
 }

@@ -52,6 +52,7 @@ export function relayed(
     });
 
     const hook: SettlementHook = {
+      answers: true,
       onAck: ({ up }, outcome) => (up as DeliveryNode).settle(outcome),
       onNack: (child, reason, delayMs) => {
         const delivery = child.up as DeliveryNode;

@@ -1,4 +1,5 @@
 import { map, of, type Observable, type OperatorFunction } from 'rxjs';
+import { giveUpOn, kindOf } from '../core/at-once.js';
 import { isPromiseLike } from '../core/deferred.js';
 import type { Delivery } from '../core/delivery.js';
 import { isSettled, type DeliveryNode } from '../core/delivery-node.js';
@@ -81,7 +82,7 @@ export function publishTo<T, M>(
   const messagesFor = (delivery: DeliveryNode): readonly M[] => {
     const made: unknown = toMessage(delivery.value as T, delivery as unknown as Delivery<T>);
     const messages: readonly unknown[] = Array.isArray(made) ? made : [made];
-    if (messages.some(isNoMessage)) throw noMessage(delivery);
+    if (messages.some(isNoMessage)) throw noMessage(delivery, messages);
     return messages as readonly M[];
   };
 
@@ -199,10 +200,16 @@ function isNoMessage(made: unknown): boolean {
   return made === undefined || made === null || (typeof made === 'object' && isPromiseLike(made));
 }
 
-function noMessage({ id }: DeliveryNode): Error {
+function noMessage({ id }: DeliveryNode, made: readonly unknown[]): Error {
+  made.forEach(giveUpOn);
+  const got = kindOf(made.find(isNoMessage));
   return permanent(
-    new SluiceError('publish-failed', `publishTo: the function gave no message for ${id}. Give [] to publish none.`, {
-      details: { id },
-    }),
+    new SluiceError(
+      'publish-failed',
+      `publishTo: the function gave no message for ${id}, but ${got}. Give [] to publish none.`,
+      {
+        details: { id },
+      },
+    ),
   );
 }

@@ -73,7 +73,7 @@ export function settling<T, V = never, P extends Position = Position, A = never,
       end(() => {
         // An ack below starts nothing inside this emission.
         corked(node.epoch.session, () => {
-          if (!isSettled(node)) subscriber.next(node.withValue(result));
+          if (!isSettled(node)) subscriber.next(node.withResult(result));
         });
       });
     const fail = (error: unknown): void => end(() => node.fail(error, -1));

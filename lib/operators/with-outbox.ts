@@ -1,4 +1,5 @@
 import type { OperatorFunction } from 'rxjs';
+import { giveUpOn, kindOf } from '../core/at-once.js';
 import { batchOf, type DeliveryNode } from '../core/delivery-node.js';
 import { SluiceError } from '../core/errors.js';
 import { permanent } from '../core/failures.js';
@@ -88,7 +89,7 @@ export function withOutbox<T, Tx, P extends Position, V = never, A = never, B = 
   const workOf = (delivery: DeliveryNode): OutboxWork => {
     const keyOf = key as ((value: unknown, delivery: DeliveryNode) => unknown) | undefined;
     const made = keyOf === undefined ? delivery.id : keyOf(delivery.value, delivery);
-    if (typeof made !== 'string' || made === '') throw invalidKey(delivery);
+    if (typeof made !== 'string' || made === '') throw invalidKey(delivery, made);
     const owner = consumer ?? delivery.epoch.session.group;
     if (owner === null) throw noConsumer();
     return { delivery, key: made, consumer: owner, losses: 0 };
@@ -197,9 +198,11 @@ function misuseOf(delivery: DeliveryNode, consumer: string | undefined): SluiceE
   return null;
 }
 
-function invalidKey({ id }: DeliveryNode): Error {
+function invalidKey({ id }: DeliveryNode, key: unknown): Error {
+  giveUpOn(key);
+  const got = key === '' ? 'empty text' : kindOf(key);
   return permanent(
-    new SluiceError('invalid-key', `withOutbox: the key of ${id} must be text that is not empty.`, {
+    new SluiceError('invalid-key', `withOutbox: the key of ${id} must be text that is not empty, not ${got}.`, {
       details: { id },
     }),
   );
