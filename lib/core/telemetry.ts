@@ -63,6 +63,16 @@ export type TelemetryEvent =
   | { readonly type: 'assigned'; readonly partition: PartitionRef }
   /** `drained` is false where started work was cut off by `drainTimeoutMs` or the ownership was lost outright. */
   | { readonly type: 'revoked'; readonly partition: PartitionRef; readonly drained: boolean }
+  /**
+   * A `stop` or an unsubscribe has waited for `drainTimeoutMs`, and `unsettled` deliveries are still out: a handler does not end,
+   * or a plain RxJS operator holds them. They come again.
+   */
+  | {
+      readonly type: 'cut-off';
+      readonly partition: PartitionRef;
+      readonly unsettled: number;
+      readonly afterMs: number;
+    }
   /** The position jumped without our doing (I10). */
   | {
       readonly type: 'position-lost';
@@ -179,6 +189,16 @@ function warningOf(event: TelemetryEvent): Warning | null {
       return {
         kind: event.type,
         text: `position ${event.expected} of ${topic}/${partition} is gone, the log goes on at ${event.found} (${event.action}).`,
+      };
+    }
+    case 'cut-off': {
+      const { topic, partition } = event.partition;
+      return {
+        kind: event.type,
+        text:
+          `${event.afterMs} ms after the stop ${topic}/${partition} had unsettled deliveries: ${event.unsettled}. They come again. ` +
+          'A handler does not end, or a plain RxJS operator holds them and completes only with them (see ' +
+          'docs/operators-and-plain-rxjs.md).',
       };
     }
     case 'claim-lost':

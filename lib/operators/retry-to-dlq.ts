@@ -199,6 +199,7 @@ class RetryToDlq implements OperatorParts, SettlementHook {
     const failures = child.slot + 1;
     if (failure === 'permanent' || failures > this.policy.maxRetries) {
       const { attempt: attempts } = child;
+      detach(delivery);
       const times = { firstFailureAt: firstFailureAt ?? now, lastFailureAt: now };
       // Corked, so that those of a batch go in one call.
       corked(delivery.epoch.session, () => {
