@@ -13,8 +13,7 @@ export function mustBeAtOnce(owner: string, delivery: DeliveryNode, result: unkn
   if (typeof result === 'object' && result !== null && isPromiseLike(result)) throw notAtOnce(owner, delivery, result);
 }
 
-/** @internal */
-export function notAtOnce(owner: string, { id, epoch }: DeliveryNode, result: unknown): Error {
+function notAtOnce(owner: string, { id, epoch }: DeliveryNode, result: unknown): Error {
   giveUpOn(result);
   const text = `${owner}: the function gave a Promise, and nobody waits for it`;
   misuse(epoch.session, `${owner}-not-at-once`, `${text}. Use handle() for work that takes time.`);
