@@ -4,6 +4,8 @@ export type { Delivery, NackOptions } from './core/delivery.js';
 export type { HeaderValue, Message, MessageBytes, MessageHeaders } from './core/message.js';
 export type { Outcome } from './core/outcome.js';
 export type { Position } from './core/position.js';
+export type { Result, Returned } from './core/returned.js';
+export type { AtOnce, Deliveries, Taken, TypeHints, UndecodedDeliveries } from './core/type-hints.js';
 
 // Operators
 export { ackEach } from './operators/ack-each.js';

@@ -1,3 +1,4 @@
+import { giveUpOn } from './at-once.js';
 import { environment } from './environment.js';
 import { checkOptions, LONGEST_TIMER_MS } from './options.js';
 
@@ -60,6 +61,7 @@ export function waitOf(backoff: Backoff, failures: number): number {
   let ms: unknown;
   try {
     ms = backoff(failures);
+    giveUpOn(ms);
   } catch {
     ms = undefined;
   }

@@ -15,6 +15,8 @@ export interface SettlementHook {
   onAbandon(delivery: DeliveryNode): void;
   /** True where a nack is answered with a new attempt: `ordered` below it would lose its order. */
   readonly retries?: boolean;
+  /** True where a nack does not go on without a limit: it is retried up to one, or buried. */
+  readonly answers?: boolean;
   /** True where several deliveries are made of one, as `split` and `fanOut` do: each speaks for a part of it alone. */
   readonly forks?: boolean;
   /** Of `split`: those that it makes are parts, whose `slot` is their index. */
@@ -37,6 +39,8 @@ export interface SettlementHook {
 export type Settled = 0 | 1 | 2 | 3;
 
 const BRAND = Symbol.for('rxsluice.delivery');
+// The slot of a node whose value an operator of ours has made.
+const WORK = 1;
 
 /**
  * The one implementation of `Delivery`. A class, with no closure and no subclass: closures and spread cost ten times
@@ -120,6 +124,11 @@ export class DeliveryNode<out T = unknown> {
 
   withValue<U>(value: U): DeliveryNode<U> {
     return new DeliveryNode(value, this.attempt, this, PASS, 0, this.epoch, null);
+  }
+
+  /** The same as `withValue`, by an operator of ours that nacks where it fails. */
+  withResult<U>(value: U): DeliveryNode<U> {
+    return new DeliveryNode(value, this.attempt, this, PASS, WORK, this.epoch, null);
   }
 
   /** The same batch with some of its members alone. */
@@ -206,6 +215,19 @@ export interface BatchAbove {
   readonly op: SettlementHook;
   /** Something on the way made several deliveries of it. */
   readonly forked: boolean;
+}
+
+/**
+ * Whether a value was made on the way down by something whose nacks nobody above answers; `null` where somebody does.
+ * @internal
+ */
+export function isWorkUnanswered(delivery: DeliveryNode): boolean | null {
+  let isWork = false;
+  for (let node: DeliveryNode | null = delivery; node !== null; node = node.up) {
+    if (node.op.answers === true) return null;
+    isWork ||= node.op === PASS && node.slot === WORK;
+  }
+  return isWork;
 }
 
 /** The nearest batch on the way back. A walk, so for what is not on the hot path. @internal */

@@ -33,7 +33,9 @@ export type SluiceErrorCode =
   | 'undeliverable'
   /** A key function gave something that cannot be a key, or the key of a message cannot be one of the broker's. */
   | 'invalid-key'
-  /** The function of `split` gave something that is not iterable. */
+  /** A function that must answer at once gave a Promise, or something else that it must not give. */
+  | 'invalid-result'
+  /** The function of `split` gave something that is not iterable, or a Promise for a part. */
   | 'invalid-parts'
   /** A delivery has more parts than the `maxParts` of `split`. */
   | 'too-many-parts'

@@ -1,3 +1,4 @@
+import { giveUpOn, kindOf } from './at-once.js';
 import type { DeliveryNode } from './delivery-node.js';
 import { SluiceError } from './errors.js';
 import { permanent } from './failures.js';
@@ -45,9 +46,10 @@ export function laneOf({ states }: Lanes, key: unknown): number {
   const lanes = states.length - 1;
   // `instanceof` walks the prototypes of a Buffer for each message.
   if (typeof key === 'string' || ArrayBuffer.isView(key)) return hashOf(key as Uint8Array) & lanes;
-  if (typeof key === 'number') return hashOf(String(key)) & lanes;
+  if (typeof key === 'number' && !Number.isNaN(key)) return hashOf(String(key)) & lanes;
+  giveUpOn(key);
   throw permanent(
-    new SluiceError('invalid-key', `ordered: a key must be text, bytes or a number, not a ${typeof key}.`),
+    new SluiceError('invalid-key', `ordered: a key must be text, bytes or a number, not ${kindOf(key)}.`),
   );
 }
 

@@ -4,6 +4,7 @@ import {
   closePartition,
   dropPending,
   giveBackCredit,
+  refOf,
   takeParked,
   tellSlotListeners,
   type Partition,
@@ -22,7 +23,7 @@ export function stop(session: Session): void {
     // What a queue holds after a nack is the broker's to run again.
     if (partition.window === null) releaseParked(partition);
   }
-  session.deadline = asyncScheduler.schedule(() => close(session), session.options.drainTimeoutMs);
+  session.deadline = asyncScheduler.schedule(() => cutOff(session), session.options.drainTimeoutMs);
   pump(session);
 }
 
@@ -37,7 +38,7 @@ export function unsubscribe(session: Session): void {
   if (session.closing) return;
   if (!session.stopping) session.engine.leaving();
   session.deadline?.unsubscribe();
-  session.deadline = asyncScheduler.schedule(() => close(session), session.options.drainTimeoutMs);
+  session.deadline = asyncScheduler.schedule(() => cutOff(session), session.options.drainTimeoutMs);
   corked(session, () => {
     for (const partition of [...session.partitions]) {
       discardPending(partition);
@@ -83,6 +84,16 @@ export function releaseParked(partition: Partition): void {
 export function discardPending(partition: Partition): void {
   const records = dropPending(partition);
   if (records.length > 0) partition.session.engine.discard(partition, records);
+}
+
+// What is out is not waited for any longer: whoever holds it is told by nobody else.
+function cutOff(session: Session): void {
+  const { drainTimeoutMs: afterMs } = session.options;
+  for (const partition of [...session.partitions, ...session.draining]) {
+    const { out } = partition;
+    if (out > 0) notify(session, { type: 'cut-off', partition: refOf(partition), unsettled: out, afterMs });
+  }
+  close(session);
 }
 
 // Makes durable what is done, voids the rest, closes the connection: each step bounded by the drain time-out.

@@ -6,6 +6,7 @@ import { classifyFailure } from './failures.js';
 import type { Outcome } from './outcome.js';
 import type { Committer } from './committer.js';
 import { giveBackCredit, tellSlotListeners, type Partition } from './partition.js';
+import { tellIfEndless } from './passed-retry.js';
 import { pump } from './pump.js';
 import { messageInfo, notify, reportStale } from './telemetry.js';
 import { hold } from './units.js';
@@ -58,6 +59,7 @@ export class LogHook implements SettlementHook {
     }
     const record = delivery.ref as object;
     const failure = classifyFailure(reason);
+    tellIfEndless(delivery, reason, failure);
     const outage = failure === 'unavailable' ? (this.outages.get(record) ?? 0) + 1 : 0;
     if (outage > 0) this.outages.set(record, outage);
     const delayMs = askedMs >= 0 ? askedMs : waitOf(this.redelivery, outage > 0 ? outage : attempt);

@@ -17,6 +17,7 @@ import {
   type Partition,
   type PartitionRef,
 } from './partition.js';
+import { tellIfPassedRetry } from './passed-retry.js';
 import type { Position } from './position.js';
 import { corked, defer as deferTask, pump } from './pump.js';
 import type { RecordShape } from './record-shape.js';
@@ -247,6 +248,7 @@ function setUp<R extends object, P extends Position>(definition: QueueSourceDefi
         backToBroker(delivery, true);
         return;
       }
+      tellIfPassedRetry(delivery, reason);
       const delayMs = askedMs >= 0 ? askedMs : waitOf(redelivery, attempt);
       if (epoch.session.telemetry !== null) {
         const message = messageInfo(delivery);

@@ -21,8 +21,10 @@ export function revoke(
     done();
     return;
   }
-  onEpochClose(partition, done);
-  if (!partition.live) return;
+  if (!partition.live) {
+    onEpochClose(partition, done);
+    return;
+  }
   const { session } = partition;
   const timers = new Subscription();
   let drained = false;
@@ -30,6 +32,8 @@ export function revoke(
     timers.unsubscribe();
     notify(session, { type: 'revoked', partition: refOf(partition), drained });
   });
+  // After that: the adapter may have it assigned to another member at once, who then says so.
+  onEpochClose(partition, done);
   const end = (): void => {
     corked(session, () => closePartition(partition));
     pump(session);

@@ -100,6 +100,8 @@ export interface Session {
   corks: number;
   /** Listeners are being told of quiet. */
   telling: boolean;
+  /** A `retryToDlq` stands below: a nack that comes to the source was given above it. */
+  retries: boolean;
   /** Round robin. */
   turn: number;
   /** `until: 'end'`: all was pushed. */
@@ -153,6 +155,7 @@ export function createSession(init: Pick<Session, 'subscriber' | 'options' | 'sh
     again: false,
     corks: 0,
     telling: false,
+    retries: false,
     turn: 0,
     inputEnded: false,
     stopping: false,

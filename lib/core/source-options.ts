@@ -36,7 +36,11 @@ export interface SourceOptions {
    * `'end'`: read to the end as it stands at subscription, settle, commit, then complete. Default: never ends.
    */
   readonly until?: 'end';
-  /** Ends the intake when it fires: what is out is settled, positions are committed, then the source completes. */
+  /**
+   * Ends the intake when it fires (an abort, or the first value or the completion of the input): what is out is settled, for
+   * `drainTimeoutMs` at most, positions are committed, then the source completes. One that has fired before the subscription lets
+   * nothing be opened or read. With a Promise the source begins a turn of the event loop later, to learn whether it has.
+   */
   readonly stop?: AbortSignal | ObservableInput<unknown>;
   /** Takes the events. Default: process warnings for stalls, outages and misuse. */
   readonly telemetry?: Telemetry;

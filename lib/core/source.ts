@@ -1,4 +1,4 @@
-import { Observable } from 'rxjs';
+import { asyncScheduler, Observable } from 'rxjs';
 import type { Delivery } from './delivery.js';
 import type { DeliveryNode } from './delivery-node.js';
 import { isSluiceError, nameOf, SluiceError } from './errors.js';
@@ -8,7 +8,7 @@ import { corked, pump } from './pump.js';
 import type { RecordShape } from './record-shape.js';
 import { createSession, type Engine, type Session } from './session.js';
 import type { ResolvedOptions } from './source-options.js';
-import { listenForStop } from './stop-signal.js';
+import { answersLater, listenForStop } from './stop-signal.js';
 
 /** An engine before it knows its session. @internal */
 export interface EngineSetup {
@@ -48,22 +48,31 @@ export function createSource<R, P extends Position>(
       unlisten?.();
       unsubscribe(session);
     });
-    corked(session, () => {
-      try {
-        start(session);
-      } catch (cause) {
-        fail(session, sourceError(owner, cause));
-      }
-    });
-    if (options.stop !== null && !subscriber.closed) {
-      unlisten = listenForStop(
-        options.stop,
-        () => stop(session),
-        (cause) => fail(session, sourceError(owner, cause)),
-      );
-      if (subscriber.closed) unlisten();
+    const begin = (): void => {
+      // Stopped before it began, it opens nothing and reads nothing.
+      if (session.stopping || subscriber.closed) return;
+      corked(session, () => {
+        try {
+          start(session);
+        } catch (cause) {
+          fail(session, sourceError(owner, cause));
+        }
+      });
+      pump(session);
+    };
+    if (options.stop === null) {
+      begin();
+      return;
     }
-    pump(session);
+    unlisten = listenForStop(
+      options.stop,
+      () => stop(session),
+      (cause) => fail(session, sourceError(owner, cause)),
+    );
+    if (subscriber.closed) unlisten();
+    // A Promise that is resolved already says so in a moment, and a fast source would have read by then.
+    else if (answersLater(options.stop)) subscriber.add(asyncScheduler.schedule(begin));
+    else begin();
   });
   return source as unknown as Observable<Delivery<Uint8Array | null, P>>;
 }

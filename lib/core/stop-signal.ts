@@ -1,3 +1,4 @@
+import { isPromiseLike } from './deferred.js';
 import { defer, type ObservableInput, type Subscription } from 'rxjs';
 
 /** Calls `stop` once when an abort signal or the first value or completion of an input says so. @internal */
@@ -13,6 +14,15 @@ export function listenForStop(
   }
   const subscription: Subscription = defer(() => signal).subscribe({ next: stop, error: fail, complete: stop });
   return () => subscription.unsubscribe();
+}
+
+/**
+ * Whether it may have fired before and can only say so later: a Promise, an async iterable or a stream. An abort signal and an
+ * Observable say so at once.
+ * @internal
+ */
+export function answersLater(signal: AbortSignal | ObservableInput<unknown>): boolean {
+  return isPromiseLike(signal) || Symbol.asyncIterator in signal || 'getReader' in signal;
 }
 
 function isAbortSignal(signal: object): signal is AbortSignal {

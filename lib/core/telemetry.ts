@@ -1,3 +1,4 @@
+import { isPromiseLike, whenSettled } from './deferred.js';
 import type { DeliveryNode } from './delivery-node.js';
 import { environment } from './environment.js';
 import { nameOf } from './errors.js';
@@ -72,6 +73,16 @@ export type TelemetryEvent =
   | { readonly type: 'assigned'; readonly partition: PartitionRef }
   /** `drained` is false where started work was cut off by `drainTimeoutMs` or the ownership was lost outright. */
   | { readonly type: 'revoked'; readonly partition: PartitionRef; readonly drained: boolean }
+  /**
+   * A `stop` or an unsubscribe has waited for `drainTimeoutMs`, and `unsettled` deliveries are still out: a handler does not end,
+   * or a plain RxJS operator holds them. They come again.
+   */
+  | {
+      readonly type: 'cut-off';
+      readonly partition: PartitionRef;
+      readonly unsettled: number;
+      readonly afterMs: number;
+    }
   /** The position jumped without our doing (I10). */
   | {
       readonly type: 'position-lost';
@@ -103,10 +114,30 @@ export function notify(session: Session, event: TelemetryEvent): void {
     return;
   }
   try {
-    session.telemetry(event);
+    const result: unknown = session.telemetry(event);
+    // One that is `async`: its rejection would end the process.
+    if (typeof result === 'object' && result !== null && isPromiseLike(result)) {
+      whenSettled(
+        result,
+        () => undefined,
+        (error) => warnOfTelemetry(session, error),
+      );
+    }
   } catch (error) {
-    warn(session, 'telemetry', `rxsluice: the telemetry function threw ${nameOf(error)}; what it throws is ignored.`);
+    warnOfTelemetry(session, error);
   }
+}
+
+function warnOfTelemetry(session: Session, error: unknown): void {
+  warn(session, 'telemetry', `rxsluice: the telemetry function threw ${nameOf(error)}; what it throws is ignored.`);
+}
+
+/** Tells a misuse, once for each session and code. @internal */
+export function misuse(session: Session, code: string, message: string): void {
+  const told = `told ${code}`;
+  if (session.warned.has(told)) return;
+  session.warned.add(told);
+  notify(session, { type: 'misuse', code, message });
 }
 
 /** @internal */
@@ -168,6 +199,16 @@ function warningOf(event: TelemetryEvent): Warning | null {
       return {
         kind: event.type,
         text: `position ${event.expected} of ${topic}/${partition} is gone, the log goes on at ${event.found} (${event.action}).`,
+      };
+    }
+    case 'cut-off': {
+      const { topic, partition } = event.partition;
+      return {
+        kind: event.type,
+        text:
+          `${event.afterMs} ms after the stop ${topic}/${partition} had unsettled deliveries: ${event.unsettled}. They come again. ` +
+          'A handler does not end, or a plain RxJS operator holds them and completes only with them (see ' +
+          'docs/operators-and-plain-rxjs.md).',
       };
     }
     case 'claim-lost':

@@ -1,8 +1,8 @@
 import type { Observable, Subscriber } from 'rxjs';
-import type { Delivery } from '../core/delivery.js';
 import type { DeliveryNode } from '../core/delivery-node.js';
 import { operate, type OperatorParts } from '../core/operate.js';
 import { cork, uncork } from '../core/pump.js';
+import type { Deliveries } from '../core/type-hints.js';
 
 /**
  * Acks each delivery and emits its plain value: the end of a pipeline, and the type shows that it settles.
@@ -16,7 +16,7 @@ import { cork, uncork } from '../core/pump.js';
  * On a crash before the ack the message comes again; after it, its value may not have reached the subscriber.
  * @public
  */
-export function ackEach<T>(): (source: Observable<Delivery<T>>) => Observable<T> {
+export function ackEach(): <T>(source: Observable<Deliveries<T>>) => Observable<T> {
   return operate((destination) => new AckEach(destination));
 }
 

@@ -1,9 +1,8 @@
-import { asyncScheduler, type OperatorFunction, type Subscriber, type Subscription } from 'rxjs';
+import { asyncScheduler, type Observable, type Subscriber, type Subscription } from 'rxjs';
 import { createBatchEpochs } from '../core/batch-epochs.js';
 import { messagesOf } from '../core/batch-members.js';
 import type { BatchDelivery } from '../core/batch-delivery.js';
 import { answerTo, bisectsOf, type Bisects, type FailedBatch } from '../core/bisection.js';
-import type { Delivery } from '../core/delivery.js';
 import { batchOf, DeliveryNode, isSettled, type SettlementHook } from '../core/delivery-node.js';
 import { isAwaited } from '../core/held-back.js';
 import { operate, type OperatorParts } from '../core/operate.js';
@@ -15,6 +14,7 @@ import type { Position } from '../core/position.js';
 import { corked, defer } from '../core/pump.js';
 import type { PumpTask, Session } from '../core/session.js';
 import { messageInfo, notify } from '../core/telemetry.js';
+import type { Deliveries } from '../core/type-hints.js';
 import { hold, unhold } from '../core/units.js';
 import { Halving } from './halving.js';
 
@@ -58,9 +58,9 @@ export interface BatchOptions {
  * brings all of its members again, perhaps in other batches.
  * @public
  */
-export function batch<T, P extends Position>(
+export function batch(
   options: BatchOptions,
-): OperatorFunction<Delivery<T, P>, BatchDelivery<T, P>> {
+): <T, P extends Position>(source: Observable<Deliveries<T, P>>) => Observable<BatchDelivery<T, P>> {
   checkNames('batch', options, ['maxSize', 'maxWaitMs', 'bisectOnFailure']);
   checkOptions(
     'batch',

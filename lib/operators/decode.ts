@@ -11,8 +11,8 @@ import type { Position } from '../core/position.js';
 import { corked, defer } from '../core/pump.js';
 import { RingQueue } from '../core/ring-queue.js';
 import type { PumpTask } from '../core/session.js';
-import { validate } from './json.js';
-import { isStandardSchema, type StandardSchemaV1 } from './standard-schema.js';
+import type { TypeHints, UndecodedDeliveries } from '../core/type-hints.js';
+import { isStandardSchema } from './standard-schema.js';
 
 /**
  * Makes a value of a message's bytes; `null` is a tombstone. It may answer later, and throws what it cannot decode. A
@@ -29,7 +29,8 @@ interface Decoding {
 }
 
 /**
- * Decodes bytes by a codec (`json(schema)`, `text()`, your own) or a Standard Schema that takes bytes.
+ * Decodes bytes by a codec: `json(schema)`, `text(schema)` or a function of your own. A bare schema is refused: it would be
+ * given the bytes, and find that each message is none of its kind.
  *
  * ```text
  * in           --a--b--c--|
@@ -42,8 +43,8 @@ interface Decoding {
  * @public
  */
 export function decode<T>(
-  codec: Codec<T> | StandardSchemaV1<unknown, T>,
-): <P extends Position>(source: Observable<Delivery<Uint8Array | null, P>>) => Observable<Delivery<T, P>> {
+  codec: TypeHints['codec'] & Codec<T>,
+): <P extends Position>(source: Observable<UndecodedDeliveries<P>>) => Observable<Delivery<T, P>> {
   checkOptions(
     'decode',
     { codec },
@@ -51,17 +52,13 @@ export function decode<T>(
       codec: {
         required: true,
         that: {
-          be: 'a codec function or a Standard Schema',
-          holds: (value) => typeof value === 'function' || isStandardSchema(value),
+          be: 'a codec: json(schema), text(schema) or a function of the bytes (a schema checks values, not bytes)',
+          holds: (value) => typeof value === 'function' && !isStandardSchema(value),
         },
       },
     },
   );
-  const run = isStandardSchema(codec)
-    ? (bytes: Uint8Array | null): unknown => validate(codec, bytes)
-    : (codec as (bytes: Uint8Array | null) => unknown);
-
-  return operate((destination) => new Decode(destination, run));
+  return operate((destination) => new Decode(destination, codec));
 }
 
 class Decode implements OperatorParts {
@@ -125,7 +122,7 @@ class Decode implements OperatorParts {
   }
 
   private emit(delivery: DeliveryNode, value: unknown): void {
-    if (!isSettled(delivery)) pass(this.destination, delivery.withValue(value));
+    if (!isSettled(delivery)) pass(this.destination, delivery.withResult(value));
   }
 
   private waitFor(delivery: DeliveryNode, deferred: Observable<unknown>): void {

@@ -1,4 +1,5 @@
-import { asyncScheduler, type MonoTypeOperatorFunction, type Subscription } from 'rxjs';
+import { asyncScheduler, type OperatorFunction, type Subscription } from 'rxjs';
+import { giveUpOn, kindOf } from '../core/at-once.js';
 import { exponential } from '../core/backoff.js';
 import type { Delivery } from '../core/delivery.js';
 import { DeliveryNode, isSettled, type SettlementHook } from '../core/delivery-node.js';
@@ -14,6 +15,7 @@ import { tellSlotListeners, type Partition } from '../core/partition.js';
 import { Pending } from '../core/pending.js';
 import type { Position } from '../core/position.js';
 import { messageInfo, notify } from '../core/telemetry.js';
+import type { Deliveries } from '../core/type-hints.js';
 import { hold, unhold } from '../core/units.js';
 import { createClaimBook } from './claim-book.js';
 import { claimsAbove, warnOfSameKey, warnOfWaitInWait } from './claims-above.js';
@@ -61,7 +63,9 @@ const MAX_BATCH = 1_000;
  * and commit does not. On a revoke or an unsubscribe claims are given back.
  * @public
  */
-export function dedupe<T, P extends Position>(options: DedupeOptions<T, P>): MonoTypeOperatorFunction<Delivery<T, P>> {
+export function dedupe<T, P extends Position>(
+  options: DedupeOptions<T, P>,
+): OperatorFunction<Deliveries<T, P>, Delivery<T, P>> {
   const { store, leaseMs = 60_000 } = options;
   checkNames('dedupe', options, ['key', 'store', 'leaseMs']);
   checkOptions(
@@ -224,7 +228,8 @@ export function dedupe<T, P extends Position>(options: DedupeOptions<T, P>): Mon
 }
 
 function invalidKey({ id }: DeliveryNode, key: unknown): Error {
-  const got = key === '' ? 'empty text' : `a ${typeof key}`;
+  giveUpOn(key);
+  const got = key === '' ? 'empty text' : kindOf(key);
   return permanent(
     new SluiceError('invalid-key', `dedupe: the key of ${id} must be text that is not empty, not ${got}.`, {
       details: { id },

@@ -1,11 +1,14 @@
-import { Subject, type OperatorFunction, type Subscriber, type Subscription } from 'rxjs';
+import { isObservable, Subject, type OperatorFunction, type Subscriber, type Subscription } from 'rxjs';
+import { giveUpOn, kindOf } from '../core/at-once.js';
 import type { Delivery } from '../core/delivery.js';
 import { DeliveryNode, type SettlementHook } from '../core/delivery-node.js';
+import { SluiceError } from '../core/errors.js';
 import { operate, type OperatorParts } from '../core/operate.js';
 import { checkOptions } from '../core/options.js';
 import type { Outcome } from '../core/outcome.js';
 import { reportStale } from '../core/telemetry.js';
 import { Tally } from '../core/tally.js';
+import type { Taken } from '../core/type-hints.js';
 import { pumpIfStill } from '../core/units.js';
 
 /**
@@ -50,11 +53,11 @@ export function fanOut<D extends Delivery<unknown>, A, B = never, C = never, E =
   fourth?: OperatorFunction<D, E>,
   fifth?: OperatorFunction<D, F>,
   ...others: OperatorFunction<D, G>[]
-): OperatorFunction<D, A | B | C | E | F | G>;
+): OperatorFunction<Taken<D>, A | B | C | E | F | G>;
 /** The same for branches in an array. @public */
 export function fanOut<D extends Delivery<unknown>, R>(
   ...branches: readonly OperatorFunction<D, R>[]
-): OperatorFunction<D, R>;
+): OperatorFunction<Taken<D>, R>;
 export function fanOut(...branches: readonly unknown[]): OperatorFunction<never, unknown> {
   checkOptions(
     'fanOut',
@@ -80,7 +83,11 @@ class FanOut implements OperatorParts, SettlementHook {
     this.open = branches.length;
     this.inputs = branches.map(() => new Subject<unknown>());
     // All are made before one is subscribed: making them may throw, and then there is nothing to undo.
-    const outputs = branches.map((branch, index) => branch((this.inputs[index] as Subject<unknown>).asObservable()));
+    const outputs = branches.map((branch, index) => {
+      const output: unknown = branch((this.inputs[index] as Subject<unknown>).asObservable());
+      if (!isObservable(output)) throw noPipeline(index, output);
+      return output;
+    });
     this.subscriptions = outputs.map((output) =>
       output.subscribe({
         next: (value) => destination.next(value),
@@ -152,6 +159,12 @@ function isVoid(copy: DeliveryNode): boolean {
   if (!copy.epoch.closed) return false;
   reportStale(copy, 'closed');
   return true;
+}
+
+function noPipeline(index: number, output: unknown): SluiceError {
+  giveUpOn(output);
+  const text = `fanOut: branch ${index + 1} must be an operator: a function from an Observable to another, not to ${kindOf(output)}.`;
+  return new SluiceError('invalid-options', text, { details: { owner: 'fanOut', option: 'branches' } });
 }
 
 function isObserved(input: Subject<unknown>): boolean {

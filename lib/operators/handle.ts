@@ -9,9 +9,11 @@ import { checkNames, checkOptions, LONGEST_TIMER_MS } from '../core/options.js';
 import type { Partition } from '../core/partition.js';
 import type { Position } from '../core/position.js';
 import { cork, defer, uncork } from '../core/pump.js';
+import type { Result, Returned } from '../core/returned.js';
 import { RingQueue } from '../core/ring-queue.js';
 import type { PumpTask } from '../core/session.js';
 import { messageInfo, notify } from '../core/telemetry.js';
+import type { Taken } from '../core/type-hints.js';
 
 /** What bounds the work of `handle`. @public */
 export interface HandleOptions {
@@ -53,10 +55,18 @@ interface Work {
  * Observables are unsubscribed, signals are aborted, and up to `concurrency` messages come again.
  * @public
  */
-export function handle<T, R, P extends Position, D extends Delivery<T, P> = Delivery<T, P>>(
-  fn: (value: T, delivery: D & Delivery<T, P>) => HandlerResult<R>,
+export function handle<
+  T,
+  V = never,
+  P extends Position = Position,
+  A = never,
+  B = never,
+  C = never,
+  D extends Delivery<T, P> = Delivery<T, P>,
+>(
+  fn: (value: T, delivery: D & Delivery<T, P>) => Returned<V, A, B, C>,
   options: HandleOptions = {},
-): OperatorFunction<D & Delivery<T, P>, Delivery<R, P>> {
+): OperatorFunction<Taken<D & Delivery<T, P>>, Delivery<Result<V, A, B, C>['of'], P>> {
   const { concurrency = 1, timeoutMs = 0 } = options;
   checkNames('handle', options, ['concurrency', 'timeoutMs']);
   checkOptions(
@@ -170,7 +180,7 @@ class Handle implements OperatorParts, PumpTask {
   }
 
   private emit(delivery: DeliveryNode, result: unknown): void {
-    if (!isSettled(delivery)) this.destination.next(delivery.withValue(result));
+    if (!isSettled(delivery)) this.destination.next(delivery.withResult(result));
   }
 
   private waitFor(delivery: DeliveryNode, deferred: Observable<unknown> | PromiseLike<unknown>): void {

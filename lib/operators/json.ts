@@ -3,7 +3,7 @@ import { isPromiseLike } from '../core/deferred.js';
 import { SluiceError } from '../core/errors.js';
 import { permanent } from '../core/failures.js';
 import type { Codec } from './decode.js';
-import { issuesError, type StandardResult, type StandardSchemaV1 } from './standard-schema.js';
+import { checkSchema, issuesError, type StandardResult, type StandardSchemaV1 } from './standard-schema.js';
 
 /**
  * A codec for JSON in UTF-8, checked by a Standard Schema (Zod, Valibot, ArkType, …) where one is given. A tombstone is
@@ -20,6 +20,7 @@ export function json(): Codec<unknown>;
 /** A codec for JSON in UTF-8 that a Standard Schema checks. @public */
 export function json<T>(schema: StandardSchemaV1<unknown, T>): Codec<T>;
 export function json(schema?: StandardSchemaV1<unknown, unknown>): Codec<unknown> {
+  checkSchema('json', schema);
   const decoder = new TextDecoder('utf-8', { fatal: true });
   return (bytes) => {
     const value = bytes === null ? null : parse(decoder, bytes);

@@ -1,4 +1,4 @@
-import type { MonoTypeOperatorFunction, Subscriber } from 'rxjs';
+import type { Observable, OperatorFunction, Subscriber } from 'rxjs';
 import type { Delivery } from '../core/delivery.js';
 import { DeliveryNode, type SettlementHook } from '../core/delivery-node.js';
 import { tellHeldBack } from '../core/held-back.js';
@@ -27,10 +27,11 @@ import { defer } from '../core/pump.js';
 import { RingQueue } from '../core/ring-queue.js';
 import type { PumpTask } from '../core/session.js';
 import { notify } from '../core/telemetry.js';
+import type { Deliveries, Taken, TypeHints } from '../core/type-hints.js';
 import { hold, unhold } from '../core/units.js';
 
 /** What deliveries can be ordered by: text, bytes or a number; `null` and `undefined` are unordered. @public */
-export type OrderingKey = MessageBytes | number | undefined;
+export type OrderingKey = Exclude<MessageBytes, Uint8Array> | (TypeHints['keyBytes'] & Uint8Array) | number | undefined;
 
 /** What `ordered` orders by. @public */
 export interface OrderedOptions<T, P extends Position = Position> {
@@ -53,9 +54,14 @@ export interface OrderedOptions<T, P extends Position = Position> {
  * Place it above `retryToDlq`, and above `batch`, below which it orders nothing. On a revoke what waits is let go (I4).
  * @public
  */
+export function ordered(options: {
+  readonly by: 'key' | 'partition';
+}): <D extends Delivery<unknown>>(source: Observable<Taken<D>>) => Observable<D>;
+/** Lets at most one unsettled delivery of each key pass; the key is what a function makes of the delivery. @public */
 export function ordered<T, P extends Position>(
   options: OrderedOptions<T, P>,
-): MonoTypeOperatorFunction<Delivery<T, P>> {
+): OperatorFunction<Deliveries<T, P>, Delivery<T, P>>;
+export function ordered(options: OrderedOptions<never>): unknown {
   const { by } = options;
   checkNames('ordered', options, ['by']);
   checkOptions(

@@ -53,6 +53,7 @@ export function relayed(
     });
 
     const hook: SettlementHook = {
+      answers: true,
       onAck: ({ up }, outcome) => (up as DeliveryNode).settle(outcome),
       onNack: (child, reason, delayMs) => {
         const delivery = child.up as DeliveryNode;

@@ -1,4 +1,5 @@
 import { map, of, type Observable, type OperatorFunction } from 'rxjs';
+import { giveUpOn, kindOf } from '../core/at-once.js';
 import { isPromiseLike } from '../core/deferred.js';
 import type { Delivery } from '../core/delivery.js';
 import { isSettled, type DeliveryNode } from '../core/delivery-node.js';
@@ -12,6 +13,7 @@ import type { Partition } from '../core/partition.js';
 import { Pending } from '../core/pending.js';
 import type { Position } from '../core/position.js';
 import type { Publisher, PublishOutcome } from '../core/publisher.js';
+import type { Taken } from '../core/type-hints.js';
 import { isPublisher, linkPublisher } from './publisher-link.js';
 
 /** What bounds the calls of `publishTo`. @public */
@@ -55,11 +57,11 @@ export function publishTo<T, P extends Position, M = Message, D extends Delivery
   publisher: Publisher<M>,
   toMessage: (value: T, delivery: D & Delivery<T, P>) => M | readonly M[],
   options?: PublishToOptions,
-): OperatorFunction<D & Delivery<T, P>, D>;
+): OperatorFunction<Taken<D & Delivery<T, P>>, D>;
 /** The values are the messages, as those of `fromOutbox` are. @public */
 export function publishTo<M, P extends Position, D extends Delivery<M, P> = Delivery<M, P>>(
   publisher: Publisher<M>,
-): OperatorFunction<D & Delivery<M, P>, D>;
+): OperatorFunction<Taken<D & Delivery<M, P>>, D>;
 export function publishTo<T, M>(
   publisher: Publisher<M>,
   toMessage: (value: T, delivery: Delivery<T>) => M | readonly M[] = (value) => value as unknown as M,
@@ -80,7 +82,7 @@ export function publishTo<T, M>(
   const messagesFor = (delivery: DeliveryNode): readonly M[] => {
     const made: unknown = toMessage(delivery.value as T, delivery as unknown as Delivery<T>);
     const messages: readonly unknown[] = Array.isArray(made) ? made : [made];
-    if (messages.some(isNoMessage)) throw noMessage(delivery);
+    if (messages.some(isNoMessage)) throw noMessage(delivery, messages);
     return messages as readonly M[];
   };
 
@@ -198,10 +200,16 @@ function isNoMessage(made: unknown): boolean {
   return made === undefined || made === null || (typeof made === 'object' && isPromiseLike(made));
 }
 
-function noMessage({ id }: DeliveryNode): Error {
+function noMessage({ id }: DeliveryNode, made: readonly unknown[]): Error {
+  made.forEach(giveUpOn);
+  const got = kindOf(made.find(isNoMessage));
   return permanent(
-    new SluiceError('publish-failed', `publishTo: the function gave no message for ${id}. Give [] to publish none.`, {
-      details: { id },
-    }),
+    new SluiceError(
+      'publish-failed',
+      `publishTo: the function gave no message for ${id}, but ${got}. Give [] to publish none.`,
+      {
+        details: { id },
+      },
+    ),
   );
 }

@@ -1,9 +1,10 @@
-import { asyncScheduler, type MonoTypeOperatorFunction, type Subscriber, type Subscription } from 'rxjs';
+import { asyncScheduler, type Observable, type Subscriber, type Subscription } from 'rxjs';
+import { giveUpOn } from '../core/at-once.js';
 import { exponential, waitOf, type Backoff } from '../core/backoff.js';
 import { unsettledOf } from '../core/batch-members.js';
 import { bisectsOf, type NackAnswer } from '../core/bisection.js';
 import type { Delivery } from '../core/delivery.js';
-import { DeliveryNode, isNothingLeft, type SettlementHook } from '../core/delivery-node.js';
+import { DeliveryNode, isNothingLeft, isWorkUnanswered, type SettlementHook } from '../core/delivery-node.js';
 import { detach } from '../core/detach.js';
 import { environment } from '../core/environment.js';
 import type { SluiceError } from '../core/errors.js';
@@ -13,10 +14,13 @@ import { operate, type OperatorParts } from '../core/operate.js';
 import type { Outcome } from '../core/outcome.js';
 import { checkNames, checkOptions } from '../core/options.js';
 import type { Partition } from '../core/partition.js';
+import { tellWorkAboveRetry } from '../core/passed-retry.js';
 import { Pending } from '../core/pending.js';
 import type { Publisher } from '../core/publisher.js';
 import { corked } from '../core/pump.js';
+import type { Session } from '../core/session.js';
 import { messageInfo, notify } from '../core/telemetry.js';
+import type { Taken } from '../core/type-hints.js';
 import { hold, unhold } from '../core/units.js';
 import type { DeadLetterFormat } from './dead-letter.js';
 import { createDeadLetterQueue, type DeadLetterQueue, type OnUndeliverable } from './dead-letter-queue.js';
@@ -32,7 +36,7 @@ export interface RetryToDlqOptions {
   readonly maxRetries?: number;
   /** How long to wait before each retry, where the nack asks for no delay. Default: exponential, 100 ms to 30 s, full jitter. */
   readonly backoff?: Backoff;
-  /** What a failure means; `undefined` leaves it to the marks (`permanent`, `unavailable`). Default: the marks. */
+  /** What a failure means; `undefined`, and all that is no class, leaves it to the marks (`permanent`, `unavailable`). Default: the marks. */
   readonly classify?: (error: unknown) => FailureClass | undefined;
   /** What to do with a dead letter that is refused for good, also trimmed. Default: `'hold'`. */
   readonly onUndeliverable?: OnUndeliverable;
@@ -58,11 +62,16 @@ const OPTION_NAMES = ['deadLetters', 'maxRetries', 'backoff', 'classify', 'onUnd
  * finds out when it is over. What waits is in credit, so `maxInFlight` bounds it. On a revoke what waits is let go (I4).
  * A crash between the publish and the commit of its ack publishes the dead letter again.
  *
+ * Place it above all that can fail. What is nacked above it, by a `decode` or a `handle` there, comes again from the source
+ * without a limit and never becomes a dead letter: telemetry tells it as a `misuse`. A second one lower down has its own count.
+ *
  * Below `batch` a retry is of the whole batch, without members that are settled already (unless the array was replaced by
  * another in between), and its dead letters are those of its members, one each. Above `batch` each member is tried again by itself.
  * @public
  */
-export function retryToDlq<D extends Delivery<unknown>>(options: RetryToDlqOptions): MonoTypeOperatorFunction<D> {
+export function retryToDlq(
+  options: RetryToDlqOptions,
+): <D extends Delivery<unknown>>(source: Observable<Taken<D>>) => Observable<D> {
   const { deadLetters: publisher, maxRetries = 3, onUndeliverable = 'hold', format = 'headers' } = options;
   checkNames('retryToDlq', options, OPTION_NAMES);
   checkOptions(
@@ -99,6 +108,7 @@ interface RetryPolicy {
 /** The children that it makes carry the failures so far in `slot` and the time of the first in `ref`. */
 class RetryToDlq implements OperatorParts, SettlementHook {
   readonly retries = true;
+  readonly answers = true;
   private readonly gate = createOutageGate(
     (attempt) => this.make(attempt),
     (child) => this.emit(child),
@@ -116,6 +126,8 @@ class RetryToDlq implements OperatorParts, SettlementHook {
   private readonly parked = new Map<Subscription, DeliveryNode>();
   /** Torn down: what is still out below may settle, but nothing is started any more. */
   private closed = false;
+  /** The session seen last. */
+  private session: Session | null = null;
 
   constructor(
     private readonly destination: Subscriber<unknown>,
@@ -131,6 +143,7 @@ class RetryToDlq implements OperatorParts, SettlementHook {
       delivery.abandon();
       return;
     }
+    if (epoch.session !== this.session) this.meet(delivery);
     this.pending.add(epoch);
     // A half of a batch that was given up is run once.
     const before = epoch.shares === null ? undefined : bisectsOf(delivery)?.halfOf(epoch);
@@ -193,6 +206,7 @@ class RetryToDlq implements OperatorParts, SettlementHook {
     const failures = child.slot + 1;
     if (failure === 'permanent' || failures > this.policy.maxRetries) {
       const { attempt: attempts } = child;
+      detach(delivery);
       const times = { firstFailureAt: firstFailureAt ?? now, lastFailureAt: now };
       if (!named && bisects?.bisect(delivery, { attempt: attempts, ...times }) === true) {
         delivery.fail(reason, -1);
@@ -236,6 +250,15 @@ class RetryToDlq implements OperatorParts, SettlementHook {
 
   heldBack(child: DeliveryNode): void {
     this.gate.heldBack(child);
+  }
+
+  private meet(delivery: DeliveryNode): void {
+    const { session } = delivery.epoch;
+    this.session = session;
+    const isWork = isWorkUnanswered(delivery);
+    if (isWork === null) return;
+    session.retries = true;
+    if (isWork) tellWorkAboveRetry(delivery);
   }
 
   private settle(delivery: DeliveryNode, outcome: Outcome): void {
@@ -293,9 +316,15 @@ class RetryToDlq implements OperatorParts, SettlementHook {
 
   private classify(reason: unknown): FailureClass {
     try {
-      return this.policy.classify?.(reason) ?? classifyFailure(reason);
+      const failure: unknown = this.policy.classify?.(reason);
+      giveUpOn(failure);
+      return isFailureClass(failure) ? failure : classifyFailure(reason);
     } catch {
       return 'transient';
     }
   }
+}
+
+function isFailureClass(value: unknown): value is FailureClass {
+  return value === 'permanent' || value === 'transient' || value === 'unavailable';
 }

@@ -6,7 +6,8 @@ import { checkNames, checkOptions } from '../core/options.js';
 import { onEpochClose } from '../core/partition.js';
 import type { Position } from '../core/position.js';
 import { corked } from '../core/pump.js';
-import type { HandlerResult } from './handle.js';
+import type { Result, Returned } from '../core/returned.js';
+import type { Deliveries } from '../core/type-hints.js';
 
 /** What becomes of cancelled work. @public */
 export interface SettlingOptions {
@@ -37,11 +38,11 @@ export interface SettlingOptions {
  * ```
  * @public
  */
-export function settling<T, R, P extends Position>(
-  delivery: Delivery<T, P>,
-  work: (value: T) => HandlerResult<R>,
+export function settling<T, V = never, P extends Position = Position, A = never, B = never, C = never>(
+  delivery: Deliveries<T, P>,
+  work: (value: T) => Returned<V, A, B, C>,
   options: SettlingOptions = {},
-): Observable<Delivery<R, P>> {
+): Observable<Delivery<Result<V, A, B, C>['of'], P>> {
   const { cancelled = 'release' } = options;
   checkNames('settling', options, ['cancelled']);
   checkOptions(
@@ -72,7 +73,7 @@ export function settling<T, R, P extends Position>(
       end(() => {
         // An ack below starts nothing inside this emission.
         corked(node.epoch.session, () => {
-          if (!isSettled(node)) subscriber.next(node.withValue(result));
+          if (!isSettled(node)) subscriber.next(node.withResult(result));
         });
       });
     const fail = (error: unknown): void => end(() => node.fail(error, -1));
@@ -112,5 +113,5 @@ export function settling<T, R, P extends Position>(
       else node.abandon();
     };
   });
-  return settled as unknown as Observable<Delivery<R, P>>;
+  return settled as unknown as Observable<Delivery<Result<V, A, B, C>['of'], P>>;
 }

@@ -1,4 +1,4 @@
-import type { OperatorFunction, Subscriber } from 'rxjs';
+import type { Observable, OperatorFunction, Subscriber } from 'rxjs';
 import type { Delivery } from '../core/delivery.js';
 import { DeliveryNode, isSettled, type SettlementHook } from '../core/delivery-node.js';
 import { operate, type OperatorParts } from '../core/operate.js';
@@ -10,6 +10,7 @@ import { cork, defer, uncork } from '../core/pump.js';
 import { RingQueue } from '../core/ring-queue.js';
 import type { PumpTask, Session } from '../core/session.js';
 import { reportStale } from '../core/telemetry.js';
+import type { AtOnce, Taken, TypeHints } from '../core/type-hints.js';
 import { hold, pumpIfStill, setFull, unhold } from '../core/units.js';
 import { END, Splitting, type SplitFunction } from './splitting.js';
 
@@ -56,10 +57,24 @@ export type Parts<R> = Iterable<R> & object;
  * ```
  * @public
  */
+export function split<
+  T,
+  R extends PromiseLike<unknown> = never,
+  P extends Position = Position,
+  D extends Delivery<T, P> = Delivery<T, P>,
+>(
+  fn: (value: T, delivery: D & Delivery<T, P>) => Parts<R>,
+  options?: SplitOptions,
+): (source: Observable<Taken<D & Delivery<T, P>>> & AtOnce<R, TypeHints['part']>) => Observable<Delivery<R, P>>;
+/** Makes many deliveries of one. @public */
+export function split<T, R, P extends Position, D extends Delivery<T, P> = Delivery<T, P>>(
+  fn: (value: T, delivery: D & Delivery<T, P>) => Parts<R>,
+  options?: SplitOptions,
+): OperatorFunction<Taken<D & Delivery<T, P>>, Delivery<R, P>>;
 export function split<T, R, P extends Position, D extends Delivery<T, P> = Delivery<T, P>>(
   fn: (value: T, delivery: D & Delivery<T, P>) => Parts<R>,
   options: SplitOptions = {},
-): OperatorFunction<D & Delivery<T, P>, Delivery<R, P>> {
+): OperatorFunction<Taken<D & Delivery<T, P>>, Delivery<R, P>> {
   const { maxParts = 10_000, maxPartsInFlight = 1_000 } = options;
   checkNames('split', options, ['maxParts', 'maxPartsInFlight']);
   checkOptions(

@@ -1,3 +1,5 @@
+import { giveUpOn, kindOf } from '../core/at-once.js';
+import { isPromiseLike } from '../core/deferred.js';
 import type { DeliveryNode } from '../core/delivery-node.js';
 import { SluiceError } from '../core/errors.js';
 import { permanent } from '../core/failures.js';
@@ -37,6 +39,7 @@ export class Splitting {
     const { done, value } = iterator.next();
     if (done === true) return END;
     this.iterator = iterator;
+    if (isPromise(value)) throw notAPart(this.tally.delivery, value, iterator);
     if (this.made === maxParts) throw tooMany(this.tally.delivery, maxParts, null);
     return value;
   }
@@ -82,8 +85,30 @@ function isIterable(parts: unknown): parts is Iterable<unknown> {
   return typeof (parts as Partial<Iterable<unknown>>)[Symbol.iterator] === 'function';
 }
 
+function isPromise(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && isPromiseLike(value);
+}
+
+// Of an array the others are Promises that run already, and each could end the process. A generator has made none of them yet.
+function notAPart({ id }: DeliveryNode, part: unknown, parts: Iterator<unknown, unknown>): Error {
+  giveUpOn(part);
+  if (Object.prototype.toString.call(parts) === '[object Array Iterator]') {
+    for (let next = parts.next(); next.done !== true; next = parts.next()) giveUpOn(next.value);
+  }
+  return permanent(
+    new SluiceError(
+      'invalid-parts',
+      `split: a part of ${id} is a Promise. Split first, then let handle() do the work.`,
+      {
+        details: { id },
+      },
+    ),
+  );
+}
+
 function notIterable({ id }: DeliveryNode, parts: unknown): Error {
-  const got = parts === null ? 'null' : ArrayBuffer.isView(parts) ? 'bytes' : `a ${typeof parts}`;
+  giveUpOn(parts);
+  const got = ArrayBuffer.isView(parts) ? 'bytes' : kindOf(parts);
   return permanent(
     new SluiceError(
       'invalid-parts',

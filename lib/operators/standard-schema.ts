@@ -1,5 +1,6 @@
 import { SluiceError } from '../core/errors.js';
 import { permanent } from '../core/failures.js';
+import { checkOptions } from '../core/options.js';
 
 /**
  * The part of the Standard Schema interface (standardschema.dev, version 1) that is used here. Any library that follows
@@ -46,6 +47,15 @@ export function issuesError(issues: readonly StandardIssue[]): Error {
 function pathOf({ path = [] }: StandardIssue): string {
   const names = path.map((segment) => String(typeof segment === 'object' ? segment.key : segment));
   return names.length === 0 ? 'its root' : names.join('.');
+}
+
+/** Throws `invalid-options` for a schema that is none, where one is given. @internal */
+export function checkSchema(owner: string, schema: unknown): void {
+  checkOptions(
+    owner,
+    { schema },
+    { schema: { that: { be: 'a Standard Schema (Zod 3.24, Valibot 1, …)', holds: isStandardSchema } } },
+  );
 }
 
 /** @internal */

@@ -1,10 +1,11 @@
 import { catchError, defer, finalize, forkJoin, last, map, Observable, of, ReplaySubject, share } from 'rxjs';
+import { giveUpOn, kindOf } from '../core/at-once.js';
 import { isSluiceError, SluiceError } from '../core/errors.js';
 import type { Message } from '../core/message.js';
 import { checkNames, checkOptions } from '../core/options.js';
 import type { OutboxMessage } from '../core/outbox-message.js';
 import type { Publisher, PublisherConnection, PublishOutcome } from '../core/publisher.js';
-import { linkPublisher, type PublisherLink } from './publisher-link.js';
+import { isPublisher, linkPublisher, type PublisherLink } from './publisher-link.js';
 
 /** What `topicPublisher` takes. @public */
 export interface TopicPublisherOptions {
@@ -64,7 +65,9 @@ export function topicPublisher(
       let topic = topics.get(name);
       if (topic === undefined) {
         makeRoom();
-        topic = { link: linkPublisher(publisherOf(name), () => undefined), calls: 0 };
+        const publisher: unknown = publisherOf(name);
+        if (!isPublisher(publisher)) throw noPublisher(name, publisher);
+        topic = { link: linkPublisher(publisher as Publisher<Message>, () => undefined), calls: 0 };
       }
       topics.delete(name);
       topics.set(name, topic);
@@ -122,6 +125,12 @@ function outcomesOf(
     }),
   );
   return outcomes;
+}
+
+function noPublisher(topic: string, made: unknown): SluiceError {
+  giveUpOn(made);
+  const text = `${OWNER}: the function must give a publisher, with connect(), for ${topic}, not ${kindOf(made)}.`;
+  return new SluiceError('invalid-options', text, { details: { owner: OWNER, topic } });
 }
 
 function outOfReach(cause: unknown): SluiceError {

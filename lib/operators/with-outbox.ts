@@ -1,5 +1,5 @@
 import type { OperatorFunction } from 'rxjs';
-import type { Delivery } from '../core/delivery.js';
+import { giveUpOn, kindOf } from '../core/at-once.js';
 import { batchOf, type DeliveryNode } from '../core/delivery-node.js';
 import { SluiceError } from '../core/errors.js';
 import { permanent } from '../core/failures.js';
@@ -10,8 +10,10 @@ import type { OutboxStore } from '../core/outbox-store.js';
 import type { Partition } from '../core/partition.js';
 import { Pending } from '../core/pending.js';
 import type { Position } from '../core/position.js';
+import type { Result, Returned } from '../core/returned.js';
+import type { Deliveries } from '../core/type-hints.js';
 import type { OutboxAnswer } from './outbox-group.js';
-import type { OutboxDelivery, OutboxHandler, OutboxSetUp } from './outbox-handler.js';
+import type { OutboxContext, OutboxDelivery, OutboxSetUp } from './outbox-handler.js';
 import { outboxPace } from './outbox-pace.js';
 import { runGroup } from './outbox-recovery.js';
 import type { OutboxWork, OutboxWorkOptions } from './outbox-work.js';
@@ -69,11 +71,11 @@ const OWNER = 'withOutbox';
  * unsubscribe, and is rolled back after that.
  * @public
  */
-export function withOutbox<T, R, Tx, P extends Position>(
+export function withOutbox<T, Tx, P extends Position, V = never, A = never, B = never, C = never>(
   store: OutboxStore<Tx>,
-  handler: OutboxHandler<T, R, Tx, P>,
+  handler: (value: T, context: OutboxContext<Tx, P>) => Returned<V, A, B, C>,
   options: WithOutboxOptions<T, P, Tx> = {},
-): OperatorFunction<Delivery<T, P>, R> {
+): OperatorFunction<Deliveries<T, P>, Result<V, A, B, C>['of']> {
   const { consumer, key, setUp, group = 1, concurrency = 8, timeoutMs = 0, maxEmits = 1_000 } = options;
   checkNames(OWNER, options, ['consumer', 'key', 'setUp', 'group', 'concurrency', 'timeoutMs', 'maxEmits']);
   checkOptions(
@@ -102,7 +104,7 @@ export function withOutbox<T, R, Tx, P extends Position>(
   const workOf = (delivery: DeliveryNode): OutboxWork => {
     const keyOf = key as ((value: unknown, delivery: DeliveryNode) => unknown) | undefined;
     const made = keyOf === undefined ? delivery.id : keyOf(delivery.value, delivery);
-    if (typeof made !== 'string' || made === '') throw invalidKey(delivery);
+    if (typeof made !== 'string' || made === '') throw invalidKey(delivery, made);
     const owner = consumer ?? delivery.epoch.session.group;
     if (owner === null) throw noConsumer();
     return { delivery, key: made, consumer: owner, losses: 0 };
@@ -216,9 +218,11 @@ function misuseOf(delivery: DeliveryNode, consumer: string | undefined): SluiceE
   return null;
 }
 
-function invalidKey({ id }: DeliveryNode): Error {
+function invalidKey({ id }: DeliveryNode, key: unknown): Error {
+  giveUpOn(key);
+  const got = key === '' ? 'empty text' : kindOf(key);
   return permanent(
-    new SluiceError('invalid-key', `withOutbox: the key of ${id} must be text that is not empty.`, {
+    new SluiceError('invalid-key', `withOutbox: the key of ${id} must be text that is not empty, not ${got}.`, {
       details: { id },
     }),
   );

@@ -367,6 +367,21 @@ describe('the end of a source', () => {
       expect(ends).toEqual([]);
       advance(1);
       expect([ends, log.closes, timers()]).toEqual([['complete'], 1, 0]);
+      expect(log.events.slice(-2)).toEqual([
+        { type: 'cut-off', partition: { topic: 't', partition: 0 }, unsettled: 1, afterMs: 500 },
+        { type: 'closed' },
+      ]);
+    }));
+
+  it('by an unsubscribe tells what was still out in the hands of others', () =>
+    virtually(({ advance }) => {
+      const log = testLog({ drainTimeoutMs: 500 });
+      const { all, subscription } = collect(log.deliveries);
+      log.push(log.partition(0), 0, 1);
+      all[0]?.ack();
+      subscription.unsubscribe();
+      advance(500);
+      expect(log.events.filter(({ type }) => type === 'cut-off')).toMatchObject([{ unsettled: 1, afterMs: 500 }]);
     }));
 
   it('by a stop that came before the subscription completes at once', () =>

@@ -1,10 +1,31 @@
 import { describe, expect, it } from '@jest/globals';
-import { combineLatest, EMPTY, throwError, type ObservableInput } from 'rxjs';
-import { fanOut, isSluiceError, publish } from 'rxsluice';
+import {
+  BehaviorSubject,
+  combineLatest,
+  EMPTY,
+  lastValueFrom,
+  of,
+  Subject,
+  tap,
+  throwError,
+  timer,
+  type ObservableInput,
+} from 'rxjs';
+import { fanOut, isSluiceError, publish, type TelemetryEvent } from 'rxsluice';
 import { fromMemory, memoryBroker, memoryPublisher } from 'rxsluice/memory';
 import { collect, testLog, virtually } from './harness.js';
 
 const BROKEN = new Error('broken');
+
+function completedSubject(): Subject<unknown> {
+  const subject = new Subject<unknown>();
+  subject.complete();
+  return subject;
+}
+
+async function* givesAtOnce(): AsyncGenerator<number> {
+  yield 1;
+}
 
 describe('a source', () => {
   it('opens nothing for a subscriber that is closed already', () =>
@@ -30,8 +51,61 @@ describe('a source', () => {
       const errors: unknown[] = [];
       log.deliveries.subscribe({ error: (error) => errors.push(error) });
       expect(errors.map((error) => isSluiceError(error) && error.code)).toEqual(['source-failed']);
-      expect(log.closes).toBe(1);
+      expect(() => log.engine.end()).toThrow();
     }));
+
+  it.each<[string, () => AbortSignal | ObservableInput<unknown>]>([
+    ['a signal that is aborted', () => AbortSignal.abort()],
+    ['an Observable that emits at once', () => of(1)],
+    ['one that completes at once', () => EMPTY],
+    ['a BehaviorSubject', () => new BehaviorSubject(false)],
+    ['a Subject that has completed', completedSubject],
+    ['a list', () => [1]],
+    ['a Promise that is resolved', () => Promise.resolve()],
+    ['an async iterable that gives at once', givesAtOnce],
+  ])('opens and reads nothing where `stop` has fired before: %s', async (_, makeStop) => {
+    const broker = memoryBroker({ topics: { orders: {} } });
+    publish(memoryPublisher(broker, { topic: 'orders' }), [{ value: 'a' }, { value: 'b' }]).subscribe();
+    const events: TelemetryEvent[] = [];
+    const ids: string[] = [];
+    const reading = fromMemory(broker, {
+      groupId: 'g',
+      topics: ['orders'],
+      until: 'end',
+      stop: makeStop(),
+      telemetry: (event) => events.push(event),
+    }).pipe(tap(({ id }) => ids.push(id)));
+    await lastValueFrom(reading, { defaultValue: null });
+    expect(ids).toEqual([]);
+    expect(events).toEqual([{ type: 'closed' }]);
+    expect(broker.committed('g', 'orders')).toEqual([null]);
+  });
+
+  it('reads until a Promise is resolved that was not when it was subscribed', async () => {
+    const broker = memoryBroker({ topics: { orders: {} } });
+    publish(memoryPublisher(broker, { topic: 'orders' }), [{ value: 'a' }]).subscribe();
+    let stop = (): void => undefined;
+    const stopped = new Promise<void>((resolve) => (stop = resolve));
+    const reading = fromMemory(broker, { groupId: 'g', topics: ['orders'], stop: stopped }).pipe(
+      tap((delivery) => delivery.ack()),
+      tap(stop),
+    );
+    expect((await lastValueFrom(reading)).id).toBe('orders/0/0');
+  });
+
+  it('fails, and opens nothing, where a Promise for its stop is rejected already', async () => {
+    const log = testLog({ stop: Promise.reject(BROKEN) });
+    await expect(lastValueFrom(log.deliveries)).rejects.toMatchObject({ code: 'source-failed', cause: BROKEN });
+    expect(() => log.engine.end()).toThrow();
+  });
+
+  it('begins nothing where it is unsubscribed before a Promise could say that it stops', async () => {
+    const log = testLog({ stop: new Promise(() => undefined) });
+    log.deliveries.subscribe().unsubscribe();
+    await lastValueFrom(timer(5));
+    expect(() => log.engine.end()).toThrow();
+    expect(log.events).toEqual([{ type: 'closed' }]);
+  });
 
   it.each(['stop', 'unsubscribe'])('is not asked to read on after %s, whose queue is empty then', (end) =>
     virtually(() => {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
 import * as rx from 'rxjs';
-import { ackEach, publish, settling, type Delivery } from 'rxsluice';
+import { ackEach, handle, publish, settling, type Delivery } from 'rxsluice';
 import { fromMemory, memoryBroker, memoryPublisher } from 'rxsluice/memory';
 import { virtually } from '../core/harness.js';
 
@@ -95,7 +95,7 @@ const uses: Readonly<Record<string, Use>> = {
       rx.catchError(() => rx.EMPTY),
     ),
   delay: rx.delay(5),
-  delayWhen: rx.delayWhen(() => rx.timer(5)),
+  delayWhen: rx.delayWhen(() => rx.NEVER),
   observeOn: rx.observeOn(rx.asyncScheduler),
   subscribeOn: rx.subscribeOn(rx.asyncScheduler),
   finalize: rx.finalize(() => undefined),
@@ -186,6 +186,55 @@ describe('docs/operators-and-plain-rxjs.md', () => {
       advance(LONG_MS);
       expect(stale).toBe(MESSAGES);
     }));
+
+  it('is right that a stop while paused completes above handle, and waits for the notifier of delayWhen', () => {
+    const stopWhilePaused = (pause: (open: rx.Observable<boolean>) => rx.MonoTypeOperatorFunction<D>) => {
+      const seen: unknown[] = [];
+      virtually(({ advance, now }) => {
+        const open = new rx.BehaviorSubject(true);
+        const stop = new rx.Subject<void>();
+        const telemetry = ({ type }: { readonly type: string }): void =>
+          void (['closed', 'cut-off'].includes(type) && seen.push([type, now()]));
+        fromMemory(broker40(), {
+          groupId: 'g',
+          topics: ['t'],
+          maxInFlight: CREDITS,
+          drainTimeoutMs: DRAIN_MS,
+          stop,
+          telemetry,
+        })
+          .pipe(
+            rx.tap(({ id }) => void (id.endsWith('/5') && open.next(false))),
+            pause(open),
+            ackEach(),
+          )
+          .subscribe({ complete: () => seen.push(['completed', now()]) });
+        advance(100);
+        stop.next();
+        advance(LONG_MS);
+        open.next(true);
+        seen.push(['opened', now()]);
+        advance(1);
+      });
+      return seen;
+    };
+    const cutOff = 100 + DRAIN_MS;
+    const whenOpen = (open: rx.Observable<boolean>) => open.pipe(rx.first(Boolean));
+    const byHandle = stopWhilePaused((open) => handle((value) => whenOpen(open).pipe(rx.map(() => value))));
+    expect(byHandle).toEqual([
+      ['cut-off', cutOff],
+      ['closed', cutOff],
+      ['completed', cutOff],
+      ['opened', 100 + LONG_MS],
+    ]);
+    const byDelayWhen = stopWhilePaused((open) => rx.delayWhen(() => whenOpen(open)));
+    expect(byDelayWhen).toEqual([
+      ['cut-off', cutOff],
+      ['closed', cutOff],
+      ['completed', 100 + LONG_MS],
+      ['opened', 100 + LONG_MS],
+    ]);
+  });
 
   it('is right that pairwise gives each delivery twice: it is settled with the first pair', () =>
     virtually(({ advance }) => {

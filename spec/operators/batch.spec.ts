@@ -981,7 +981,7 @@ describe('batch', () => {
       { maxRetries = 1, maxSize = 16, bisectOnFailure = true, letters = fakePublisher() } = {},
     ) => {
       const options = { deadLetters: letters, maxRetries, backoff: constant(5) };
-      const gather = batch<string, ScriptedPosition>({ maxSize, maxWaitMs: 2, bisectOnFailure });
+      const gather = batch({ maxSize, maxWaitMs: 2, bisectOnFailure });
       return place === 'above'
         ? source.texts.pipe(ordered({ by: 'key' }), retryToDlq(options), gather, handle(work as never), ackEach())
         : source.texts.pipe(ordered({ by: 'key' }), gather, retryToDlq(options), handle(work as never), ackEach());

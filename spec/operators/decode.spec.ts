@@ -50,11 +50,7 @@ function schemaOf<T>(
 }
 
 /** What a codec made of one value, or the error that the delivery was nacked with. */
-function decodeOne(
-  { log, drive, advanceTo }: Marbles,
-  codec: Codec<unknown> | StandardSchemaV1,
-  value: Uint8Array | string | null,
-) {
+function decodeOne({ log, drive, advanceTo }: Marbles, codec: Codec<unknown>, value: Uint8Array | string | null) {
   const source = log(undefined, { redelivery: constant(10_000) });
   source.publish('m', { value });
   const out = drive(source.deliveries.pipe(decode(codec), ackEach()));
@@ -96,6 +92,18 @@ describe('decode', () => {
         expect(failure).toBe('permanent');
         expect(reason).toMatchObject({ code: 'undecodable', message: 'The value is 3 bytes that are not UTF-8.' });
         expect(ended).toBeUndefined();
+      }));
+
+    it('gives what a schema makes of the text, and nacks what does not match, permanently', () =>
+      marbles((helpers) => {
+        const digits = text(z.string().regex(/^\d+$/).transform(Number));
+        expect(decodeOne(helpers, digits, '42').values).toEqual([42]);
+        const message = 'The value does not match its schema at its root.';
+        for (const value of ['secret', null]) {
+          const { values, failure, reason } = decodeOne(helpers, digits, value);
+          expect({ values, failure }).toEqual({ values: [], failure: 'permanent' });
+          expect(reason).toMatchObject({ code: 'undecodable', message });
+        }
       }));
   });
 
@@ -193,18 +201,6 @@ describe('decode', () => {
         expect(everythingOf(nack?.event.reason)).not.toContain('secret');
       }));
   });
-
-  it('takes a Standard Schema of bytes itself', () =>
-    marbles((helpers) => {
-      const size = schemaOf<number>((value) =>
-        value instanceof Uint8Array ? { value: value.length } : { issues: [{ message: 'no bytes' }] },
-      );
-      expect(decodeOne(helpers, size, 'four').values).toEqual([4]);
-      expect(decodeOne(helpers, size, null).reason).toMatchObject({
-        code: 'undecodable',
-        message: 'The value does not match its schema at its root.',
-      });
-    }));
 
   it.each([
     ['bytes', Uint8Array.of(1)],
@@ -413,11 +409,25 @@ describe('decode', () => {
       }));
   });
 
-  it('refuses what is neither a codec nor a Standard Schema', () => {
-    expect(refusal(() => decode(untyped({})))).toBe(
-      'decode: codec must be a codec function or a Standard Schema, not an object.',
-    );
+  it('refuses what is no codec, a schema too, and one that can be called', () => {
+    const codecs = 'json(schema), text(schema) or a function of the bytes (a schema checks values, not bytes)';
+    expect(refusal(() => decode(untyped({})))).toBe(`decode: codec must be a codec: ${codecs}, not an object.`);
     expect(refusal(() => decode(untyped('json')))).toContain('not a string');
+    expect(refusal(() => decode(untyped(z.object({}))))).toContain('json(schema)');
+    expect(
+      refusal(() =>
+        decode(
+          untyped(
+            Object.assign(
+              () => 1,
+              schemaOf((value) => ({ value })),
+            ),
+          ),
+        ),
+      ),
+    ).toContain('not a function');
+    expect(refusal(() => json(untyped({})))).toContain('json: schema must be a Standard Schema');
+    expect(refusal(() => text(untyped(() => 'a')))).toContain('text: schema must be a Standard Schema');
   });
 });
 

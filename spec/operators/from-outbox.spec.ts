@@ -406,6 +406,19 @@ describe('fromOutbox', () => {
   });
 
   describe('at the end', () => {
+    it('asks its store for nothing, and completes, where stop had fired before', () =>
+      marbles(({ drive, advanceTo }) => {
+        const rows = fakeRows();
+        rows.put('a1');
+        const { begun, events, done } = relay(rows, 0, { stop: AbortSignal.abort() });
+        const out = drive(done);
+        advanceTo(500);
+        expect(out.completed).toBe(true);
+        expect(begun).toEqual([]);
+        expect(rows.calls).toEqual([]);
+        expect(events).toEqual([{ type: 'closed' }]);
+      }));
+
     it('marks what is done and gives the rest back on stop', () =>
       marbles(({ drive, advanceTo, at }) => {
         const rows = fakeRows();

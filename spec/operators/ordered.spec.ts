@@ -275,7 +275,7 @@ describe('ordered', () => {
     ])('below fanOut keeps a key in order through the failure of one copy, answered by %s', (_, retried) =>
       marbles(({ log, drive, advanceTo }) => {
         const source = log('(abd)', { messages, redelivery: constant(5) });
-        const retry = retryToDlq<Text>({ deadLetters: fakePublisher(), backoff: constant(5) });
+        const retry = retryToDlq({ deadLetters: fakePublisher(), backoff: constant(5) });
         const to = (where: string): ((texts: Observable<Text>) => Observable<Text>) =>
           mapValue((value: string) => `${value}${where}`);
         const started: string[] = [];

@@ -41,7 +41,7 @@ const failing: Pipeline = handle((): string => {
 });
 
 const retries = (options: { classify?: () => FailureClass | undefined; backoff?: () => number }): Pipeline => {
-  const retrying = retryToDlq<Text>({ deadLetters: fakePublisher(), ...options });
+  const retrying = retryToDlq({ deadLetters: fakePublisher(), ...options });
   return (source) => source.pipe(retrying, failing as never);
 };
 

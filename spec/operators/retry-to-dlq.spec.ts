@@ -26,7 +26,7 @@ import {
   throwsAtOnce,
   until,
 } from '../support/publishers.js';
-import { bytesOf, type ScriptedPosition } from '../support/scripted-log.js';
+import { bytesOf } from '../support/scripted-log.js';
 
 keepsTheContract('retryToDlq', {
   make: () => retryToDlq({ deadLetters: fakePublisher(), backoff: constant(3) }),
@@ -308,7 +308,7 @@ describe('retryToDlq', () => {
           if (value === 'a' && now() === 0) throw OUT;
           return timer(5).pipe(map(() => value));
         };
-        const retry = retryToDlq<Delivery<string, ScriptedPosition>>({ deadLetters: fakePublisher() });
+        const retry = retryToDlq({ deadLetters: fakePublisher() });
         const out = drive(source.texts.pipe(retry, handle(work, { concurrency: 4 }), ackEach()));
         advanceTo(99);
         expect(started).toEqual(['b0', 'a0']);
@@ -351,7 +351,7 @@ describe('retryToDlq', () => {
       marbles(({ log, drive, advanceTo, now }) => {
         const source = log('(ab)');
         let abandoned = 0;
-        const retry = retryToDlq<Delivery<string, ScriptedPosition>>({ deadLetters: fakePublisher() });
+        const retry = retryToDlq({ deadLetters: fakePublisher() });
         drive(source.texts.pipe(retry), (delivery) => {
           if (now() < 50) delivery.nack(OUT);
           else if (abandoned++ === 0) (delivery as unknown as DeliveryNode).abandon();

@@ -520,9 +520,9 @@ describe('split', () => {
       ['bytes', bytesOf('abc'), 'bytes'],
       ['a number', 3, 'a number'],
       ['null', null, 'null'],
-      ['undefined', undefined, 'a undefined'],
-      ['an Observable', of(1), 'a object'],
-      ['a plain object', { length: 2 }, 'a object'],
+      ['undefined', undefined, 'undefined'],
+      ['an Observable', of(1), 'an object'],
+      ['a plain object', { length: 2 }, 'an object'],
     ])('nacks %s as permanent: no iterable object', (_, given, named) =>
       marbles(({ log, drive, advanceTo }) => {
         const source = log('a', { redelivery: constant(1_000) });

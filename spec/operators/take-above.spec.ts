@@ -4,7 +4,6 @@ import { memoryBroker } from '../../lib/brokers/memory/memory-client.js';
 import { memoryPublisher } from '../../lib/brokers/memory/memory-publisher.js';
 import { fromMemory } from '../../lib/brokers/memory/memory-source.js';
 import { constant } from '../../lib/core/backoff.js';
-import type { Delivery } from '../../lib/core/delivery.js';
 import { unavailable } from '../../lib/core/failures.js';
 import { publish } from '../../lib/core/publish.js';
 import { ackEach } from '../../lib/operators/ack-each.js';
@@ -18,10 +17,7 @@ import { split } from '../../lib/operators/split.js';
 import { text } from '../../lib/operators/text.js';
 import { marbles } from '../support/marbles.js';
 import { after, fakePublisher, neverAnswers, refuses } from '../support/publishers.js';
-import type { ScriptedPosition } from '../support/scripted-log.js';
 import { fakeStore, storeAnswersAfter, storeNeverAnswers } from '../support/stores.js';
-
-type Text = Delivery<string, ScriptedPosition>;
 
 const NEVER_MS = 200_000;
 const NO = new Error('no');
@@ -89,7 +85,7 @@ describe('below take(n), an operator ends what it was given before it completes'
   it('retryToDlq: those that are to be tried again', () =>
     marbles(({ log, drive, advanceTo }) => {
       const source = log('(abcd)');
-      const retries = retryToDlq<Text>({ deadLetters: fakePublisher(), backoff: constant(10) });
+      const retries = retryToDlq({ deadLetters: fakePublisher(), backoff: constant(10) });
       const out = drive(source.texts.pipe(take(3), retries, handle(failsOnA(2)), ackEach()));
       advanceTo(19);
       expect([out.values, out.completed]).toEqual([['b', 'c'], false]);
@@ -101,7 +97,7 @@ describe('below take(n), an operator ends what it was given before it completes'
   it('retryToDlq: those that wait for an outage to end', () =>
     marbles(({ log, drive, advanceTo }) => {
       const source = log('(abcd)');
-      const retries = retryToDlq<Text>({ deadLetters: fakePublisher() });
+      const retries = retryToDlq({ deadLetters: fakePublisher() });
       let calls = 0;
       const isOut = (value: string): string => {
         if (++calls < 4) throw unavailable('no');
@@ -117,7 +113,7 @@ describe('below take(n), an operator ends what it was given before it completes'
     marbles(({ log, drive, advanceTo }) => {
       const source = log('(abcd)');
       const publisher = fakePublisher(after(5));
-      const retries = retryToDlq<Delivery<readonly string[]>>({ deadLetters: publisher, maxRetries: 0 });
+      const retries = retryToDlq({ deadLetters: publisher, maxRetries: 0 });
       const fails = handle((): string => {
         throw NO;
       });
@@ -137,7 +133,7 @@ describe('below take(n), an operator ends what it was given before it completes'
     marbles(({ log, drive, advanceTo, scheduler }) => {
       const source = log('(ab)', { drainTimeoutMs: 50 });
       const publisher = fakePublisher(answer);
-      const retries = retryToDlq<Text>({ deadLetters: publisher, maxRetries: 0 });
+      const retries = retryToDlq({ deadLetters: publisher, maxRetries: 0 });
       const out = drive(source.texts.pipe(take(1), retries, handle(failsOnA(9)), ackEach()));
       advanceTo(49);
       expect(out.completed).toBe(false);
@@ -162,7 +158,7 @@ describe('below take(n), an operator ends what it was given before it completes'
   it('retryToDlq: not for those of a partition that is lost meanwhile', () =>
     marbles(({ log, drive, advanceTo }) => {
       const source = log('(ab)', { drainTimeoutMs: 1_000 });
-      const retries = retryToDlq<Text>({ deadLetters: fakePublisher(), backoff: constant(100) });
+      const retries = retryToDlq({ deadLetters: fakePublisher(), backoff: constant(100) });
       const out = drive(source.texts.pipe(take(1), retries, handle(failsOnA(9)), ackEach()));
       advanceTo(5);
       source.lose();

@@ -462,6 +462,21 @@ export const sourceMutants: readonly Mutant<SourceDriver>[] = [
     seen: /^After stop, with 5 out, it is open and has given: late-0/,
   },
   {
+    name: 'hears of a stop only once it reads',
+    driver: broken({
+      source: (bed, request) =>
+        new Observable((subscriber) => {
+          const late = new AbortController();
+          const source = bed.source({ ...request, stop: late.signal }).pipe(tap((delivery) => delivery.ack()));
+          const subscription = source.subscribe(subscriber);
+          if ((request.stop as AbortSignal).aborted) late.abort();
+          return subscription;
+        }),
+    }),
+    caughtBy: '16 reads nothing and completes',
+    seen: /^Stopped before the subscription, it gave: m0/,
+  },
+  {
     name: 'completes on stop before the work is settled',
     driver: broken({
       source: (bed, request) =>

@@ -1,6 +1,18 @@
 import { describe, expect, it } from '@jest/globals';
 import { expectTypeOf } from 'expect-type';
-import { filter, ignoreElements, map, mergeMap, NEVER, of, pipe, tap, type Observable } from 'rxjs';
+import {
+  filter,
+  ignoreElements,
+  map,
+  mergeMap,
+  NEVER,
+  of,
+  pipe,
+  tap,
+  type Observable,
+  type ObservableInput,
+  type OperatorFunction,
+} from 'rxjs';
 import {
   ackEach,
   batch,
@@ -21,6 +33,7 @@ import {
   withOutbox,
   type BatchDelivery,
   type Delivery,
+  type HandlerResult,
   type Position,
   type StandardSchemaV1,
 } from 'rxsluice';
@@ -104,7 +117,8 @@ describe('inference', () => {
 
   it('takes the value of a codec: a schema, text, any JSON, a function', () => {
     expectTypeOf(orders).toEqualTypeOf<Observable<Delivery<Order, MemoryPosition>>>();
-    expectTypeOf(source.pipe(decode(orderSchema))).toEqualTypeOf<Observable<Delivery<Order, MemoryPosition>>>();
+    const keyed = source.pipe(decode(text(z.string().transform((key) => ({ key })))));
+    expectTypeOf(keyed).toEqualTypeOf<Observable<Delivery<{ key: string }, MemoryPosition>>>();
     expectTypeOf(source.pipe(decode(text()))).toEqualTypeOf<Observable<Delivery<string | null, MemoryPosition>>>();
     expectTypeOf(source.pipe(decode(json()))).toEqualTypeOf<Observable<Delivery<unknown, MemoryPosition>>>();
     const length = source.pipe(decode((bytes) => bytes?.length ?? 0));
@@ -218,6 +232,52 @@ describe('inference', () => {
       ),
     ];
     expectTypeOf(results).toEqualTypeOf<Observable<number>[]>();
+  });
+
+  it('takes what a handler returns in several ways: a value or a Promise, an ObservableInput', () => {
+    const cached = orders.pipe(handle(({ cents }) => (cents > 0 ? ('free' as const) : Promise.resolve({ cents }))));
+    expectTypeOf(cached).toEqualTypeOf<Observable<Delivery<'free' | { cents: number }, MemoryPosition>>>();
+    const ways = (order: Order): string | Promise<number> | Observable<boolean> => of(order.cents > 0);
+    expectTypeOf(orders.pipe(handle(ways), ackEach())).toEqualTypeOf<Observable<string | number | boolean>>();
+    const input = (order: Order): ObservableInput<Order> => of(order);
+    expectTypeOf(orders.pipe(handle(input), ackEach())).toEqualTypeOf<Observable<Order>>();
+    const result = (order: Order): HandlerResult<Order> => order;
+    expectTypeOf(orders.pipe(handle(result), ackEach())).toEqualTypeOf<Observable<Order>>();
+    const settledOnes = orders.pipe(mergeMap((order) => settling(order, ways)), ackEach()); // prettier-ignore
+    expectTypeOf(settledOnes).toEqualTypeOf<Observable<string | number | boolean>>();
+    const outbox = orders.pipe(withOutbox(memoryOutboxStore(), ({ id }) => (id === '' ? null : Promise.resolve(id))));
+    expectTypeOf(outbox).toEqualTypeOf<Observable<string | null>>();
+    expectTypeOf(orders.pipe(handle(({ items }) => items), ackEach())).toEqualTypeOf<Observable<readonly string[]>>(); // prettier-ignore
+    expectTypeOf(orders.pipe(handle(async () => {}), ackEach())).toEqualTypeOf<Observable<void>>(); // prettier-ignore
+    expectTypeOf(orders.pipe(handle(() => JSON.parse('1')), ackEach())).toEqualTypeOf<Observable<ReturnType<typeof JSON.parse>>>(); // prettier-ignore
+  });
+
+  it('is kept by operators that are made apart, and by functions that make them', () => {
+    const retry = () => retryToDlq({ deadLetters });
+    const keyed = () => ordered({ by: 'key' });
+    const some = () => batch({ maxSize: 10, maxWaitMs: 50 });
+    const end = ackEach();
+    const all = orders.pipe(keyed(), retry(), handle(({ id }) => id), end); // prettier-ignore
+    expectTypeOf(all).toEqualTypeOf<Observable<string>>();
+    const batches = orders.pipe(some(), retry(), handle((rows, { members }) => rows.length + members.length), end); // prettier-ignore
+    expectTypeOf(batches).toEqualTypeOf<Observable<number>>();
+  });
+
+  it('goes through generic functions, whose results may be declared', () => {
+    const field = <T, K extends keyof T>(key: K): OperatorFunction<Delivery<T>, Delivery<T[K]>> =>
+      mapValue((value: T) => value[key]);
+    const timed = <T, R>(fn: (value: T) => HandlerResult<R>): OperatorFunction<Delivery<T>, Delivery<R>> =>
+      handle(fn, { timeoutMs: 100 });
+    const same = <T>(): OperatorFunction<Delivery<T>, Delivery<T>> => filterValue((value: T) => value !== undefined);
+    const pipeline = orders.pipe(
+      same(),
+      field('cents'),
+      timed((cents) => Promise.resolve(cents + 1)),
+      ackEach(),
+    );
+    expectTypeOf(pipeline).toEqualTypeOf<Observable<number>>();
+    expectTypeOf(orders.pipe(mapValue(() => JSON.parse('1')), ackEach())).toEqualTypeOf<Observable<ReturnType<typeof JSON.parse>>>(); // prettier-ignore
+    expectTypeOf(orders.pipe(mapValue(() => { throw new Error('no'); }), ackEach())).toEqualTypeOf<Observable<never>>(); // prettier-ignore
   });
 
   it('goes through plain RxJS operators that forward the delivery', () => {

@@ -1,5 +1,6 @@
 import { SluiceError } from '../../core/errors.js';
 import { checkNames, checkOptions } from '../../core/options.js';
+import { copyOfRecord } from './memory-bytes.js';
 import { createGroup, type MemoryGroup } from './memory-group.js';
 import { createLog, read, truncate, type MemoryLog, type MemoryRecord } from './memory-log.js';
 import type { MemoryBrokerOptions, MemoryTopicOptions } from './memory-options.js';
@@ -44,7 +45,7 @@ export interface MemoryBroker {
   deleteTopic(name: string): void;
   /** Drops the messages of a partition below an offset, as retention does. */
   deleteRecords(topic: string, partition: number, before: number): void;
-  /** The messages that a partition keeps, or a whole topic, partition by partition. */
+  /** Copies of the messages that a partition keeps, or a whole topic, partition by partition. */
   messages(topic: string, partition?: number): readonly MemoryRecord[];
   /** The next offset to read for each partition, or `null` before the group's first commit. */
   committed(groupId: string, topic: string): readonly (number | null)[];
@@ -107,7 +108,7 @@ export function memoryBroker(options: MemoryBrokerOptions = {}): MemoryBroker {
     },
     messages: (name, partition) => {
       const logs = partition === undefined ? topicNamed(name).logs : [logOf(name, partition)];
-      return logs.flatMap((log) => read(log, log.first, log.end - log.first));
+      return logs.flatMap((log) => read(log, log.first, log.end - log.first).map(copyOfRecord));
     },
     committed: (groupId, name) =>
       topicNamed(name).logs.map((_, partition) => groupOf(groupId).committed(name, partition)),

@@ -4,7 +4,7 @@ import { SluiceError } from '../../core/errors.js';
 import { hashOf } from '../../core/hash.js';
 import type { HeaderValue, Message, MessageBytes, MessageHeaders } from '../../core/message.js';
 import { checkNames, checkOptions } from '../../core/options.js';
-import { wrongHeaders } from '../../core/own-message.js';
+import { ownBytes, ownHeaders, wrongHeaders } from '../../core/own-message.js';
 import type { Publisher, PublisherConnection, PublishOutcome } from '../../core/publisher.js';
 import { internalsOf, isMemoryBroker, unknownTopic, type MemoryBroker, type MemoryTopic } from './memory-client.js';
 import { append, truncate } from './memory-log.js';
@@ -60,7 +60,7 @@ function store(topic: MemoryTopic, message: Message): MemoryPosition {
   const { maxMessageBytes = Infinity, retainMessages = Infinity } = topic.options;
   const key = bytesOf(message.key ?? null);
   const value = bytesOf(message.value);
-  const headers = headersOf(message.headers ?? {});
+  const headers = ownHeaders(checked(message.headers ?? {}));
   const size = (key?.length ?? 0) + (value?.length ?? 0) + headerBytes(headers);
   if (size > maxMessageBytes)
     throw refused(`${size} bytes are more than the ${maxMessageBytes} that ${topic.name} takes`);
@@ -78,14 +78,15 @@ function partitionOf(topic: MemoryTopic, key: Uint8Array | null): number {
   return (key === null ? topic.turn++ : hashOf(key) >>> 0) % topic.logs.length;
 }
 
+// A copy: whoever publishes may use the buffer again.
 function bytesOf(bytes: MessageBytes): Uint8Array | null {
-  if (bytes === null || bytes instanceof Uint8Array) return bytes;
+  if (bytes === null || bytes instanceof Uint8Array) return ownBytes(bytes);
   if (typeof bytes === 'string') return new TextEncoder().encode(bytes);
   throw refused(`a key and a value must be bytes, text or null, not a ${typeof bytes}`);
 }
 
 // What another broker refuses is refused here too, or tests would pass of what fails later.
-function headersOf(headers: MessageHeaders): MessageHeaders {
+function checked(headers: MessageHeaders): MessageHeaders {
   const wrong = wrongHeaders(headers);
   if (wrong !== null) throw refused(wrong);
   for (const given of Object.values(headers)) {

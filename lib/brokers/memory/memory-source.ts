@@ -2,13 +2,15 @@ import { defer, of, type Observable } from 'rxjs';
 import type { Delivery } from '../../core/delivery.js';
 import { logSource, type AssignedPartition, type LogAdapter, type LogEngine } from '../../core/log-engine.js';
 import { checkNames, checkOptions } from '../../core/options.js';
+import { ownBytes, ownHeaders } from '../../core/own-message.js';
 import type { PartitionRef } from '../../core/partition.js';
 import type { Position } from '../../core/position.js';
 import type { RecordShape } from '../../core/record-shape.js';
 import { SOURCE_OPTION_NAMES } from '../../core/source-options.js';
+import { lend, renew, type LentRecord } from './memory-bytes.js';
 import { internalsOf, isMemoryBroker, unknownTopic, type MemoryBroker, type MemoryTopic } from './memory-client.js';
 import type { MemoryMember } from './memory-group.js';
-import { read, type MemoryLog, type MemoryRecord } from './memory-log.js';
+import { read, type MemoryLog } from './memory-log.js';
 import type { MemorySourceOptions } from './memory-options.js';
 import { headerBytes } from './memory-publisher.js';
 
@@ -49,7 +51,8 @@ const CHUNK_RECORDS = 256;
  *
  * Delivery: at least once; a message comes again until it is settled, also after an unsubscribe or a move to another
  * member; one that is settled does not, also where an older one is not. Positions are committed with the next turn of
- * the scheduler, and when the source ends. Order: as published, within a partition. Fails with `unknown-topic` or `position-lost`.
+ * the scheduler, and when the source ends. Order: as published, within a partition. Each group, retry and dead letter has bytes of
+ * its own: what a handler changes, no other sees. Fails with `unknown-topic` or `position-lost`.
  * @public
  */
 export function fromMemory(
@@ -68,7 +71,7 @@ export function fromMemory(
       onPositionLost: { oneOf: ['error', 'earliest', 'latest'] },
     },
   );
-  return logSource<MemoryRecord, MemoryPosition>({
+  return logSource<LentRecord, MemoryPosition>({
     name: 'fromMemory',
     group: options.groupId,
     options,
@@ -79,26 +82,28 @@ export function fromMemory(
   });
 }
 
-const memoryShape: RecordShape<MemoryRecord, MemoryPosition> = {
-  value: (record) => record.value,
-  key: (record) => record.key,
-  headers: (record) => record.headers,
-  timestamp: (record) => record.timestamp,
-  positionText: (record) => String(record.offset),
-  position: ({ offset }, { topic, partition }) => ({
+const memoryShape: RecordShape<LentRecord, MemoryPosition> = {
+  value: (lent) => (lent.value === undefined ? (lent.value = ownBytes(lent.stored.value)) : lent.value),
+  key: (lent) => (lent.key === undefined ? (lent.key = ownBytes(lent.stored.key)) : lent.key),
+  headers: (lent) => (lent.headers ??= ownHeaders(lent.stored.headers)),
+  timestamp: ({ stored }) => stored.timestamp,
+  positionText: ({ stored }) => String(stored.offset),
+  position: ({ stored }, { topic, partition }) => ({
     broker: 'memory',
     topic,
     partition: partition as number,
-    offset,
+    offset: stored.offset,
   }),
-  bytes: ({ key, value, headers }) => (key?.length ?? 0) + (value?.length ?? 0) + headerBytes(headers),
+  bytes: ({ stored: { key, value, headers } }) => (key?.length ?? 0) + (value?.length ?? 0) + headerBytes(headers),
+  // What waits for a retry, or becomes a dead letter, is as it was published, whatever a handler did to its bytes.
+  detach: renew,
 };
 
 function connect(
-  engine: LogEngine<MemoryRecord>,
+  engine: LogEngine<LentRecord>,
   broker: MemoryBroker,
   options: MemorySourceOptions,
-): LogAdapter<MemoryRecord> {
+): LogAdapter<LentRecord> {
   const { start = 'earliest', onPositionLost = 'error', until } = options;
   const internals = internalsOf(broker);
   const group = internals.group(options.groupId);
@@ -139,7 +144,8 @@ function connect(
       if (records.length === 0) break;
       reading.next += records.length;
       engine.lag(assigned, { lagMessages: log.end - reading.next });
-      engine.push(assigned, acked.size === 0 ? records : records.filter(({ offset }) => !acked.has(offset)));
+      const left = acked.size === 0 ? records : records.filter(({ offset }) => !acked.has(offset));
+      engine.push(assigned, lend(left));
     }
     reading.feeding = false;
     endIfRead();
@@ -195,8 +201,8 @@ function connect(
       defer(() => {
         for (const { partition, last, above } of commits) {
           const { topic, partition: number } = partition;
-          const acked = above().map(({ offset }) => offset);
-          group.commit(member, topic, number as number, last === null ? null : last.offset + 1, acked);
+          const acked = above().map(({ stored }) => stored.offset);
+          group.commit(member, topic, number as number, last === null ? null : last.stored.offset + 1, acked);
         }
         return of(undefined);
       }),

@@ -53,6 +53,26 @@ export const endingCases: readonly SourceCase[] = [
     },
   },
   {
+    behaviours: [16],
+    title: 'reads nothing and completes where stop had fired before it was subscribed',
+    guarantees: ['I8'],
+    run: async (world) => {
+      const place = await world.place();
+      await world.publish(place.topic, messages(names(5)));
+      const probe = world.make(place);
+      probe.stop();
+      probe.subscribe();
+      await world.until(
+        () => probe.state === 'completed',
+        () => `It was stopped before it was subscribed, and it is ${probe.state}.`,
+      );
+      await world.closes(probe);
+      check(probe.deliveries.length === 0, () => `Stopped before the subscription, it gave: ${list(probe.texts)}.`);
+      const next = world.open(place);
+      await world.receives(next, names(5));
+    },
+  },
+  {
     behaviours: [17],
     title: 'closes within drainTimeoutMs while it is full and nobody acks',
     guarantees: ['I8'],

@@ -1,11 +1,22 @@
 import { describe, expect, it } from '@jest/globals';
 import { concatMap, delay, NEVER, of, repeat, take } from 'rxjs';
-import { ackEach, handle, ordered, publish, type PublishOutcome, type TelemetryEvent } from 'rxsluice';
+import {
+  ackEach,
+  constant,
+  handle,
+  ordered,
+  publish,
+  retryToDlq,
+  type Delivery,
+  type PublishOutcome,
+  type TelemetryEvent,
+} from 'rxsluice';
 import {
   fromMemory,
   memoryBroker,
   memoryPublisher,
   type MemoryBroker,
+  type MemoryRecord,
   type MemorySourceOptions,
 } from 'rxsluice/memory';
 import { collect, virtually } from '../../core/harness.js';
@@ -49,6 +60,66 @@ describe('the memory broker', () => {
         null,
         new Uint8Array(0),
       ]);
+    }));
+
+  it.each([5, 5_000])('stores a copy and hands out copies: what is changed of %i bytes, nobody else sees', (size) =>
+    virtually(({ advance }) => {
+      const broker = memoryBroker({ topics: { t: {}, dead: {} } });
+      const bytes = (): Uint8Array => new Uint8Array(size).fill(1);
+      const published = { value: Buffer.from(bytes()), key: bytes(), headers: { h: bytes(), list: [bytes(), 'x'] } };
+      const as = { value: bytes(), key: bytes(), headers: { h: bytes(), list: [bytes(), 'x'] } };
+      send(broker, published);
+      published.value.fill(2);
+      published.key.fill(2);
+      published.headers.h.fill(2);
+      const seen: unknown[] = [];
+      const spoil = ({ value, key, headers }: Pick<Delivery<Uint8Array | null>, 'value' | 'key' | 'headers'>): void => {
+        seen.push(structuredClone({ value, key, headers }));
+        value?.fill(3);
+        (key as Uint8Array).fill(3);
+        (headers['h'] as Uint8Array).fill(3);
+        ((headers['list'] as readonly Uint8Array[])[0] as Uint8Array).fill(3);
+        throw new Error('spoilt');
+      };
+      const deadLetters = memoryPublisher(broker, { topic: 'dead' });
+      const retry = retryToDlq({ deadLetters, maxRetries: 2, backoff: constant(1) });
+      collect(read(broker).pipe(retry, handle((_, delivery) => spoil(delivery)))); // prettier-ignore
+      const source = read(broker, { groupId: 'bare' });
+      collect(source.pipe(handle((_, delivery) => spoil(delivery))));
+      advance(5);
+      try {
+        spoil(broker.messages('t')[0] as MemoryRecord);
+      } catch {
+        // As a handler does.
+      }
+      advance(1_000);
+      // Three attempts, and of the bare group four or more: each as it was published.
+      expect(seen.length).toBeGreaterThan(7);
+      for (const each of seen) expect(each).toEqual(as);
+      expect(broker.messages('dead')).toMatchObject([as]);
+      expect(broker.messages('t')).toMatchObject([as]);
+    }),
+  );
+
+  it('tells that a partition is revoked before another member has it, also where the drain is cut off', () =>
+    virtually(({ advance }) => {
+      const broker = oneTopic(2);
+      send(broker, ...values(20));
+      const told: string[] = [];
+      const member = (name: string) =>
+        read(broker, {
+          drainTimeoutMs: 100,
+          telemetry: (event) => {
+            if (event.type === 'assigned' || event.type === 'revoked')
+              told.push(`${name} ${event.type} ${event.partition.partition}`);
+          },
+        });
+      // Never settled.
+      collect(member('A'));
+      advance(1);
+      collect(member('B'));
+      advance(5_000);
+      expect(told).toEqual(['A assigned 0', 'A assigned 1', 'A revoked 1', 'B assigned 1']);
     }));
 
   it('opens nothing before it is subscribed, and gives each group every message', () =>

@@ -1,0 +1,44 @@
+import type { DeliveryNode } from './delivery-node.js';
+import { nameOf } from './errors.js';
+import type { FailureClass } from './failures.js';
+import { misuse } from './telemetry.js';
+
+const ORDER = 'Place retryToDlq() above all that can fail: only ordered() by the key of the message stands above it.';
+const NEVER_DEAD = 'It comes again without a limit, and never becomes a dead letter.';
+const MANY = 10;
+
+/**
+ * A nack has come to the source though there is a `retryToDlq`: it was given above it. It is told, since the message would
+ * be tried for ever and never become a dead letter.
+ * @internal
+ */
+export function tellIfPassedRetry({ id, epoch: { session } }: DeliveryNode, reason: unknown): void {
+  if (!session.retries) return;
+  const text = `${id} failed above retryToDlq(), or beside it: ${withoutStop(reason)}.`;
+  misuse(session, 'failed-above-retry', `${text} ${NEVER_DEAD} ${ORDER}`);
+}
+
+/**
+ * The same of a log, which has no limit of its own. Where all fail above it, a `retryToDlq` never sees a delivery, and nobody knows of
+ * it: so what failed for good, or often, is told in any case.
+ * @internal
+ */
+export function tellIfEndless(delivery: DeliveryNode, reason: unknown, failure: FailureClass): void {
+  const { id, attempt, epoch } = delivery;
+  tellIfPassedRetry(delivery, reason);
+  if (epoch.session.retries || failure === 'unavailable' || (failure === 'transient' && attempt < MANY)) return;
+  const text = `${id} failed ${failure === 'permanent' ? 'for good' : `${attempt} times`}: ${withoutStop(reason)}.`;
+  misuse(epoch.session, 'retried-without-limit', `${text} ${NEVER_DEAD} ${ORDER}`);
+}
+
+/** The same, before anything has failed. @internal */
+export function tellWorkAboveRetry({ epoch: { session } }: DeliveryNode): void {
+  const text =
+    'retryToDlq() stands below something that made the value (decode, mapValue, handle or settling), and no other retryToDlq() stands ' +
+    'above that: what fails there comes again without a limit, and never becomes a dead letter.';
+  misuse(session, 'work-above-retry', `${text} ${ORDER}`);
+}
+
+function withoutStop(reason: unknown): string {
+  return nameOf(reason).replace(/\.$/, '');
+}
