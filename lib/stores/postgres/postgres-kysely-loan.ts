@@ -23,7 +23,7 @@ interface Lock {
  */
 export function kyselyLoan<Tx>({ kysely, driver }: KyselyConnection): Promise<KyselyLoan<Tx>> {
   return new Promise((resolve, reject) => {
-    const lock: Lock = { phase: 'made', before: () => undefined, streams: new Set() };
+    const lock: Lock = { phase: 'made', before: () => null, streams: new Set() };
     const locked = behind(lock, driver);
     const executor = kysely.getExecutor?.();
     if (executor === undefined || kysely.transaction === undefined) {
@@ -55,15 +55,16 @@ export function kyselyLoan<Tx>({ kysely, driver }: KyselyConnection): Promise<Ky
 
 function behind(lock: Lock, driver: KyselyDriverConnection): KyselyDriverConnection {
   const textOf = ([query]: readonly unknown[]): string => String((query as { readonly sql?: unknown } | null)?.sql);
-  const executeQuery = (...given: Parameters<KyselyDriverConnection['executeQuery']>): Promise<unknown> => {
-    if (lock.phase === 'made') return Promise.resolve({ rows: [] });
-    if (lock.phase === 'over') return Promise.reject(usedTooLate());
-    lock.before(textOf(given));
+  const executeQuery = async (...given: Parameters<KyselyDriverConnection['executeQuery']>): Promise<unknown> => {
+    if (lock.phase === 'made') return { rows: [] };
+    const before = lock.phase === 'over' ? null : lock.before(textOf(given));
+    if (before !== null) await before;
+    if (lock.phase === 'over') throw usedTooLate();
     return driver.executeQuery(...given);
   };
   async function* streamQuery(...given: unknown[]): AsyncGenerator<unknown> {
     if (lock.phase !== 'lent') throw usedTooLate();
-    lock.before(textOf(given));
+    await lock.before(textOf(given));
     const stream = driver.streamQuery?.(...given) as AsyncIterableIterator<unknown>;
     lock.streams.add(stream);
     try {
