@@ -22,7 +22,7 @@ export function endBackend(
   connections: Connections,
   how: 'pg_cancel_backend' | 'pg_terminate_backend',
   { pid, began, since }: Backend,
-  over?: Promise<unknown>,
+  over?: Promise<boolean>,
 ): Promise<unknown> {
   const sql = `SELECT ${how}(pid) FROM pg_stat_activity WHERE pid = $1 AND extract(epoch FROM ${since})::text = $2`;
   return elsewhere(connections, sql, [pid, began], over);
@@ -38,7 +38,7 @@ export function named(statement: string): string {
  * would wait on, and a lock that somebody holds for an hour would use up all connections of the server. It is for nothing once that is
  * `over`. @internal
  */
-export function endStatement(connections: Connections, statement: string, over?: Promise<unknown>): Promise<unknown> {
+export function endStatement(connections: Connections, statement: string, over?: Promise<boolean>): Promise<unknown> {
   // The server shows the beginning of one that is long.
   const sql = `SELECT pg_cancel_backend(pid) FROM pg_stat_activity
     WHERE state = 'active' AND starts_with(query, $1) AND pid <> pg_backend_pid()`;
@@ -50,7 +50,7 @@ function elsewhere(
   connections: Connections,
   sql: string,
   parameters: readonly unknown[],
-  over: Promise<unknown> | undefined,
+  over: Promise<boolean> | undefined,
 ): Promise<unknown> {
   return new Promise((resolve) => {
     const waiting = new Subscription();
@@ -61,7 +61,7 @@ function elsewhere(
       resolve(null);
     };
     const timer = setTimeout(end, END_MS);
-    void over?.then(() => void (sent || end()));
+    void over?.then((isOver) => void (isOver && !sent && end()));
     waiting.add(
       connections.subscribe({
         next: (connection) => {

@@ -15,13 +15,7 @@ export function beginSql(isolation: PostgresIsolation | undefined): string {
   return `BEGIN${level} NOT DEFERRABLE`;
 }
 
-/** Runs what starts with that BEGIN. What was left open is nobody's any more: it is rolled back. @internal */
-export async function beginClean<R>(begin: () => Promise<R>, rollBack: () => Promise<unknown>): Promise<R> {
-  try {
-    return await begin();
-  } catch (error) {
-    if (!INSIDE.has(sqlStateOf(error) ?? '')) throw error;
-    await rollBack();
-    return begin();
-  }
+/** That BEGIN met what somebody has left open. It is nobody's any more: roll it back, and begin again. @internal */
+export function isInside(error: unknown): boolean {
+  return INSIDE.has(sqlStateOf(error) ?? '');
 }

@@ -1,5 +1,11 @@
 import { Observable } from 'rxjs';
-import { isKysely, type PostgresKyselyLike, type PostgresLike, type PostgresPoolLike } from './postgres-client.js';
+import {
+  isKysely,
+  type PostgresKyselyLike,
+  type PostgresLike,
+  type PostgresPoolClientLike,
+  type PostgresPoolLike,
+} from './postgres-client.js';
 import { kyselyConnection, proofOf } from './postgres-kysely-connection.js';
 
 /** One connection, ours until it is released. @internal */
@@ -9,8 +15,8 @@ export interface PostgresConnection {
   release(broken: boolean, cancel?: CancelStatement): void;
 }
 
-/** `over`: it has ended by itself. @internal */
-export type CancelStatement = (over?: Promise<unknown>) => Promise<unknown>;
+/** `over`: with `true` it has ended by itself. @internal */
+export type CancelStatement = (over?: Promise<boolean>) => Promise<unknown>;
 
 /** @internal */
 export type Connections = Observable<PostgresConnection>;
@@ -80,8 +86,7 @@ async function fromPool(pool: PostgresPoolLike): Promise<PostgresConnection> {
     client.release(broken);
     void cancel?.();
   };
-  // Somebody has given the connection back without an end to their transaction.
-  if (OPEN.has(client.getTransactionStatus?.())) {
+  if (isLeftOpen(client)) {
     await client.query('ROLLBACK').catch((error: unknown) => {
       release(true);
       throw error;
@@ -95,8 +100,11 @@ async function fromPool(pool: PostgresPoolLike): Promise<PostgresConnection> {
   };
 }
 
-// In a transaction, or in one that has failed.
-const OPEN: ReadonlySet<unknown> = new Set(['T', 'E']);
+/** Somebody has given the connection back without an end to their transaction, and the client knows. @internal */
+export function isLeftOpen(client: Pick<PostgresPoolClientLike, 'getTransactionStatus'>): boolean {
+  const status = client.getTransactionStatus?.();
+  return status === 'T' || status === 'E';
+}
 
 // Of kysely a connection cannot be closed.
 const MAX_STUCK = 2;
@@ -117,9 +125,10 @@ function kyselyConnections(db: PostgresKyselyLike): () => Promise<PostgresConnec
           connection.release();
           return;
         }
-        const over = proofOf(connection);
-        // Or it would hit the statement of who has the connection next.
-        const proof = Promise.all([over, cancel?.(over)]);
+        const answered = proofOf(connection);
+        const cancelled = cancel?.(answered);
+        // Before that it would hit the statement of who has the connection next.
+        const proof = answered.then((isClean) => (isClean ? cancelled : null));
         stuck.add(proof);
         void proof.then(() => stuck.delete(proof));
         connection.release(proof);

@@ -56,20 +56,20 @@ const MAX_PROOFS = 100;
 const proofWait = { initialMs: 100, maxMs: 5_000 };
 
 /**
- * Ends once the connection has no transaction open and no statement under way, or is gone. pg forgets a statement that waits for its
- * turn for longer than the `query_timeout` of the pool, a ROLLBACK too, so only one that was answered proves anything. Never
- * fails. Where nothing proves anything it never ends: better one connection less than one that loses messages.
+ * Ends once the connection has no transaction open and no statement under way, with `true`, or is gone, with `false`. pg forgets a
+ * statement that waits for its turn for longer than the `query_timeout` of the pool, a ROLLBACK too, so only one that was answered proves
+ * anything. Never fails. Where nothing proves anything it never ends: better one connection less than one that loses messages.
  * @internal
  */
-export async function proofOf(connection: KyselyConnection): Promise<void> {
-  discard(connection);
+export async function proofOf(connection: KyselyConnection): Promise<boolean> {
+  await discard(connection);
   const backoff = exponential(proofWait);
   for (let failures = 1; ; failures++) {
     try {
       await connection.query('ROLLBACK', []);
-      return;
+      return true;
     } catch (error) {
-      if (isGone(error)) return;
+      if (isGone(error)) return false;
     }
     await new Promise<void>((again) => {
       if (failures < MAX_PROOFS) setTimeout(again, backoff(failures));
@@ -78,10 +78,10 @@ export async function proofOf(connection: KyselyConnection): Promise<void> {
 }
 
 /**
- * kysely 0.29.9 closes a connection whose ROLLBACK has failed, when it is given back. So one is made to fail that was never sent. Those before
- * take no notice.
+ * kysely 0.29.9 closes a connection whose ROLLBACK has failed, when it is given back, and runs nothing there until then. So one is made
+ * to fail that was never sent. Those before take no notice.
  */
-function discard({ kysely, driver }: KyselyConnection): void {
+async function discard({ kysely, driver }: KyselyConnection): Promise<void> {
   const executor = kysely.getExecutor?.();
   if (executor === undefined) return;
   let begun = false;
@@ -91,8 +91,10 @@ function discard({ kysely, driver }: KyselyConnection): void {
     return Promise.resolve({ rows: [] });
   };
   executor.provideConnection = (consumer) => consumer(inFrontOf(driver, { executeQuery }));
-  const failing = kysely.transaction?.().execute(() => Promise.reject(new Error('to be closed')));
-  failing?.catch(() => undefined);
+  await kysely
+    .transaction?.()
+    .execute(() => Promise.reject(new Error('to be closed')))
+    .catch(() => undefined);
 }
 
 /** Runs one statement by kysely, as text. @internal */

@@ -25,7 +25,7 @@ interface Lock {
  */
 export function kyselyLoan<Tx>({ kysely, driver }: KyselyConnection): Promise<KyselyLoan<Tx>> {
   return new Promise((resolve, reject) => {
-    const lock: Lock = { phase: 'made', before: () => undefined, troubles: null, streams: new Set() };
+    const lock: Lock = { phase: 'made', before: () => null, troubles: null, streams: new Set() };
     const locked = behind(lock, driver);
     const executor = kysely.getExecutor?.();
     if (executor === undefined || kysely.transaction === undefined) {
@@ -58,16 +58,17 @@ export function kyselyLoan<Tx>({ kysely, driver }: KyselyConnection): Promise<Ky
 
 function behind(lock: Lock, driver: KyselyDriverConnection): KyselyDriverConnection {
   const textOf = ([query]: readonly unknown[]): string => String((query as { readonly sql?: unknown } | null)?.sql);
-  const executeQuery = (...given: Parameters<KyselyDriverConnection['executeQuery']>): Promise<unknown> => {
-    if (lock.phase === 'made') return Promise.resolve({ rows: [] });
-    if (lock.phase === 'over') return Promise.reject(usedTooLate());
-    lock.before(textOf(given));
+  const executeQuery = async (...given: Parameters<KyselyDriverConnection['executeQuery']>): Promise<unknown> => {
+    if (lock.phase === 'made') return { rows: [] };
+    const before = lock.phase === 'over' ? null : lock.before(textOf(given));
+    if (before !== null) await before;
+    if (lock.phase === 'over') throw usedTooLate();
     const answer = driver.executeQuery(...given);
     return lock.troubles?.watch(answer) ?? answer;
   };
   async function* streamQuery(...given: unknown[]): AsyncGenerator<unknown> {
     if (lock.phase !== 'lent') throw usedTooLate();
-    lock.before(textOf(given));
+    await lock.before(textOf(given));
     const stream = driver.streamQuery?.(...given) as AsyncIterableIterator<unknown>;
     lock.streams.add(stream);
     try {

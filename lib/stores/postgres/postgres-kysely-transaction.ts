@@ -1,14 +1,17 @@
 import { backendOf, endBackend, endStatement, named, type Backend } from './postgres-backend.js';
-import { beginClean } from './postgres-begin.js';
+import { isInside } from './postgres-begin.js';
 import type { PostgresKyselyOf } from './postgres-client.js';
+import { committed } from './postgres-committed.js';
 import type { Connections } from './postgres-connection.js';
 import { isUnanswered } from './postgres-faults.js';
 import { kyselyConnection, proofOf, type KyselyConnection } from './postgres-kysely-connection.js';
 import { kyselyLoan, type KyselyLoan } from './postgres-kysely-loan.js';
 import type { BeforeStatement, Loan } from './postgres-lent.js';
-import { committed, NOTHING, type OpenTransaction, type StatementResult } from './postgres-open-transaction.js';
+import type { OpenTransaction, StatementResult } from './postgres-open-transaction.js';
 import { TransactionTroubles } from './postgres-troubles.js';
 import type { OneStatement } from './outbox-write-sql.js';
+
+const NOTHING: StatementResult = { rows: [], count: 0 };
 
 /** What all transactions over a kysely share. @internal */
 export interface KyselyTransactionOptions {
@@ -35,6 +38,7 @@ export async function kyselyTransaction<Tx>(
 class KyselyTransaction<Tx> implements OpenTransaction<Tx> {
   private first = '';
   private backend: Backend | null = null;
+  private released = false;
   /** Several handlers get it, one after another. */
   private shared = false;
   private readonly troubles = new TransactionTroubles();
@@ -55,10 +59,13 @@ class KyselyTransaction<Tx> implements OpenTransaction<Tx> {
 
   async begin(sql: string, parameters: readonly unknown[]): Promise<StatementResult> {
     this.first = named(sql);
-    await beginClean(
-      () => this.query(this.options.begin),
-      () => this.query('ROLLBACK'),
-    );
+    try {
+      await this.query(this.options.begin);
+    } catch (error) {
+      if (!isInside(error)) throw error;
+      await this.query('ROLLBACK');
+      await this.query(this.options.begin);
+    }
     const result = await this.query(this.first, parameters);
     this.backend = backendOf(result);
     return result;
@@ -103,25 +110,27 @@ class KyselyTransaction<Tx> implements OpenTransaction<Tx> {
       await this.rollBack(isUnanswered(error));
       throw error;
     }
-    this.connection.release();
+    this.release();
     // Told by kysely 0.29.9, not by those before.
     committed(tag);
     return result;
   }
 
   async rollBack(broken: boolean): Promise<void> {
+    // Given up while its COMMIT was under way, which has an answer now.
+    if (this.released) return;
     if (this.first === '') {
-      this.connection.release();
+      this.release();
       return;
     }
     if (!broken) {
       try {
         await this.query('ROLLBACK');
-        this.connection.release();
+        this.release();
         return;
       } catch (error) {
         if (!isUnanswered(error)) {
-          this.connection.release(proofOf(this.connection));
+          this.release(proofOf(this.connection));
           return;
         }
       }
@@ -135,9 +144,15 @@ class KyselyTransaction<Tx> implements OpenTransaction<Tx> {
       backend === null
         ? endStatement(connections, first, proof)
         : endBackend(connections, 'pg_cancel_backend', backend, proof);
-    connection.release(Promise.all([cancelled, proof]));
+    this.release(proof.then((answered) => (answered ? cancelled : null)));
     // The proof waits for the statement that is stuck; nobody else need.
     await cancelled;
+  }
+
+  private release(proof?: Promise<unknown>): void {
+    if (this.released) return;
+    this.released = true;
+    this.connection.release(proof);
   }
 
   /** It takes no statement, so it is there before the next handler begins. */

@@ -7,8 +7,8 @@ export interface Loan<Tx> {
   end(): void;
 }
 
-/** Hears of each statement of a handler before it is sent. @internal */
-export type BeforeStatement = (text: string) => void;
+/** Hears of each statement of a handler; what it answers is waited for before that is sent. @internal */
+export type BeforeStatement = (text: string) => Promise<unknown> | null;
 
 /** The object with some members of our own in front of its own. @internal */
 export function inFrontOf<T extends object>(target: T, members: Readonly<Record<string, unknown>>): T {

@@ -1,5 +1,4 @@
 import type { Observable } from 'rxjs';
-import { SluiceError } from '../../core/errors.js';
 import type { OneStatement } from './outbox-write-sql.js';
 import { beginSql } from './postgres-begin.js';
 import { isKysely, type PostgresIsolation, type PostgresKyselyOf, type PostgresPoolOf } from './postgres-client.js';
@@ -15,9 +14,6 @@ export interface StatementResult {
   /** How many rows it acted on. */
   readonly count: number;
 }
-
-/** @internal */
-export const NOTHING: StatementResult = { rows: [], count: 0 };
 
 /** A transaction on a connection of its own, until `commit` has ended or `rollBack` is called. @internal */
 export interface OpenTransaction<Tx> {
@@ -55,14 +51,4 @@ export function openTransactions<Tx>(
     ? () => kyselyTransaction<Tx>(db, { begin, connections })
     : () => poolTransaction<Tx>(db, { begin, connections, prepared });
   return requestsOf(open, (transaction) => void transaction.rollBack(false));
-}
-
-/** `tag`: what Postgres has answered to COMMIT, where that is known. It is ROLLBACK where a statement had failed unseen. @internal */
-export function committed(tag: unknown): void {
-  if (tag !== 'ROLLBACK') return;
-  throw new SluiceError(
-    'transaction-ended',
-    'withOutbox: Postgres has rolled back where it was to commit, since a statement of the transaction had failed and nobody ' +
-      'looked at that. Await all that a handler begins, and do not pass over its failures.',
-  );
 }

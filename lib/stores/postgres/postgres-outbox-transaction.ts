@@ -131,11 +131,12 @@ class PostgresOutboxTransaction<Tx> implements OutboxTransaction<Tx> {
     return this.loan.tx;
   }
 
-  /** Sent before the handler's, in the order of the calls: what is ours, and what is of the next message, is for the user of the pool. */
-  private readonly before = (text: string): void => {
-    if (this.otherUser || !CHANGES_USER.test(text)) return;
+  /** What is ours, and what is of the next message, is for the user of the pool. */
+  private readonly before = (text: string): Promise<unknown> | null => {
+    if (this.otherUser || !CHANGES_USER.test(text)) return null;
     this.otherUser = true;
-    this.open.query(this.options.sql.keepUser, []).catch(() => undefined);
+    // Where it fails the handler's does.
+    return this.open.query(this.options.sql.keepUser, []).catch(() => undefined);
   };
 
   /** The statement that makes it the user of the pool again, where it may not be. */

@@ -15,10 +15,15 @@ export function poolLoan<Tx extends object>(
   troubles: TransactionTroubles,
 ): Loan<Tx> {
   let over = false;
+  // From then on each keeps its place behind it.
+  let waiting: Promise<unknown> | null = null;
+  const send: Query = (...given) =>
+    over ? refuse(given) : troubles.watch((client as { query: Query }).query(...given));
   const query: Query = (...given) => {
     if (over) return refuse(given);
-    before(textOf(given[0]));
-    return troubles.watch((client as { query: Query }).query(...given));
+    waiting = before(textOf(given[0])) ?? waiting;
+    // Callbacks and cursors cannot wait.
+    return waiting === null || !givesPromise(given) ? send(...given) : waiting.then(() => send(...given));
   };
   const release = (): never => {
     throw new SluiceError('transaction-ended', 'withOutbox: tx is released by its handler. Leave that to withOutbox.');
@@ -31,6 +36,14 @@ export function poolLoan<Tx extends object>(
   };
 }
 
+function givesPromise(given: readonly unknown[]): boolean {
+  return typeof given.at(-1) !== 'function' && !isCursor(given[0]);
+}
+
+function isCursor(query: unknown): boolean {
+  return typeof (query as { readonly submit?: unknown } | null)?.submit === 'function';
+}
+
 /** In the way in which pg tells of a statement that failed. */
 function refuse(given: readonly unknown[]): unknown {
   const error = usedTooLate();
@@ -39,8 +52,7 @@ function refuse(given: readonly unknown[]): unknown {
     void Promise.resolve().then(() => (callback as (error: Error) => void)(error));
     return undefined;
   }
-  // A cursor or a stream gives no Promise.
-  if (typeof (given[0] as { readonly submit?: unknown } | null)?.submit === 'function') throw error;
+  if (isCursor(given[0])) throw error;
   return Promise.reject(error);
 }
 

@@ -1,12 +1,13 @@
 import type { OneStatement } from './outbox-write-sql.js';
 import { backendOf, endBackend, endStatement, named, type Backend } from './postgres-backend.js';
-import { beginClean } from './postgres-begin.js';
+import { isInside } from './postgres-begin.js';
 import type { PostgresPoolClientLike, PostgresPoolOf } from './postgres-client.js';
+import { committed } from './postgres-committed.js';
 import type { Connections } from './postgres-connection.js';
 import { isBroken, sqlStateOf } from './postgres-errors.js';
 import { isUnanswered } from './postgres-faults.js';
 import type { BeforeStatement, Loan } from './postgres-lent.js';
-import { committed, type OpenTransaction, type StatementResult } from './postgres-open-transaction.js';
+import type { OpenTransaction, StatementResult } from './postgres-open-transaction.js';
 import { poolLoan } from './postgres-pool-loan.js';
 import type { PreparedConnections } from './postgres-prepared.js';
 import { TransactionTroubles } from './postgres-troubles.js';
@@ -118,6 +119,7 @@ class PoolTransaction<Tx> implements OpenTransaction<Tx> {
   }
 
   async rollBack(broken: boolean): Promise<void> {
+    if (this.released) return;
     const { backend, first } = this;
     if (!broken) {
       try {
@@ -138,11 +140,14 @@ class PoolTransaction<Tx> implements OpenTransaction<Tx> {
   }
 
   /** Runs what begins the transaction, on a connection that may not be as clean as it should. */
-  private start(text: string): Promise<StatementResult> {
-    return beginClean(
-      () => this.run(text, []),
-      () => this.run('ROLLBACK', []),
-    );
+  private async start(text: string): Promise<StatementResult> {
+    try {
+      return await this.run(text, []);
+    } catch (error) {
+      if (!isInside(error)) throw error;
+      await this.run('ROLLBACK', []);
+      return this.run(text, []);
+    }
   }
 
   private isPrepared(): boolean {

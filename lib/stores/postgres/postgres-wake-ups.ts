@@ -16,6 +16,7 @@ import {
 } from 'rxjs';
 import { exponential } from '../../core/backoff.js';
 import type { PostgresPoolClientLike } from './postgres-client.js';
+import { isLeftOpen } from './postgres-connection.js';
 
 /** The part of a pg `Pool` that listens. @public */
 export interface PostgresListenLike {
@@ -27,6 +28,8 @@ export interface PostgresListenLike {
 export interface PostgresListenerLike {
   /** Runs a statement. */
   query(query: { text: string }): Promise<unknown>;
+  /** Whether a transaction is open: `I` none, `T` one, `E` one that has failed. Newer versions of pg 8 have it. */
+  getTransactionStatus?(): string | null;
   /** Closes the connection. */
   release(destroy?: boolean): void;
   /** A NOTIFY came, the connection broke, or it ended. */
@@ -81,7 +84,11 @@ function listen(pool: PostgresListenLike, channel: string, started: () => void):
       client.on('end', lost);
       client.on('notification', heard);
       if (subscriber.closed) release();
-      else await client.query({ text: `LISTEN ${channel}` });
+      else {
+        // There it would take effect with a COMMIT that nobody sends.
+        if (isLeftOpen(client)) await client.query({ text: 'ROLLBACK' });
+        await client.query({ text: `LISTEN ${channel}` });
+      }
     };
     begin().then(
       () => {

@@ -86,6 +86,35 @@ describePostgres('withOutbox and users of the database', (postgres) => {
     },
   );
 
+  it.each(ROADS)(
+    'keeps what a handler sends at once in its order, and queues no more than pg likes (%s)',
+    async (kind) => {
+      const warnings: string[] = [];
+      const hear = ({ name, message }: Error): void => void (name === 'DeprecationWarning' && warnings.push(message));
+      process.on('warning', hear);
+      const schema = await withUsers();
+      const tenant = await newRole(schema, `INSERT ON ${schema}.effects`);
+      const broker = newBroker();
+      await send(broker, ['a', 'b'], 'other');
+      const { outbox } = outboxRoad(kind, postgres(), { schema });
+      const processing = start(
+        broker,
+        outbox,
+        async (name, { run }) => {
+          const insert = (): Promise<unknown> => run(`INSERT INTO ${schema}.effects VALUES ($1)`, [name]);
+          if (name === 'a') await Promise.all([run(`SET LOCAL ROLE ${tenant}`), insert()]);
+          else await run(`SET LOCAL ROLE ${tenant}`).then(insert);
+        },
+        { group: 2, concurrency: 1, topics: ['other'] },
+      );
+      await until('all is settled', () => processing.settled() === 2);
+      processing.stop();
+      process.removeListener('warning', hear);
+      expect((await effects(schema)).map(({ who }) => who)).toEqual([tenant, tenant]);
+      expect(warnings).toEqual([]);
+    },
+  );
+
   it.each(ROADS)('is that user also after a part that was rolled back, or that has ended it all (%s)', async (kind) => {
     const schema = await withUsers();
     const tenant = await newRole(schema, `INSERT ON ${schema}.effects`);
