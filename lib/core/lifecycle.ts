@@ -10,6 +10,7 @@ import {
 } from './partition.js';
 import { corked, pump } from './pump.js';
 import type { Session } from './session.js';
+import { isStackLow, noteOverflow, stackOverflow, STACK_OVERFLOW } from './stack.js';
 import { notify } from './telemetry.js';
 
 /** Intake ends; what is out settles, retries included, within `drainTimeoutMs`; then the source completes. @internal */
@@ -33,6 +34,10 @@ export function stop(session: Session): void {
  */
 export function unsubscribe(session: Session): void {
   if (session.unsubscribed || session.closed) return;
+  if (isStackLow()) {
+    noteOverflow(session, null);
+    return;
+  }
   session.unsubscribed = true;
   if (session.closing) return;
   if (!session.stopping) session.engine.leaving();
@@ -45,6 +50,21 @@ export function unsubscribe(session: Session): void {
     }
   });
   pump(session);
+}
+
+/**
+ * The call stack was used up below the source. What stands there may have lost the error, or the count of what it holds: so
+ * the source ends the stream, or tells its telemetry where nobody listens any more. Called on a fresh stack.
+ * @internal
+ */
+export function endAfterOverflow(session: Session): void {
+  if (session.unsubscribed || session.closed) return;
+  if (!session.subscriber.closed) {
+    fail(session, stackOverflow(session.overflow));
+    return;
+  }
+  notify(session, { type: 'misuse', code: 'stack-overflow', message: STACK_OVERFLOW });
+  unsubscribe(session);
 }
 
 /** What the pump calls when nothing is out and the session is to end. @internal */
