@@ -115,20 +115,32 @@ function close(session: Session): void {
   bounded(
     session,
     (done) => session.engine.settleUp([...session.partitions, ...session.draining], done),
-    () => {
-      corked(session, () => {
-        for (const partition of [...session.partitions, ...session.draining]) {
-          discardPending(partition);
-          closePartition(partition);
-        }
-      });
+    () =>
       bounded(
         session,
-        (done) => session.engine.close(done),
-        () => finish(session),
-      );
-    },
+        (done) => closeEpochs(session, done),
+        () =>
+          bounded(
+            session,
+            (done) => session.engine.close(done),
+            () => finish(session),
+          ),
+      ),
   );
+}
+
+// Operators give back what is still claimed for a delivery that nobody settled (I8): that alone is waited for, since what
+// lingers longer has had the time of the drain.
+function closeEpochs(session: Session, done: () => void): void {
+  const before = session.lingering;
+  corked(session, () => {
+    for (const partition of [...session.partitions, ...session.draining]) {
+      discardPending(partition);
+      closePartition(partition);
+    }
+  });
+  session.onLingered = done;
+  if (session.lingering <= before) done();
 }
 
 function finish(session: Session): void {

@@ -122,6 +122,8 @@ export interface Session {
   failing: Subscription | null;
   /** Called by the pump when nothing is out and the session is to end. */
   onIdle: () => void;
+  /** Called when nothing of `lingering` is left. */
+  onLingered: () => void;
   /** Called on a fresh stack after an overflow. */
   onOverflow: () => void;
 }
@@ -170,6 +172,7 @@ export function createSession(init: Pick<Session, 'subscriber' | 'options' | 'sh
     overflow: null,
     failing: null,
     onIdle: () => undefined,
+    onLingered: () => undefined,
     onOverflow: () => undefined,
   };
 }
