@@ -128,7 +128,13 @@ describePostgres('claims in Postgres of what a foreign operator holds below dedu
         if (type === 'parked') parked++;
       },
     }).pipe(dedupe({ key: (value) => new TextDecoder().decode(value as Uint8Array), store }));
-    const held = source.pipe(rx.tap((delivery) => claimed.next(delivery)), rx.delay(1e6), ackEach()).subscribe();
+    const held = source
+      .pipe(
+        rx.tap((delivery) => claimed.next(delivery)),
+        rx.delay(1e6),
+        ackEach(),
+      )
+      .subscribe();
     await rx.firstValueFrom(claimed);
     held.unsubscribe();
     await rx.firstValueFrom(closed);
