@@ -23,6 +23,8 @@ export type SluiceErrorCode =
   | 'position-lost'
   /** The source cannot go on, and the broker's own error is the `cause`. */
   | 'source-failed'
+  /** A foreign operator called itself for each delivery that waited in it, until the call stack was used up. */
+  | 'stack-overflow'
   /** The bytes of a message are not what the codec takes. */
   | 'undecodable'
   /** A handler did not end within its `timeoutMs`. */

@@ -11,6 +11,7 @@ import {
 } from './partition.js';
 import { corked, pump } from './pump.js';
 import type { Session } from './session.js';
+import { isStackLow, noteOverflow, stackOverflow, STACK_OVERFLOW } from './stack.js';
 import { notify } from './telemetry.js';
 
 /** Intake ends; what is out settles, retries included, within `drainTimeoutMs`; then the source completes. @internal */
@@ -34,6 +35,10 @@ export function stop(session: Session): void {
  */
 export function unsubscribe(session: Session): void {
   if (session.unsubscribed || session.closed) return;
+  if (isStackLow()) {
+    noteOverflow(session, null);
+    return;
+  }
   session.unsubscribed = true;
   if (session.closing) return;
   if (!session.stopping) session.engine.leaving();
@@ -46,6 +51,21 @@ export function unsubscribe(session: Session): void {
     }
   });
   pump(session);
+}
+
+/**
+ * The call stack was used up below the source. What stands there may have lost the error, or the count of what it holds: so
+ * the source ends the stream, or tells its telemetry where nobody listens any more. Called on a fresh stack.
+ * @internal
+ */
+export function endAfterOverflow(session: Session): void {
+  if (session.unsubscribed || session.closed) return;
+  if (!session.subscriber.closed) {
+    fail(session, stackOverflow(session.overflow));
+    return;
+  }
+  notify(session, { type: 'misuse', code: 'stack-overflow', message: STACK_OVERFLOW });
+  unsubscribe(session);
 }
 
 /** What the pump calls when nothing is out and the session is to end. @internal */
@@ -106,20 +126,32 @@ function close(session: Session): void {
   bounded(
     session,
     (done) => session.engine.settleUp([...session.partitions, ...session.draining], done),
-    () => {
-      corked(session, () => {
-        for (const partition of [...session.partitions, ...session.draining]) {
-          discardPending(partition);
-          closePartition(partition);
-        }
-      });
+    () =>
       bounded(
         session,
-        (done) => session.engine.close(done),
-        () => finish(session),
-      );
-    },
+        (done) => closeEpochs(session, done),
+        () =>
+          bounded(
+            session,
+            (done) => session.engine.close(done),
+            () => finish(session),
+          ),
+      ),
   );
+}
+
+// Operators give back what is still claimed for a delivery that nobody settled (I8): that alone is waited for, since what
+// lingers longer has had the time of the drain.
+function closeEpochs(session: Session, done: () => void): void {
+  const before = session.lingering;
+  corked(session, () => {
+    for (const partition of [...session.partitions, ...session.draining]) {
+      discardPending(partition);
+      closePartition(partition);
+    }
+  });
+  session.onLingered = done;
+  if (session.lingering <= before) done();
 }
 
 function finish(session: Session): void {

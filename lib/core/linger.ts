@@ -11,6 +11,7 @@ export function linger(session: Session, work: Observable<unknown>): void {
   session.lingering++;
   const ended = (): void => {
     session.lingering--;
+    if (session.lingering === 0) session.onLingered();
     pump(session);
   };
   session.background.add(work.pipe(finalize(ended)).subscribe({ error: () => undefined }));

@@ -1,9 +1,17 @@
-import { Observable, Subscription, type Subscriber, type SubscriptionLike, type TeardownLogic } from 'rxjs';
+import {
+  asyncScheduler,
+  Observable,
+  Subscription,
+  type Subscriber,
+  type SubscriptionLike,
+  type TeardownLogic,
+} from 'rxjs';
 import { isDeliveryNode, type DeliveryNode } from './delivery-node.js';
 import { SluiceError } from './errors.js';
 import { remove } from './partition.js';
 import { cork, uncork } from './pump.js';
 import type { Session, SessionListener } from './session.js';
+import { isStackOverflow, stackOverflow } from './stack.js';
 
 /**
  * One operator subscription: what it does with deliveries, and what it hears from their sessions. Those on the hot path
@@ -74,6 +82,10 @@ class Entry implements SubscriptionLike {
 
   error(error: unknown): void {
     if (this.stopped) return;
+    if (isStackOverflow(error)) {
+      this.failLater(error);
+      return;
+    }
     this.stopped = true;
     try {
       this.destination.error(error);
@@ -115,6 +127,20 @@ class Entry implements SubscriptionLike {
       remove(session.listeners, parts);
       uncork(session);
     }
+  }
+
+  /**
+   * Nearly nothing is left of the stack: on its way down the error would fail where it is lost, since an RxJS subscriber
+   * that was told once hears nothing more. So it goes down on a stack of its own. Where even the timer fails, what is thrown reaches a
+   * caller further out, which tries again.
+   */
+  private failLater(cause: unknown): void {
+    const later = asyncScheduler.schedule(() => {
+      this.stopped = false;
+      this.error(stackOverflow(cause));
+    });
+    this.stopped = true;
+    this.upstream.add(later);
   }
 
   private admit(delivery: unknown): boolean {

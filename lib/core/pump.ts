@@ -3,6 +3,7 @@ import { DeliveryNode } from './delivery-node.js';
 import type { Chunk, Partition } from './partition.js';
 import { tellQuiet } from './quiet.js';
 import type { PumpTask, Session } from './session.js';
+import { isStackOverflow, noteOverflow } from './stack.js';
 import { messageInfo, notify } from './telemetry.js';
 import { watch } from './watchdog.js';
 
@@ -37,9 +38,14 @@ function runPump(session: Session): void {
         tellQuiet(session);
       }
     } while (session.again || session.tasks.length > 0);
+  } catch (error) {
+    // Whoever settles is told of nothing, and RxJS may lose it: the stream ends with it, on a stack of its own.
+    if (!isStackOverflow(error)) throw error;
+    noteOverflow(session, error);
   } finally {
     session.pumping = false;
   }
+  if (session.overflowed) noteOverflow(session, session.overflow);
   if (session.emitted && session.watchdog === null && !session.closing) watch(session);
   if (session.inFlight === 0 && session.lingering === 0 && isEnding(session)) session.onIdle();
 }

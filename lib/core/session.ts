@@ -74,6 +74,8 @@ export interface Session {
   readonly draining: Partition[];
   readonly listeners: SessionListener[];
   readonly tasks: RingQueue<PumpTask>;
+  /** Ends of inner Observables, such as those of `settling`, that wait for the one under way. In credit. */
+  readonly turns: RingQueue<() => void>;
   /** Credits taken: root deliveries emitted and unsettled, at most `maxInFlight` (I3). */
   inFlight: number;
   /** Deliveries that `split` and `fanOut` made of others and that are out, beside those in `inFlight`. */
@@ -98,6 +100,8 @@ export interface Session {
   again: boolean;
   /** Loops under way that settle, abandon, revoke or fence. */
   corks: number;
+  /** The end of an inner Observable is under way. */
+  turnTaken: boolean;
   /** Listeners are being told of quiet. */
   telling: boolean;
   /** A `retryToDlq` stands below: a nack that comes to the source was given above it. */
@@ -124,8 +128,16 @@ export interface Session {
   /** Work of operators that a close waits for, and what ends it where it takes too long. */
   lingering: number;
   readonly background: Subscription;
+  /** The call stack was used up below, by this error where it is known: the session is to end on a fresh one. */
+  overflowed: boolean;
+  overflow: unknown;
+  failing: Subscription | null;
   /** Called by the pump when nothing is out and the session is to end. */
   onIdle: () => void;
+  /** Called when nothing of `lingering` is left. */
+  onLingered: () => void;
+  /** Called on a fresh stack after an overflow. */
+  onOverflow: () => void;
 }
 
 /** @internal */
@@ -142,6 +154,7 @@ export function createSession(init: Pick<Session, 'subscriber' | 'options' | 'sh
     draining: [],
     listeners: [],
     tasks: new RingQueue(),
+    turns: new RingQueue(),
     inFlight: 0,
     parts: 0,
     held: 0,
@@ -154,6 +167,7 @@ export function createSession(init: Pick<Session, 'subscriber' | 'options' | 'sh
     pumping: false,
     again: false,
     corks: 0,
+    turnTaken: false,
     telling: false,
     retries: false,
     turn: 0,
@@ -169,6 +183,11 @@ export function createSession(init: Pick<Session, 'subscriber' | 'options' | 'sh
     ending: null,
     lingering: 0,
     background: new Subscription(),
+    overflowed: false,
+    overflow: null,
+    failing: null,
     onIdle: () => undefined,
+    onLingered: () => undefined,
+    onOverflow: () => undefined,
   };
 }

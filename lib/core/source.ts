@@ -2,7 +2,7 @@ import { asyncScheduler, Observable } from 'rxjs';
 import type { Delivery } from './delivery.js';
 import type { DeliveryNode } from './delivery-node.js';
 import { isSluiceError, nameOf, SluiceError } from './errors.js';
-import { endWhenIdle, fail, stop, unsubscribe } from './lifecycle.js';
+import { endAfterOverflow, endWhenIdle, fail, stop, unsubscribe } from './lifecycle.js';
 import type { Position } from './position.js';
 import { corked, pump } from './pump.js';
 import type { RecordShape } from './record-shape.js';
@@ -43,6 +43,7 @@ export function createSource<R, P extends Position>(
       group: identity.group ?? null,
     });
     session.onIdle = () => endWhenIdle(session);
+    session.onOverflow = () => endAfterOverflow(session);
     let unlisten: (() => void) | null = null;
     subscriber.add(() => {
       unlisten?.();

@@ -15,6 +15,11 @@ export function watch(session: Session): void {
   const { stalls } = session;
   const check = (): void => {
     session.watchdog = null;
+    // An unsubscribe that failed on its way up: RxJS takes it for done.
+    if (session.overflowed || (session.subscriber.closed && !session.unsubscribed && !session.closing)) {
+      session.onOverflow();
+      return;
+    }
     let unreported = session.emitted;
     session.emitted = false;
     for (const partition of [...session.partitions, ...session.draining]) {

@@ -3,7 +3,7 @@ import type { DeliveryNode } from '../core/delivery-node.js';
 import { groupCalls, type Grouped } from '../core/grouped-calls.js';
 import type { HeldClaim, IdempotencyStore } from '../core/idempotency-store.js';
 import { linger } from '../core/linger.js';
-import type { Partition } from '../core/partition.js';
+import { onEpochClose, type Partition } from '../core/partition.js';
 import { defer } from '../core/pump.js';
 import type { PumpTask, Session } from '../core/session.js';
 import { messageInfo, notify } from '../core/telemetry.js';
@@ -125,6 +125,10 @@ export function createClaimBook(store: IdempotencyStore, leaseMs: number): Claim
     if (open.delete(child)) giveBack(child.epoch.session, claimOf(child));
   };
 
+  const drop = (partition: Partition): void => {
+    for (const child of [...open]) if (child.epoch === partition && child.settled === 0) abandon(child);
+  };
+
   return {
     open: (child) => {
       open.add(child);
@@ -136,15 +140,16 @@ export function createClaimBook(store: IdempotencyStore, leaseMs: number): Claim
     },
     abandon,
     giveBack,
-    drop: (partition) => {
-      for (const child of [...open]) if (child.epoch === partition && child.settled === 0) abandon(child);
-    },
+    drop,
     close: () => {
       closed = true;
       timer?.unsubscribe();
       call?.unsubscribe();
       endInBackground(confirms.close(), true);
       endInBackground(releases.close(), false);
+      // A foreign operator below lets go of nothing, and the user's code may settle until the drain is over. What is still
+      // claimed then is given back as the epoch closes: nobody tells a `dedupe` that is torn down.
+      for (const epoch of new Set([...open].map((child) => child.epoch))) onEpochClose(epoch, () => drop(epoch));
     },
   };
 }

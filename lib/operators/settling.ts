@@ -2,6 +2,7 @@ import { Observable } from 'rxjs';
 import { deferredOf, isPromiseLike, whenSettled } from '../core/deferred.js';
 import type { Delivery } from '../core/delivery.js';
 import { abortSignal, isSettled, type DeliveryNode } from '../core/delivery-node.js';
+import { inTurn } from '../core/in-turn.js';
 import { checkNames, checkOptions } from '../core/options.js';
 import { onEpochClose } from '../core/partition.js';
 import type { Position } from '../core/position.js';
@@ -56,24 +57,36 @@ export function settling<T, V = never, P extends Position = Position, A = never,
   const node = delivery as unknown as DeliveryNode<T>;
 
   const settled = new Observable<DeliveryNode<unknown>>((subscriber) => {
+    const { session } = node.epoch;
+    const complete = (): void => subscriber.complete();
     if (!node.epoch.live || isSettled(node)) {
       node.abandon();
-      subscriber.complete();
+      inTurn(session, complete);
       return undefined;
     }
+    const letGo = (): void => {
+      abortSignal(node);
+      if (cancelled === 'skip') node.settle('skipped');
+      else node.abandon();
+    };
     let over = false;
     const end = (then: () => void): void => {
       if (over) return;
       over = true;
       unlisten();
-      then();
-      subscriber.complete();
+      inTurn(session, () => {
+        then();
+        subscriber.complete();
+      });
     };
     const succeed = (result: unknown): void =>
       end(() => {
         // An ack below starts nothing inside this emission.
-        corked(node.epoch.session, () => {
-          if (!isSettled(node)) subscriber.next(node.withResult(result));
+        corked(session, () => {
+          if (isSettled(node)) return;
+          // Unsubscribed by the work itself, or while it waited for its turn.
+          if (subscriber.closed) letGo();
+          else subscriber.next(node.withResult(result));
         });
       });
     const fail = (error: unknown): void => end(() => node.fail(error, -1));
@@ -107,10 +120,7 @@ export function settling<T, V = never, P extends Position = Position, A = never,
       over = true;
       unlisten();
       cancel();
-      if (wasOver) return;
-      abortSignal(node);
-      if (cancelled === 'skip') node.settle('skipped');
-      else node.abandon();
+      if (!wasOver) letGo();
     };
   });
   return settled as unknown as Observable<Delivery<Result<V, A, B, C>['of'], P>>;
