@@ -4,12 +4,13 @@ import { environment } from '../../core/environment.js';
 import { SluiceError, type SluiceErrorCode } from '../../core/errors.js';
 import type { ShardLease } from '../../core/lease-store.js';
 import type { LogAdapter, LogEngine } from '../../core/log-engine.js';
-import { decodeCheckpoint, encodeCheckpoint, isEnd, type Checkpoint } from './kinesis-checkpoint.js';
+import { decodeCheckpoint, encodeCheckpoint, type Checkpoint } from './kinesis-checkpoint.js';
 import type { KinesisClientLike } from './kinesis-client.js';
 import { isThrottled, kinesisError } from './kinesis-errors.js';
+import { readByNow, waitForOthers } from './kinesis-end.js';
 import { fanOutReading, type ReadShard } from './kinesis-fan-out.js';
 import { createLeases } from './kinesis-leases.js';
-import { isReadable, type Rows } from './kinesis-lineage.js';
+import type { Rows } from './kinesis-lineage.js';
 import type { ResolvedKinesisOptions } from './kinesis-options.js';
 import { createReading, type Reading } from './kinesis-reading.js';
 import type { KinesisRecord } from './kinesis-record.js';
@@ -54,7 +55,8 @@ export function connectKinesis(
   const timers = new Subscription();
   let endMs = Infinity;
   let rows: Rows = new Map();
-  let isAlive: (row: ShardLease) => boolean = () => false;
+  // Open shards that were read `until: 'end'`, all of it done, and let go.
+  const read = new Set<string>();
   let everAnswered = false;
   let syncFailures = 0;
   let leaving = false;
@@ -116,11 +118,12 @@ export function connectKinesis(
         engine.lose(mine.reading.assigned);
       },
       wanted: (shard) => handOver(shard),
-      seen: (found, alive) => {
+      isRead: (shard) => read.has(shard),
+      seen: (found) => {
         rows = found;
-        isAlive = alive;
         for (const [shard, { reading }] of owned) noteQuiet(shard, reading);
         endIfRead();
+        if (until === 'end') wait(owned.size > 0 || !shards.covers(rows) ? [] : unread());
       },
       isKnown: (shard) => shards.isKnown(shard),
       renewed: () => {
@@ -131,7 +134,7 @@ export function connectKinesis(
     },
   );
 
-  const read: ReadShard =
+  const readShards: ReadShard =
     fanOut === null
       ? readShard
       : fanOutReading(engine, { ...options, client, owner: OWNER, stream: name, fanOut, streamArn: () => shards.arn });
@@ -154,6 +157,7 @@ export function connectKinesis(
       range: shards.rangeOf(row.shard),
       options,
       retentionMs: () => shards.retentionMs,
+      isClosed: () => shards.isClosed(row.shard),
       endMs,
     });
     const follow = (what: 'on' | 'stop' | Checkpoint): void => {
@@ -161,13 +165,13 @@ export function connectKinesis(
       if (what === 'stop') shard.stop();
       else shard.restart(what);
     };
-    const shard = read(
+    const shard = readShards(
       { ...options, client, shard: row.shard, from, received: null, iterator: shards.latestOf(row) },
       {
         mayRead: () => assigned.live && !assigned.paused && leases.isSure(row.shard),
         page: (page) => {
           follow(reading.take(page));
-          if (reading.isAtEnd) endIfRead();
+          if (reading.isAtEnd) atEnd(reading);
         },
         ended: () => {
           if (reading.ends() === 'on') over(reading);
@@ -180,7 +184,37 @@ export function connectKinesis(
     );
     owned.set(row.shard, { reading, shard, leaving: false });
     // A start that is still to come.
-    if (reading.isAtEnd) shard.stop();
+    if (!reading.isAtEnd) return;
+    shard.stop();
+    atEnd(reading);
+  };
+
+  /** It has come to where `until: 'end'` ends: once all of it is done, a commit tells. */
+  const atEnd = (reading: Reading): void => {
+    engine.commitSoon(reading.assigned);
+    endIfRead();
+  };
+
+  /** All of it is done, `until: 'end'`: others may read on, or to an end of their own, which they would wait for. */
+  const letGo = (reading: Reading): void => {
+    const { shard, assigned } = reading;
+    timers.add(
+      asyncScheduler.schedule(() => {
+        const mine = owned.get(shard);
+        if (mine?.reading !== reading) return;
+        read.add(shard);
+        if (!mine.leaving) {
+          disown(shard);
+          engine.revoke(assigned, () => undefined);
+          release(shard);
+        }
+        endIfRead();
+      }),
+    );
+  };
+
+  const release = (shard: string): void => {
+    timers.add(leases.release(shard).subscribe({ error: (error: unknown) => engine.fail(error) }));
   };
 
   // What came before its end is still to be done; once it is, a commit tells.
@@ -238,20 +272,26 @@ export function connectKinesis(
     engine.revoke(mine.reading.assigned, () => {
       if (owned.get(shard) !== mine) return;
       disown(shard);
-      timers.add(leases.release(shard).subscribe({ error: (error: unknown) => engine.fail(error) }));
+      release(shard);
     });
   };
 
+  const isRead = (shard: string): boolean => read.has(shard) || owned.get(shard)?.reading.isAtEnd === true;
+
+  const unread = (): ShardLease[] => {
+    const isReadByNow = readByNow({ rows, endMs, isRead, isClosed: shards.isClosed });
+    return [...rows.values()].filter((row) => !isReadByNow(row));
+  };
+
+  const wait = waitForOthers((message) => {
+    engine.misuse('until-end-waits', `${OWNER} (stream ${name}): ${message}`);
+  });
+
   const endIfRead = (): void => {
-    if (until !== 'end' || leaving || rows.size === 0) return;
-    for (const row of rows.values()) {
-      if (isEnd(row.checkpoint)) continue;
-      const mine = owned.get(row.shard);
-      if (mine !== undefined) {
-        if (!mine.reading.isAtEnd) return;
-      } else if (isReadable(row, rows) && !(row.owner !== worker && isAlive(row))) return;
-    }
-    engine.end();
+    if (until !== 'end' || leaving || !leases.isCurrent() || !shards.covers(rows)) return;
+    // The shards that are being read come first, and mostly one of them is not at its end.
+    for (const { reading } of owned.values()) if (!reading.isAtEnd) return;
+    if (unread().length === 0) engine.end();
   };
 
   return {
@@ -270,8 +310,16 @@ export function connectKinesis(
             const mine = owned.get(shard);
             if (mine === undefined || mine.reading.assigned !== partition) return EMPTY;
             const progress = mine.reading.progressOf({ last, above });
-            if (progress === null) return EMPTY;
-            if (progress !== 'finished') return leases.write(shard, progress);
+            if (progress !== 'finished') {
+              const { reading } = mine;
+              return concat(
+                progress === null ? EMPTY : leases.write(shard, progress),
+                defer(() => {
+                  if (reading.isAtEnd && reading.isAllDone) letGo(reading);
+                  return EMPTY;
+                }),
+              );
+            }
             const end = { checkpoint: END, acked: '', doneUntil: environment.wallClock() };
             return concat(
               leases.release(shard, end),

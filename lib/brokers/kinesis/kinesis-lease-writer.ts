@@ -111,9 +111,11 @@ export function createLeaseWriter(
     each.written = version;
     each.sureUntil = begunAt + leaseMs;
     const waiting = each.waiters;
-    each.waiters = waiting.filter((waiter) => waiter.version > version);
+    // Once it is given away, nothing that was asked meanwhile will be written.
+    const isAnswered = (waiter: Waiter): boolean => waiter.version <= version || row.owner !== worker;
+    each.waiters = waiting.filter((waiter) => !isAnswered(waiter));
     if (row.owner !== worker) letGo(each);
-    for (const waiter of waiting) if (waiter.version <= version) waiter.subscriber.complete();
+    for (const waiter of waiting) if (isAnswered(waiter)) waiter.subscriber.complete();
   };
 
   const letGo = ({ row }: Held): void => {
