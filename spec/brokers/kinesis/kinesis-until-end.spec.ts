@@ -171,6 +171,36 @@ describe("until: 'end'", () => {
       expect([job.completed, job.texts().sort()]).toEqual([true, ['a', 'b', 'c']]);
     }));
 
+  it('reads what a shard became whose rows are not seen yet when the last of the others is at its end', () => {
+    for (let ms = 0; ms < 1_500; ms += 25) {
+      marbles((helpers) => {
+        const kinesis = fakeKinesis({ s: 2 });
+        const stream = kinesis.stream('s');
+        const workers = workersOf(helpers, kinesis);
+        stream.append(0, 'a');
+        const first = workers.start();
+        helpers.advanceTo(2_000);
+        first.stop();
+        helpers.advanceTo(4_000);
+        const client: FakeKinesis = { ...kinesis, listShards: (...call) => withoutChildren(kinesis, late, call) };
+        const late = { until: 4_150 };
+        const [lower, upper] = stream.split(0);
+        stream.append(lower, 'b');
+        stream.append(upper, 'c');
+        kinesis.latencyMs = ({ shard }) => (shard === shardId(1) ? ms : 1);
+        const leases = faultyLeases(workers.store);
+        leases.latencyMs = 100;
+        const job = workers.start({ until: 'end', leases, client, checkpointIntervalMs: 0 });
+        helpers.advanceTo(30_000);
+        expect({ ms, completed: job.completed, texts: job.texts().sort() }).toEqual({
+          ms,
+          completed: true,
+          texts: ['b', 'c'],
+        });
+      });
+    }
+  });
+
   it('reads what a closed shard became that looks as if all of it were read, as on kinesalite', () =>
     marbles((helpers) => {
       const kinesis = fakeKinesis();
