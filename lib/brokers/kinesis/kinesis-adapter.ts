@@ -288,10 +288,10 @@ export function connectKinesis(
   });
 
   const endIfRead = (): void => {
-    if (until !== 'end' || leaving || !leases.isCurrent() || !shards.covers(rows)) return;
+    if (until !== 'end' || leaving || !leases.isCurrent()) return;
     // The shards that are being read come first, and mostly one of them is not at its end.
     for (const { reading } of owned.values()) if (!reading.isAtEnd) return;
-    if (unread().length === 0) engine.end();
+    if (shards.covers(rows) && unread().length === 0) engine.end();
   };
 
   return {
