@@ -276,7 +276,13 @@ export function connectKinesis(
     });
   };
 
-  const isRead = (shard: string): boolean => read.has(shard) || owned.get(shard)?.reading.isAtEnd === true;
+  // What has come of a shard that is being handed over, and is not begun, is for its next owner.
+  const isAtEnd = ({ reading, leaving: isGoing }: Owned): boolean => reading.isAtEnd && !isGoing;
+
+  const isRead = (shard: string): boolean => {
+    const mine = owned.get(shard);
+    return read.has(shard) || (mine !== undefined && isAtEnd(mine));
+  };
 
   const unread = (): ShardLease[] => {
     const isReadByNow = readByNow({ rows, endMs, isRead, isClosed: shards.isClosed });
@@ -290,7 +296,7 @@ export function connectKinesis(
   const endIfRead = (): void => {
     if (until !== 'end' || leaving || !leases.isCurrent()) return;
     // The shards that are being read come first, and mostly one of them is not at its end.
-    for (const { reading } of owned.values()) if (!reading.isAtEnd) return;
+    for (const mine of owned.values()) if (!isAtEnd(mine)) return;
     if (shards.covers(rows) && unread().length === 0) engine.end();
   };
 

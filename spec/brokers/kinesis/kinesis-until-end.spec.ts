@@ -77,6 +77,27 @@ describe("until: 'end'", () => {
       expect(quick.texts()).toHaveLength(30);
     }));
 
+  it('does not count a shard as read that it is handing over undone', () =>
+    marbles((helpers) => {
+      const kinesis = fakeKinesis({ s: 2 });
+      const all = fill(kinesis.stream('s'), [0, 1], 10);
+      const workers = workersOf(helpers, kinesis);
+      const first = workers.start({ until: 'end', acks: false });
+      helpers.advanceTo(2_000);
+      const second = workers.start({ until: 'end', acks: false });
+      helpers.advanceTo(5_000);
+      const wanted = [...workers.rows().values()].find(({ wantedBy }) => wantedBy !== null)?.shard;
+      expect(wanted).toBeDefined();
+      first.ack(...first.texts().filter((text) => shardId(Number(text.split('/')[0])) !== wanted));
+      helpers.advanceTo(30_000);
+      expect(second.texts()).toHaveLength(10);
+      expect([first.completed, second.completed]).toEqual([false, false]);
+      second.ack(...second.texts());
+      helpers.advanceTo(45_000);
+      expect([first.completed, second.completed]).toEqual([true, true]);
+      expect(textsOf(first, second)).toEqual(all);
+    }));
+
   it('goes on with what the other worker had that is killed amid it', () =>
     marbles((helpers) => {
       const kinesis = fakeKinesis({ s: 4 });
