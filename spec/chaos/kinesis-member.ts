@@ -21,7 +21,7 @@ const { endpoint, database, schema, stream, leaseMs, file } = JSON.parse(
   process.argv[2] as string,
 ) as KinesisMemberSettings;
 const out = openSync(file, 'a');
-const say = (what: string): void => void writeSync(out, `${what} ${process.pid} ${Date.now()}\n`);
+const say = (what: string, shard = ''): void => void writeSync(out, `${what} ${process.pid} ${Date.now()} ${shard}\n`);
 const kinesis = new Kinesis({
   endpoint,
   region: 'us-east-1',
@@ -44,13 +44,17 @@ fromKinesis(kinesis, {
   checkpointIntervalMs: 200,
   drainTimeoutMs: 5_000,
   stop: stop.signal,
+  telemetry: (event) => {
+    // Its lease was lost, or its drain took too long.
+    if (event.type === 'revoked' && !event.drained) say(`l ${event.partition.partition}`);
+  },
 })
   .pipe(
     ordered({ by: 'key' }),
     handle(
-      async (value) => {
+      async (value, { position }) => {
         const number = new TextDecoder().decode(value as Uint8Array);
-        say(`s ${number}`);
+        say(`s ${number}`, position.shard);
         await new Promise((resolve) => setTimeout(resolve, 2 + 20 * Math.random()));
         say(`d ${number}`);
       },

@@ -11,6 +11,8 @@ import type { Drive, Marbles } from './marbles.js';
 export const GROUP: LeaseGroup = { consumer: 'c', stream: 's' };
 
 export interface Worker extends Drive<Delivery<Uint8Array | null>> {
+  /** What the names that it has in the store begin with. */
+  readonly name: string;
   /** The texts that came, in their order. */
   texts(): string[];
   /** What is out, by its text. */
@@ -49,11 +51,12 @@ export function workersOf(
       const stop = new AbortController();
       const out = new Map<string, Delivery<Uint8Array | null>>();
       const seen: string[] = [];
+      const name = `w${made++}`;
       const source = fromKinesis(client, {
         stream: 's',
         consumer: 'c',
         leases: store,
-        worker: `w${made++}`,
+        worker: name,
         telemetry: (event) => void events.push(event),
         stop: stop.signal,
         ...options,
@@ -65,6 +68,7 @@ export function workersOf(
         if (acks) delivery.ack();
       });
       return Object.assign(driven, {
+        name,
         texts: () => [...seen],
         out,
         ack: (...texts: readonly string[]) => texts.forEach((text) => out.get(text)?.ack()),

@@ -18,7 +18,7 @@ import { kinesisShape, type KinesisPosition, type KinesisRecord } from './kinesi
  * Delivery: at least once; a message comes again until it is settled. A clean stop, and a shard that is handed over to
  * another worker, repeat nothing that is done within `drainTimeoutMs`; after a crash at most what was finished since the last
  * checkpoint and what was under way comes again, once its lease has run out (`leaseMs`). Order: as stored, within a shard,
- * and of a key through a reshard. Throttling and lost connections are mended; outages are told as `unavailable`, of the
+ * and of a key through a reshard. `until: 'end'` completes once all that was there is done, by whichever worker. Throttling and lost connections are mended; outages are told as `unavailable`, of the
  * lease store too. Fails with `connection-failed` (before the first answer), `authentication-failed`, `not-authorized`,
  * `unknown-topic` or `source-failed`, at once where that is the first answer, else after `refusalTimeoutMs`; with `position-lost`; and
  * alike with the error of a lease store that refuses, such as `schema-mismatch`.

@@ -12,34 +12,27 @@ import {
 } from 'rxjs';
 import { exponential } from '../../core/backoff.js';
 import { environment } from '../../core/environment.js';
-import { isSluiceError } from '../../core/errors.js';
 import type { ShardLease } from '../../core/lease-store.js';
 import type { LogAdapter, LogEngine } from '../../core/log-engine.js';
-import { createPatience, isRefusal } from '../../core/patience.js';
-import { decodeCheckpoint, encodeCheckpoint, isEnd, type Checkpoint } from './kinesis-checkpoint.js';
+import { decodeCheckpoint, encodeCheckpoint, type Checkpoint } from './kinesis-checkpoint.js';
 import type { KinesisClientLike } from './kinesis-client.js';
-import { isThrottled, kinesisError } from './kinesis-errors.js';
+import { readByNow, waitForOthers } from './kinesis-end.js';
 import { fanOutReading, type ReadShard } from './kinesis-fan-out.js';
 import { createLeases } from './kinesis-leases.js';
-import { isReadable, type Rows } from './kinesis-lineage.js';
+import type { Rows } from './kinesis-lineage.js';
 import type { ResolvedKinesisOptions } from './kinesis-options.js';
+import { createKinesisOutages, SHARDS } from './kinesis-outages.js';
 import { createReading, type Reading } from './kinesis-reading.js';
 import { pageSlices } from './kinesis-page-slices.js';
 import { createReadBudget } from './kinesis-read-budget.js';
 import type { KinesisRecord } from './kinesis-record.js';
 import { readShard } from './kinesis-shard.js';
 import { CLOCKS_DIFFER_MS, createShards } from './kinesis-shards.js';
-import { noShard, strangeCheckpoint, strangeStore } from './kinesis-source-errors.js';
+import { noShard, strangeCheckpoint } from './kinesis-source-errors.js';
 import { streamName } from './kinesis-stream.js';
 
 const OWNER = 'fromKinesis';
-const SERVICE = 'Kinesis';
-const LEASES = 'the lease store';
-// Who asks for the shards of the stream, beside those that are read.
-const SHARDS = '';
 const STORE_TIMEOUT_MS = 10_000;
-// Credentials that have run out are mostly renewed by the client itself.
-const FIRST_READS = 3;
 // How many shards are begun in one turn of the loop: a worker that is alone may take thousands with one look.
 const BEGUN_A_TURN = 100;
 
@@ -74,68 +67,24 @@ export function connectKinesis(
   const timers = new Subscription();
   let endMs = Infinity;
   let rows: Rows = new Map();
-  let isAlive: (row: ShardLease) => boolean = () => false;
-  let everAnswered = false;
+  // Open shards that were read `until: 'end'`, all of it done, and let go.
+  const read = new Set<string>();
   let leaving = false;
 
-  const { refusalTimeoutMs } = options;
-  // Apart, since a permission to list is none to read.
-  const listing = createPatience(refusalTimeoutMs);
-  const reads = createPatience(refusalTimeoutMs, FIRST_READS);
-  const keeping = createPatience(refusalTimeoutMs);
-
-  // Who had no answer, a shard or all of them: others may have had one meanwhile.
-  const failing = new Set<string>();
-
-  const settled = (who: string): void => {
-    failing.delete(who);
-    if (failing.size === 0) engine.recovered(SERVICE);
-  };
-  const patienceOf = (who: string) => (who === SHARDS ? listing : reads);
-  const answered = (who: string): void => {
-    everAnswered = true;
-    patienceOf(who).answered(who);
-    settled(who);
-  };
-
-  /** What lasts ends the stream; the rest is told, and tried again by whoever asked. */
-  const failed = (who: string, error: unknown): void => {
-    const typed = kinesisError(OWNER, error, { stream: name, ...(who === SHARDS ? {} : { shard: who }) });
-    const patience = patienceOf(who);
-    // What is not clear will not become so by itself.
-    const isRefused = isRefusal(typed) || typed.code === 'source-failed';
-    const over = isRefused ? patience.refused(who, typed) : patience.unreached(who, typed);
-    if (over !== null || !everAnswered) {
-      engine.fail(over ?? typed);
-      return;
-    }
-    failing.add(who);
-    engine.unavailable(SERVICE, typed);
-  };
-
-  const leasesOut = (who: string, error: unknown): void => {
-    const typed = isSluiceError(error) ? error : strangeStore(name, error);
-    const over = isRefusal(typed) ? keeping.refused(who, typed) : keeping.unreached(who, typed);
-    if (over === null) engine.unavailable(LEASES, error);
-    else engine.fail(over);
-  };
-
+  const outages = createKinesisOutages(engine, name, options.refusalTimeoutMs);
   const budget = createReadBudget(engine, options.maxBufferedBytes);
 
   const disown = (shard: string): void => {
     owned.get(shard)?.stop();
     owned.delete(shard);
-    reads.forget(shard);
-    settled(shard);
+    outages.forget(shard);
   };
 
   const shards = createShards(
     { ...options, client, store, group, storeTimeoutMs: STORE_TIMEOUT_MS },
     {
-      answered: () => answered(SHARDS),
-      failed: (error) => {
-        if (!isThrottled(error)) failed(SHARDS, error);
-      },
+      answered: () => outages.answered(SHARDS),
+      failed: (error) => outages.failed(SHARDS, error),
     },
   );
 
@@ -155,21 +104,22 @@ export function connectKinesis(
         engine.lose(mine.reading.assigned);
       },
       wanted: (shard) => handOver(shard),
-      seen: (found, alive) => {
+      isRead: (shard) => read.has(shard),
+      seen: (found) => {
         rows = found;
-        isAlive = alive;
         for (const [shard, { reading }] of owned) noteQuiet(shard, reading);
         endIfRead();
+        if (until === 'end') wait(owned.size > 0 || !shards.covers(rows) ? [] : unread());
       },
       isKnown: (shard) => shards.isKnown(shard),
       renewed: (shard) => owned.get(shard)?.goOn(),
-      out: leasesOut,
-      answered: keeping.answered,
-      back: () => engine.recovered(LEASES),
+      out: outages.leasesFailed,
+      answered: outages.leasesAnswered,
+      back: outages.leasesBack,
     },
   );
 
-  const read: ReadShard =
+  const readShards: ReadShard =
     fanOut === null
       ? readShard
       : fanOutReading(engine, { ...options, client, owner: OWNER, stream: name, fanOut, streamArn: () => shards.arn });
@@ -204,6 +154,7 @@ export function connectKinesis(
       range: shards.rangeOf(row.shard),
       options,
       retentionMs: () => shards.retentionMs,
+      isClosed: () => shards.isClosed(row.shard),
       endMs,
     });
     const follow = (what: 'on' | 'stop' | Checkpoint): void => {
@@ -217,12 +168,12 @@ export function connectKinesis(
       mayGive,
       follow: (what) => {
         follow(what);
-        if (reading.isAtEnd) endIfRead();
+        if (reading.isAtEnd) atEnd(reading);
       },
       wake: () => shard.wake(),
       over: () => over(reading),
     });
-    const shard = read(
+    const shard = readShards(
       { ...options, client, shard: row.shard, from, received: null, iterator: shards.latestOf(row) },
       {
         mayRead: () => {
@@ -237,8 +188,8 @@ export function connectKinesis(
         ended: slices.ended,
         gone: () => gone(reading, follow),
         unknownPosition: () => follow(reading.loses('another stream or shard', false)),
-        failed: (error) => failed(row.shard, error),
-        answered: () => answered(row.shard),
+        failed: (error) => outages.failed(row.shard, error),
+        answered: () => outages.answered(row.shard),
       },
     );
     owned.set(row.shard, {
@@ -252,7 +203,37 @@ export function connectKinesis(
       leaving: false,
     });
     // A start that is still to come.
-    if (reading.isAtEnd) owned.get(row.shard)?.stop();
+    if (!reading.isAtEnd) return;
+    owned.get(row.shard)?.stop();
+    atEnd(reading);
+  };
+
+  /** It has come to where `until: 'end'` ends: once all of it is done, a commit tells. */
+  const atEnd = (reading: Reading): void => {
+    engine.commitSoon(reading.assigned);
+    endIfRead();
+  };
+
+  /** All of it is done, `until: 'end'`: others may read on, or to an end of their own, which they would wait for. */
+  const letGo = (reading: Reading): void => {
+    const { shard, assigned } = reading;
+    timers.add(
+      asyncScheduler.schedule(() => {
+        const mine = owned.get(shard);
+        if (mine?.reading !== reading) return;
+        read.add(shard);
+        if (!mine.leaving) {
+          disown(shard);
+          engine.revoke(assigned, () => undefined);
+          release(shard);
+        }
+        endIfRead();
+      }),
+    );
+  };
+
+  const release = (shard: string): void => {
+    timers.add(leases.release(shard).subscribe({ error: (error: unknown) => engine.fail(error) }));
   };
 
   // What came before its end is still to be done; once it is, a commit tells.
@@ -271,7 +252,7 @@ export function connectKinesis(
         .pipe(
           retry({
             delay: (error: unknown, failures) => {
-              if (!isThrottled(error)) failed(reading.shard, error);
+              outages.failed(reading.shard, error);
               return isOurs() ? timer(backoff(failures)) : EMPTY;
             },
           }),
@@ -279,7 +260,7 @@ export function connectKinesis(
         .subscribe({
           next: (isListed) => {
             if (!isOurs()) return;
-            answered(reading.shard);
+            outages.answered(reading.shard);
             // A shard of that name is in another stream of that name; there the position means nothing.
             if (isListed && reading.isPlaced) follow(reading.loses('another stream', false));
             else if (isListed) engine.fail(noShard(name, reading.shard));
@@ -310,20 +291,32 @@ export function connectKinesis(
     engine.revoke(mine.reading.assigned, () => {
       if (owned.get(shard) !== mine) return;
       disown(shard);
-      timers.add(leases.release(shard).subscribe({ error: (error: unknown) => engine.fail(error) }));
+      release(shard);
     });
   };
 
+  // What has come of a shard that is being handed over, and is not begun, is for its next owner.
+  const isAtEnd = ({ reading, leaving: isGoing }: Owned): boolean => reading.isAtEnd && !isGoing;
+
+  const isRead = (shard: string): boolean => {
+    const mine = owned.get(shard);
+    return read.has(shard) || (mine !== undefined && isAtEnd(mine));
+  };
+
+  const unread = (): ShardLease[] => {
+    const isReadByNow = readByNow({ rows, endMs, isRead, isClosed: shards.isClosed });
+    return [...rows.values()].filter((row) => !isReadByNow(row));
+  };
+
+  const wait = waitForOthers((message) => {
+    engine.misuse('until-end-waits', `${OWNER} (stream ${name}): ${message}`);
+  });
+
   const endIfRead = (): void => {
-    if (until !== 'end' || leaving || rows.size === 0) return;
-    for (const row of rows.values()) {
-      if (isEnd(row.checkpoint)) continue;
-      const mine = owned.get(row.shard);
-      if (mine !== undefined) {
-        if (!mine.reading.isAtEnd) return;
-      } else if (isReadable(row, rows) && !(row.owner !== worker && isAlive(row))) return;
-    }
-    engine.end();
+    if (until !== 'end' || leaving || !leases.isCurrent()) return;
+    // The shards that are being read come first, and mostly one of them is not at its end.
+    for (const mine of owned.values()) if (!isAtEnd(mine)) return;
+    if (shards.covers(rows) && unread().length === 0) engine.end();
   };
 
   return {
@@ -343,8 +336,16 @@ export function connectKinesis(
             const mine = owned.get(shard);
             if (mine === undefined || mine.reading.assigned !== partition) return EMPTY;
             const progress = mine.reading.progressOf({ last, above });
-            if (progress === null) return EMPTY;
-            if (progress !== 'finished') return leases.write(shard, progress);
+            if (progress !== 'finished') {
+              const { reading } = mine;
+              return concat(
+                progress === null ? EMPTY : leases.write(shard, progress),
+                defer(() => {
+                  if (reading.isAtEnd && reading.isAllDone) letGo(reading);
+                  return EMPTY;
+                }),
+              );
+            }
             const end = { checkpoint: END, acked: '', doneUntil: environment.wallClock() };
             return concat(
               leases.release(shard, end),

@@ -10,6 +10,8 @@ export interface Sight {
   isExpired(row: ShardLease): boolean;
   /** We have asked for it, for longer than a hand-over can take. */
   isOverdue(row: ShardLease): boolean;
+  /** We have done with it, though it has not ended: it is for others to share. */
+  isRead(shard: string): boolean;
 }
 
 /** What a worker does about it. @internal */
@@ -25,8 +27,8 @@ export interface Moves {
  * have more than theirs. Who asks for a shard counts as a worker, or a newcomer with nothing would count as none.
  * @internal
  */
-export function nextMoves({ worker, rows, isExpired, isOverdue }: Sight): Moves {
-  const active = [...rows.values()].filter((row) => isReadable(row, rows));
+export function nextMoves({ worker, rows, isExpired, isOverdue, isRead }: Sight): Moves {
+  const active = [...rows.values()].filter((row) => isReadable(row, rows) && !isRead(row.shard));
   const isFree = (row: ShardLease): boolean => row.owner === null || (row.owner !== worker && isExpired(row));
   const theirs = new Map<string, ShardLease[]>([[worker, []]]);
   const sharesOf = (name: string): ShardLease[] => {

@@ -115,10 +115,12 @@ export function createLeaseWriter(
     if (each.asked === version) unwritten.delete(each);
     each.sureUntil = begunAt + leaseMs;
     const waiting = each.waiters;
-    each.waiters = waiting.filter((waiter) => waiter.version > version);
+    // Once it is given away, nothing that was asked meanwhile will be written.
+    const isAnswered = (waiter: Waiter): boolean => waiter.version <= version || row.owner !== worker;
+    each.waiters = waiting.filter((waiter) => !isAnswered(waiter));
     if (row.owner !== worker) letGo(each);
     else if (!wasSure) events.renewed(row.shard);
-    for (const waiter of waiting) if (waiter.version <= version) waiter.subscriber.complete();
+    for (const waiter of waiting) if (isAnswered(waiter)) waiter.subscriber.complete();
   };
 
   const letGo = (each: Held): void => {

@@ -1,5 +1,6 @@
 import {
   asyncScheduler,
+  AsyncSubject,
   concat,
   concatMap,
   defer,
@@ -7,14 +8,13 @@ import {
   finalize,
   map,
   merge,
-  of,
-  Subject,
   takeUntil,
   tap,
   timer,
-  Observable,
+  type Observable,
   Subscription,
 } from 'rxjs';
+import { exponential } from '../../core/backoff.js';
 import { closeTimeoutMs } from '../../core/close-timeout.js';
 import { environment } from '../../core/environment.js';
 import type { LeaseGroup, LeaseStore, ShardLease } from '../../core/lease-store.js';
@@ -22,6 +22,7 @@ import { nextMoves } from './kinesis-assignment.js';
 import { boundedCall } from './kinesis-lease-call.js';
 import { createLeaseWriter, type LeaseWriter } from './kinesis-lease-writer.js';
 import { isReadable, type Rows } from './kinesis-lineage.js';
+import { createSightings } from './kinesis-sightings.js';
 
 /** @internal */
 export interface LeasesOptions {
@@ -35,7 +36,7 @@ export interface LeasesOptions {
 
 /** @internal */
 export interface LeasesEvents {
-  /** Adds rows of shards that have none yet, where it is time; emits whether it did anything. */
+  /** Adds rows of shards that have none yet, where it is time; emits whether there is anything new. It may hang. */
   sync(rows: Rows): Observable<boolean>;
   /** A shard is ours, to be read. */
   taken(row: ShardLease): void;
@@ -44,8 +45,10 @@ export interface LeasesEvents {
   wanted(shard: string): void;
   /** Whether enough is known of a shard to read it. */
   isKnown(shard: string): boolean;
-  /** What every look found, at its end. */
-  seen(rows: Rows, isAlive: (row: ShardLease) => boolean): void;
+  /** Whether this worker has done with a shard that has not ended: others may have it. */
+  isRead(shard: string): boolean;
+  /** What every look found. */
+  seen(rows: Rows): void;
   /** A lease is renewed that may have run out: one may be sure of it again. */
   renewed(shard: string): void;
   /** The store failed one of those that call it. */
@@ -61,26 +64,26 @@ export interface Leases extends Pick<LeaseWriter, 'write' | 'note' | 'release' |
   start(): void;
   /** Does not wait for the next look. */
   look(): void;
-  /** Takes nothing any more. */
+  /** Whether what was seen last has all that was added since. */
+  isCurrent(): boolean;
+  /** Takes nothing any more, and takes back what it asked others for. */
   leave(): void;
   /** Lets go of all that is left. */
   close(): Observable<unknown>;
 }
 
-interface Sighting {
-  readonly counter: number;
-  /** By the monotonic clock of this process. */
-  readonly since: number;
-}
-
-// How long a call of the store may take, and a hand-over beyond the drain.
-const CALL_TIMEOUT_MS = 10_000;
+// How long a call of the store may take: half of what a drain waits for its last checkpoint, by default. And how long a
+// hand-over may take beyond the drain.
+const CALL_TIMEOUT_MS = 5_000;
 const HAND_OVER_MS = 5_000;
 const SOON_MS = 1_000;
+
+type Caller = 'looks' | 'writes' | 'syncs';
 
 /**
  * The part of one worker in the sharing of shards: a few times a lease it renews its own rows, and looks at all of them to
  * take, ask for and give. Nobody's clock but its own counts: an owner whose counter has not moved for `leaseMs` is gone.
+ * Neither waits for Kinesis, which may hang: only what has never been listed cannot be taken.
  * @internal
  */
 export function createLeases(options: LeasesOptions, events: LeasesEvents): Leases {
@@ -88,24 +91,32 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
   const tickMs = Math.max(1, Math.floor(leaseMs / 3));
   // A call that hangs must leave time for another one within the lease.
   const timeoutMs = Math.min(CALL_TIMEOUT_MS, Math.max(1_000, tickMs));
-  const sightings = new Map<string, Sighting>();
+  const backoff = exponential({ initialMs: 100, maxMs: Math.max(100, tickMs), jitter: 'full' });
+  const sightings = createSightings(leaseMs);
   // Since when we ask for a shard.
   const asking = new Map<string, number>();
-  const left = new Subject<void>();
+  // Completes once no row names us that we do not hold: nothing can be handed to us any more.
+  const tidy = new AsyncSubject<never>();
   let renewing: Subscription | null = null;
   let ticking: Subscription | null = null;
   let looking: Subscription | null = null;
   let again = false;
+  let failures = 0;
+  let syncing: Subscription | null = null;
+  let maySync = true;
+  // How many syncs have changed anything, and of how many of them the last look knew.
+  let synced = 0;
+  let seenSynced = -1;
   let leaving = false;
   let closed = false;
-  // Who of the two that call the store had no answer: it may take reads and no writes.
-  const unanswered = new Set<'looks' | 'writes'>();
+  // Who of those that call the store had no answer: it may take reads and no writes.
+  const unanswered = new Set<Caller>();
 
-  const out = (who: 'looks' | 'writes', error: unknown): void => {
+  const out = (who: Caller, error: unknown): void => {
     unanswered.add(who);
     events.out(who, error);
   };
-  const back = (who: 'looks' | 'writes'): void => {
+  const back = (who: Caller): void => {
     events.answered(who);
     if (unanswered.delete(who) && unanswered.size === 0) events.back();
   };
@@ -132,19 +143,24 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
       map((rows = []) => new Map(rows.map((row) => [row.shard, row]))),
     );
 
-  // Apart from the looks, which wait for Kinesis too.
+  // Apart from the looks: a call of the store that hangs must not keep the other from it.
   const renew = (): void => {
     writer.renew();
     renewing = asyncScheduler.schedule(renew, tickMs);
   };
 
-  const schedule = (ms: number): void => {
+  const schedule = (): void => {
     ticking?.unsubscribe();
-    if (!closed) ticking = asyncScheduler.schedule(look, ms);
+    if (closed) return;
+    const restMs = asking.size > 0 ? Math.min(SOON_MS, tickMs) : tickMs;
+    // Who waits for a look after each that failed takes what is free a lease later, or never.
+    ticking = asyncScheduler.schedule(lookAtAll, failures === 0 ? restMs : Math.min(restMs, backoff(failures)));
   };
 
-  // Kinesis may hang; who leaves gives its leases back meanwhile.
-  const untilLeft = <T>(syncing: Observable<T>): Observable<T> => syncing.pipe(takeUntil(left));
+  const lookAtAll = (): void => {
+    maySync = true;
+    look();
+  };
 
   const look = (): void => {
     if (closed) return;
@@ -153,43 +169,68 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
       return;
     }
     again = false;
+    const isLast = leaving;
+    const begunWith = synced;
     const mine = new Subscription();
     looking = mine;
     mine.add(
       list()
         .pipe(
-          concatMap((rows) =>
-            leaving
-              ? of(rows)
-              : untilLeft(events.sync(rows)).pipe(concatMap((changed) => (changed ? list() : of(rows)))),
-          ),
-          tap(observe),
-          concatMap((rows) => (leaving ? EMPTY : move(rows))),
+          tap((rows) => {
+            seenSynced = begunWith;
+            observe(rows);
+          }),
+          concatMap((rows) => (isLast ? tidyUp(rows) : leaving ? EMPTY : move(rows))),
           finalize(() => {
             looking = null;
             mine.unsubscribe();
             if (again) look();
-            else schedule(asking.size > 0 ? Math.min(SOON_MS, tickMs) : tickMs);
+            else schedule();
           }),
         )
-        .subscribe({ error: failed, complete: () => back('looks') }),
+        .subscribe({
+          error: (error: unknown) => {
+            failures++;
+            out('looks', error);
+          },
+          complete: () => {
+            failures = 0;
+            back('looks');
+          },
+        }),
     );
   };
 
-  const failed = (error: unknown): void => {
-    // Who could not look has not seen that nobody gave a sign of life.
-    sightings.clear();
-    out('looks', error);
+  // Apart from the looks: whether an owner is alive is told by the rows alone, and Kinesis may hang.
+  const sync = (rows: Rows): void => {
+    if (syncing !== null || !maySync || leaving) return;
+    maySync = false;
+    const mine = new Subscription();
+    syncing = mine;
+    mine.add(
+      events
+        .sync(rows)
+        .pipe(
+          finalize(() => {
+            syncing = null;
+            mine.unsubscribe();
+          }),
+        )
+        .subscribe({
+          next: (isNew) => {
+            if (!isNew) return;
+            synced++;
+            look();
+          },
+          error: (error: unknown) => out('syncs', error),
+          complete: () => back('syncs'),
+        }),
+    );
   };
 
   const observe = (rows: Rows): void => {
     const now = environment.now();
-    for (const row of rows.values()) {
-      if (sightings.get(row.shard)?.counter !== row.counter) {
-        sightings.set(row.shard, { counter: row.counter, since: now });
-      }
-    }
-    for (const shard of sightings.keys()) if (!rows.has(shard)) sightings.delete(shard);
+    sightings.observe(rows);
     for (const shard of asking.keys()) if (rows.get(shard)?.wantedBy !== worker) asking.delete(shard);
     for (const { shard, wantedBy } of rows.values())
       if (wantedBy === worker && !asking.has(shard)) asking.set(shard, now);
@@ -199,7 +240,8 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
       else if (row.wantedBy !== null) wanted(held.shard);
     }
     for (const row of rows.values()) if (isGiven(row, rows)) own(row, -Infinity);
-    events.seen(rows, (row) => row.owner !== null && !isExpired(row));
+    events.seen(rows);
+    sync(rows);
   };
 
   // Handed over to us, or taken by a call whose answer was lost.
@@ -210,16 +252,12 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
     events.isKnown(row.shard) &&
     isReadable(row, rows);
 
-  const isExpired = ({ shard, counter }: ShardLease): boolean => {
-    const seen = sightings.get(shard);
-    return seen !== undefined && seen.counter === counter && environment.now() - seen.since >= leaseMs;
-  };
-
   const own = (row: ShardLease, sureUntil: number): void => {
     asking.delete(row.shard);
     writer.hold(row, sureUntil);
-    // What comes while we leave is given back by `close`.
-    if (!leaving) events.taken(row);
+    // What comes while we leave goes back at once.
+    if (leaving) writer.release(row.shard).subscribe({ error: (error: unknown) => out('writes', error) });
+    else events.taken(row);
     // Who gave it may have done so long ago.
     if (sureUntil === -Infinity) writer.renew();
   };
@@ -227,7 +265,8 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
   const move = (rows: Rows): Observable<unknown> => {
     const isOverdue = ({ shard }: ShardLease): boolean =>
       environment.now() - (asking.get(shard) ?? environment.now()) > tickMs + drainTimeoutMs + HAND_OVER_MS;
-    const { take, want } = nextMoves({ worker, rows, isExpired, isOverdue });
+    const { isExpired } = sightings;
+    const { take, want } = nextMoves({ worker, rows, isExpired, isOverdue, isRead: events.isRead });
     const taking = take.map((row) => ({ ...row, owner: worker, wantedBy: null, counter: row.counter + 1 }));
     const wanting = want.map((row) => ({ ...row, wantedBy: worker, counter: row.counter + 1 }));
     const writes = [...taking, ...wanting].filter(({ shard }) => events.isKnown(shard));
@@ -244,6 +283,33 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
     );
   };
 
+  /**
+   * Takes back what we asked for, and gives back what came, until a look finds neither. An owner that is about to hand a
+   * shard over has its write refused by ours, looks, and finds nobody to hand it to; where it was first, we find the shard.
+   */
+  const tidyUp = (rows: Rows): Observable<unknown> => {
+    const all = [...rows.values()].filter(({ shard }) => !writer.held.has(shard));
+    const given = all.filter(({ shard, owner, counter }) => owner === worker && counter > writer.leftAt(shard));
+    const asked = all.filter(({ owner, wantedBy }) => wantedBy === worker && owner !== worker);
+    for (const row of given) own(row, -Infinity);
+    if (asked.length === 0) {
+      tidy.complete();
+      return EMPTY;
+    }
+    const withdrawn = asked.map((row) => ({ ...row, wantedBy: null, counter: row.counter + 1 }));
+    return boundedCall(timeoutMs, () => store.write(group, withdrawn)).pipe(tap(() => (again = true)));
+  };
+
+  const leave = (): void => {
+    if (leaving) return;
+    leaving = true;
+    syncing?.unsubscribe();
+    look();
+  };
+
+  const releaseAll = (): Observable<never> =>
+    defer(() => merge(...[...writer.held.keys()].map((shard) => writer.release(shard))));
+
   return {
     write: writer.write,
     note: writer.note,
@@ -253,16 +319,15 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
       renewing = asyncScheduler.schedule(renew, tickMs);
       look();
     },
-    look,
-    leave: () => {
-      leaving = true;
-      left.next();
-    },
+    look: lookAtAll,
+    isCurrent: () => seenSynced === synced,
+    leave,
     close: () =>
-      concat(
-        looked(),
-        defer(() => merge(...[...writer.held.keys()].map((shard) => writer.release(shard)))),
-      ).pipe(
+      defer(() => {
+        leave();
+        // Once more for what has come meanwhile.
+        return concat(merge(tidy, releaseAll()), releaseAll());
+      }).pipe(
         // A store that is out must not keep timers of ours.
         takeUntil(timer(closeTimeoutMs({ drainTimeoutMs }))),
         finalize(() => {
@@ -274,12 +339,4 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
         }),
       ),
   };
-
-  /** Completes once no look is under way: what it takes is to be given back. */
-  function looked(): Observable<never> {
-    return new Observable((subscriber) => {
-      if (looking === null) subscriber.complete();
-      else looking.add(() => subscriber.complete());
-    });
-  }
 }

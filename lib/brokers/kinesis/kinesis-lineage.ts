@@ -103,8 +103,8 @@ export function finishedRows(shards: readonly KinesisShardLike[], rows: Rows): S
 
 const END = encodeCheckpoint({ kind: 'end' });
 
-// What a shard came of.
-function parentsOf({ ParentShardId, AdjacentParentShardId }: KinesisShardLike): string[] {
+/** What a shard came of. @internal */
+export function parentsOf({ ParentShardId, AdjacentParentShardId }: KinesisShardLike): string[] {
   return [ParentShardId, AdjacentParentShardId].filter((parent) => parent !== undefined);
 }
 
@@ -147,6 +147,7 @@ function ancestorsOf(
   return before;
 }
 
-function isOpen({ SequenceNumberRange }: KinesisShardLike): boolean {
+/** Whether it has been neither split nor merged. @internal */
+export function isOpen({ SequenceNumberRange }: KinesisShardLike): boolean {
   return SequenceNumberRange?.EndingSequenceNumber === undefined;
 }

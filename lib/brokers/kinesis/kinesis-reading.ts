@@ -20,6 +20,8 @@ export interface Reading {
   isOver: boolean;
   /** It has come to where `until: 'end'` ends. */
   isAtEnd: boolean;
+  /** Of all that came, nothing is left to be done, as of the last commit. */
+  readonly isAllDone: boolean;
   /** It goes on behind something that the shard has had. */
   readonly isPlaced: boolean;
   /** Takes a page in, its first messages at once; what it answers is to be done about the reading. */
@@ -47,6 +49,8 @@ export interface ReadingOptions {
   readonly range: HashRange | null;
   readonly options: Pick<ResolvedKinesisOptions, 'until' | 'onPositionLost'>;
   readonly retentionMs: () => number;
+  /** Kinesis lists it as closed: where it has nothing more, what it became may have. */
+  readonly isClosed: () => boolean;
   /** Messages that arrived later are not read `until: 'end'`. */
   readonly endMs: number;
 }
@@ -58,7 +62,7 @@ const MOST_ACKED = 4_000;
 export function createReading(
   engine: LogEngine<KinesisRecord>,
   assigned: AssignedPartition,
-  { row, start: given, range, options, retentionMs, endMs }: ReadingOptions,
+  { row, start: given, range, options, retentionMs, isClosed, endMs }: ReadingOptions,
 ): Reading {
   const { until, onPositionLost } = options;
   let start = given;
@@ -91,6 +95,9 @@ export function createReading(
     isOver: false,
     // All that comes of a start in the future comes later.
     isAtEnd: until === 'end' && start.kind === 'time' && start.ms >= endMs,
+    get isAllDone() {
+      return lastDone === lastPushed;
+    },
     get isPlaced() {
       return isAnchored || isPlaced(start);
     },
@@ -107,15 +114,19 @@ export function createReading(
         return reading.loses('nothing', false);
       const within = until === 'end' ? records.filter((record) => arrivalOf(record) < endMs) : records;
       if (isCaughtUp) caughtUpAt = environment.wallClock() - CLOCKS_DIFFER_MS;
-      // At the end of the shard it goes on with what that became.
-      endsWithPage = until === 'end' && !isLast && (within.length < records.length || isCaughtUp);
+      // At the end of the shard it goes on with what that became. A closed shard may look like one that is read before its last
+      // page: only that ends it.
+      endsWithPage = until === 'end' && !isLast && (within.length < records.length || (isCaughtUp && !isClosed()));
       pages.open(within);
       return reading.takeMore();
     },
     takeMore: () => {
+      const { last } = pages;
       const messages = pages.next();
       lastPushed = messages.at(-1) ?? lastPushed;
       if (messages.length > 0) engine.push(assigned, messages);
+      // All of it was done before, above the checkpoint: no settlement moves that on.
+      else if (pages.last !== last) engine.commitSoon(assigned);
       reading.isAtEnd = endsWithPage && pages.isUsedUp;
       return reading.isAtEnd ? 'stop' : 'on';
     },
@@ -145,7 +156,7 @@ export function createReading(
     },
     progressOf: ({ last, above }) => {
       lastDone = last;
-      const isAllDone = last === lastPushed;
+      const { isAllDone } = reading;
       if (reading.isOver && isAllDone) return 'finished';
       const place = isAllDone ? pages.last : (last as (KinesisRecord & { readonly ordinal: number }) | null);
       if (place === null && pages.first === null) return null;
@@ -168,7 +179,7 @@ export function createReading(
       };
     },
     quietProgress: () => {
-      if (lastDone !== lastPushed || caughtUpAt <= doneUntil) return null;
+      if (!reading.isAllDone || caughtUpAt <= doneUntil) return null;
       doneUntil = caughtUpAt;
       return { doneUntil };
     },

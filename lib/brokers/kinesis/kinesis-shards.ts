@@ -25,7 +25,15 @@ import { isEnd } from './kinesis-checkpoint.js';
 import type { KinesisClientLike, KinesisShardLike } from './kinesis-client.js';
 import { hashRange, type HashRange } from './hash-key.js';
 import { boundedCall } from './kinesis-lease-call.js';
-import { childlessEnds, finishedRows, missingRows, type Rows, type Start } from './kinesis-lineage.js';
+import {
+  childlessEnds,
+  finishedRows,
+  isOpen,
+  missingRows,
+  parentsOf,
+  type Rows,
+  type Start,
+} from './kinesis-lineage.js';
 import { streamInput } from './kinesis-stream.js';
 
 /** @internal */
@@ -43,14 +51,18 @@ export interface ShardsOptions {
 /** What is known of the shards of a stream, and the rows that they get. @internal */
 export interface Shards {
   /**
-   * Adds and removes rows, where it is time to look or a shard has ended, whoever has read it; emits whether it did. A failure
-   * of Kinesis is told to `failed`.
+   * Adds and removes rows, where it is time to look or a shard has ended, whoever has read it; emits whether there is
+   * anything new. A failure of Kinesis is told to `failed`.
    */
   sync(rows: Rows): Observable<boolean>;
+  /** Whether the shards have been listed since this source began, and these rows hold all that the list led to. */
+  covers(rows: Rows): boolean;
   /** Asks Kinesis. */
   isListed(shard: string): Observable<boolean>;
   /** Whether it was looked for, and the rows of all others added. */
   isKnown(shard: string): boolean;
+  /** It was split or merged before it was listed last. One that is not has become nothing by then. */
+  isClosed(shard: string): boolean;
   rangeOf(shard: string): HashRange | null;
   /** Where `'latest'` was when this source began, if it is this worker that made the row. */
   latestOf(row: ShardLease): string | null;
@@ -83,6 +95,7 @@ export function createShards(
   let arn = '';
   // Ended shards of which it is known what they became.
   let followed: ReadonlySet<string> = new Set();
+  let closed: ReadonlySet<string> = new Set();
   let dueAt = -Infinity;
 
   const listPage = (NextToken?: string) =>
@@ -141,9 +154,13 @@ export function createShards(
   // A shard has ended, whoever has read it.
   const unfollowed = (rows: Rows): boolean => childlessEnds(rows).some((shard) => !followed.has(shard));
 
+  const covers = (rows: Rows): boolean => dueAt > -Infinity && rows.size > 0 && !hasUnknown(rows) && !unfollowed(rows);
+
   return {
     isListed: (shard) => listed.pipe(map((shards) => shards.has(shard))),
+    covers,
     isKnown: (shard) => ranges.has(shard),
+    isClosed: (shard) => closed.has(shard),
     rangeOf: (shard) => ranges.get(shard) ?? null,
     latestOf: ({ shard, checkpoint }) => {
       const known = latest.get(shard);
@@ -177,6 +194,7 @@ export function createShards(
 
   function keep(shards: readonly KinesisShardLike[], added: readonly ShardLease[], rows: Rows): Observable<boolean> {
     const finished = finishedRows(shards, rows);
+    const wasCovered = covers(rows);
     const add = added.length === 0 ? EMPTY : boundedCall(storeTimeoutMs, () => store.add(group, added));
     const remove = finished.length === 0 ? EMPTY : boundedCall(storeTimeoutMs, () => store.remove(group, finished));
     return concat(add, remove).pipe(
@@ -184,13 +202,19 @@ export function createShards(
       nextTurn(),
       tap(() => {
         dueAt = environment.now() + shardSyncMs;
-        // Their children are among these, if there are any.
-        followed = new Set(childlessEnds(rows));
+        const listed = new Set(shards.map(({ ShardId }) => ShardId));
+        const parents = new Set(shards.flatMap(parentsOf));
+        // A shard ends when it becomes others. One that is listed without them comes of a list that lags.
+        followed = new Set(childlessEnds(rows).filter((shard) => !listed.has(shard) || parents.has(shard)));
+        closed = new Set([
+          ...parents,
+          ...shards.filter((shard) => !isOpen(shard)).map(({ ShardId }) => ShardId as string),
+        ]);
         // Those that are not listed are gone: nothing comes of them.
         for (const shard of rows.keys()) ranges.set(shard, null);
         for (const { ShardId, HashKeyRange } of shards) ranges.set(ShardId as string, hashRange(HashKeyRange));
       }),
-      map(() => added.length + finished.length > 0),
+      map(() => added.length + finished.length > 0 || (!wasCovered && covers(rows))),
     );
   }
 }

@@ -78,6 +78,23 @@ describe('fromKinesis', () => {
       expect(third.texts()).toEqual(['b']);
     }));
 
+  it('moves its checkpoint on over what was acked above it before, where nothing follows', () =>
+    marbles((helpers) => {
+      const kinesis = fakeKinesis();
+      const workers = workersOf(helpers, kinesis);
+      const [, last] = kinesis.stream('s').append(0, 'a', 'b');
+      const first = workers.start({ acks: false, drainTimeoutMs: 100 });
+      helpers.advanceTo(500);
+      first.ack('b');
+      first.stop();
+      helpers.advanceTo(3_000);
+      // The checkpoint of `a` is written before `b` is read.
+      const second = workers.start({ recordsPerRead: 1, checkpointIntervalMs: 0 });
+      helpers.advanceTo(6_000);
+      expect(second.texts()).toEqual(['a']);
+      expect(workers.rows().get(FIRST)).toMatchObject({ checkpoint: `AFTER ${last}`, acked: '' });
+    }));
+
   it('does not repeat what was acked above a first message that never was', () =>
     marbles((helpers) => {
       const kinesis = fakeKinesis();

@@ -5,6 +5,7 @@ import { choices } from '../../model/random.js';
 import { randomSeed } from '../../support/seed.js';
 
 const SEED = randomSeed();
+const no = (): boolean => false;
 
 function row(shard: string, owner: string | null, more: Partial<ShardLease> = {}): ShardLease {
   const rest = { counter: 1, wantedBy: null, checkpoint: 'TRIM_HORIZON', acked: '', doneUntil: 0, parents: [] };
@@ -14,13 +15,14 @@ function row(shard: string, owner: string | null, more: Partial<ShardLease> = {}
 function moves(
   worker: string,
   rows: readonly ShardLease[],
-  { expired = [], overdue = [] }: { readonly expired?: readonly string[]; readonly overdue?: readonly string[] } = {},
+  { expired = [], overdue = [], read = [] }: Partial<Record<'expired' | 'overdue' | 'read', readonly string[]>> = {},
 ): { take: string[]; want: string[] } {
   const { take, want } = nextMoves({
     worker,
     rows: new Map(rows.map((each) => [each.shard, each])),
     isExpired: ({ shard }) => expired.includes(shard),
     isOverdue: ({ shard }) => overdue.includes(shard),
+    isRead: (shard) => read.includes(shard),
   });
   return { take: take.map(({ shard }) => shard).sort(), want: want.map(({ shard }) => shard).sort() };
 }
@@ -55,6 +57,13 @@ describe('the sharing of shards', () => {
     expect(moves('a', [row('1', 'b', { wantedBy: 'c' }), row('2', 'b')], { overdue: ['1'] }).take).toEqual([]);
   });
 
+  it('leaves to others what it has read to its end, and shares the rest', () => {
+    const rows = [row('1', null), row('2', null), row('3', 'b'), row('4', 'b')];
+    expect(moves('a', rows, { read: ['1', '2'] })).toEqual({ take: [], want: [expect.stringMatching(/3|4/)] });
+    expect(moves('a', rows, { read: ['1', '2', '3', '4'] })).toEqual({ take: [], want: [] });
+    expect(moves('b', rows).take).toEqual(['1', '2']);
+  });
+
   it('takes neither what is done nor what is not to be read yet', () => {
     const rows = [
       row('1', null, { checkpoint: 'SHARD_END' }),
@@ -79,7 +88,7 @@ describe('the sharing of shards', () => {
       do {
         written = 0;
         for (const worker of names) {
-          const { take, want } = nextMoves({ worker, rows, isExpired: () => false, isOverdue: () => false });
+          const { take, want } = nextMoves({ worker, rows, isExpired: no, isOverdue: no, isRead: no });
           for (const each of take) rows.set(each.shard, { ...each, owner: worker, wantedBy: null });
           for (const each of want) rows.set(each.shard, { ...each, wantedBy: worker });
           written += take.length + want.length;

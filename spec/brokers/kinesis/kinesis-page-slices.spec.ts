@@ -57,6 +57,7 @@ describe('an aggregate of very many messages', () => {
         range: null,
         options: { until: null, onPositionLost: 'error' },
         retentionMs: () => 86_400_000,
+        isClosed: () => false,
         endMs: Infinity,
       });
       const slices = pageSlices(

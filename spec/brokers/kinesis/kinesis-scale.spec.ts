@@ -91,7 +91,13 @@ const STEPS: Readonly<Record<string, (count: number, counted: Counted) => unknow
   'ends without children': (count, counted) => childlessEnds(splitStream(count, counted).rows),
   'who takes and asks for what': (count, counted) => {
     const rows = sharedStream(count, counted);
-    const { want } = nextMoves({ worker: 'new', rows, isExpired: () => false, isOverdue: () => false });
+    const { want } = nextMoves({
+      worker: 'new',
+      rows,
+      isExpired: () => false,
+      isOverdue: () => false,
+      isRead: () => false,
+    });
     expect(want.length).toBeGreaterThan(0);
   },
 };

@@ -152,6 +152,171 @@ describe('workers of one consumer', () => {
       expect(shares(workers)).toEqual([2, 2]);
     }));
 
+  it('leave no shard to themselves, whenever two of them stop, one just after it has joined', () => {
+    for (let ms = 0; ms < 5_000; ms += 83) {
+      marbles((helpers) => {
+        const kinesis = fakeKinesis({ s: 4 });
+        const workers = workersOf(helpers, kinesis);
+        const [left, right] = [faultyLeases(workers.store), faultyLeases(workers.store)];
+        left.latencyMs = 40;
+        right.latencyMs = 60;
+        for (const shard of [0, 1, 2, 3]) kinesis.stream('s').append(shard, `${shard}`);
+        const first = workers.start({ leases: left, leaseMs: 3_000 });
+        helpers.advanceTo(700);
+        const second = workers.start({ leases: right, leaseMs: 3_000 });
+        helpers.advanceTo(700 + ms);
+        first.stop();
+        second.stop();
+        helpers.advanceTo(3_700 + ms);
+        expect([ms, first.completed, second.completed, second.error]).toEqual([ms, true, true, undefined]);
+        const named = [...workers.rows().values()].filter(({ owner, wantedBy }) => owner !== null || wantedBy !== null);
+        expect({ ms, named }).toEqual({ ms, named: [] });
+      });
+    }
+  });
+
+  it('ask no more for what they have asked for when they stop, so that its owner keeps it', () =>
+    marbles((helpers) => {
+      const kinesis = fakeKinesis({ s: 2 });
+      const workers = workersOf(helpers, kinesis);
+      for (const shard of [0, 1]) kinesis.stream('s').append(shard, `${shard}`);
+      // What it has out keeps it from handing over at once.
+      const first = workers.start({ acks: false });
+      helpers.advanceTo(10_000);
+      const second = workers.start();
+      helpers.advanceTo(10_100);
+      expect([...workers.rows().values()].filter(({ wantedBy }) => wantedBy !== null)).toHaveLength(1);
+      second.stop();
+      helpers.advanceTo(10_300);
+      expect(second.completed).toBe(true);
+      expect([...workers.rows().values()].map(({ wantedBy }) => wantedBy)).toEqual([null, null]);
+      helpers.advanceTo(60_000);
+      expect(first.eventsOf('revoked')).toEqual([]);
+      expect(shares(workers)).toEqual([2]);
+    }));
+
+  it.each<LeaseFault>(['fails', 'hangs', 'done and fails', 'done and hangs', 'done and denied'])(
+    'give back what they asked for where a call of the store %s as they stop',
+    (fault) => {
+      for (const call of ['list', 'write'] as const) {
+        for (let made = 1; made < 4; made++) {
+          marbles((helpers) => {
+            const kinesis = fakeKinesis({ s: 2 });
+            const workers = workersOf(helpers, kinesis);
+            workers.start();
+            helpers.advanceTo(9_000);
+            const leases = faultyLeases(workers.store);
+            leases.latencyMs = 10;
+            const second = workers.start({ leases });
+            helpers.advanceTo(9_500);
+            let calls = 0;
+            leases.fault = (wanted) => (wanted === call && ++calls === made ? fault : null);
+            second.stop();
+            // Sooner than a lease that it left would run out.
+            helpers.advanceTo(20_000);
+            expect(second.completed).toBe(true);
+            const named = [...workers.rows().values()].filter(({ owner, wantedBy }) =>
+              [owner, wantedBy].some((name) => name?.startsWith(second.name)),
+            );
+            expect({ call, made, named }).toEqual({ call, made, named: [] });
+          });
+        }
+      }
+    },
+  );
+
+  it('complete where the store is out as they stop', () =>
+    marbles((helpers) => {
+      const workers = workersOf(helpers, fakeKinesis({ s: 2 }));
+      const leases = faultyLeases(workers.store);
+      const worker = workers.start({ leases });
+      helpers.advanceTo(5_000);
+      cutOff(leases);
+      worker.stop();
+      helpers.advanceTo(16_000);
+      expect(worker.completed).toBe(true);
+      expect(helpers.scheduler.actions).toHaveLength(0);
+    }));
+
+  it('take what a dead one had though somebody asks for it meanwhile: that is no sign of life', () =>
+    marbles((helpers) => {
+      const kinesis = fakeKinesis({ s: 2 });
+      const workers = workersOf(helpers, kinesis);
+      const leases = faultyLeases(workers.store);
+      const dead = workers.start({ leases });
+      helpers.advanceTo(20_000);
+      cutOff(leases);
+      dead.unsubscribe();
+      for (const shard of [0, 1]) kinesis.stream('s').append(shard, `${shard}`);
+      // It asks for its share with its first look.
+      const next = workers.start();
+      helpers.advanceTo(20_100);
+      expect([...workers.rows().values()].filter(({ wantedBy }) => wantedBy !== null)).toHaveLength(1);
+      helpers.advanceTo(30_600);
+      expect(next.texts().sort()).toEqual(['0', '1']);
+    }));
+
+  it.each(['listShards', 'describeStreamSummary'] as const)('take what a dead one had while %s hangs', (operation) =>
+    marbles((helpers) => {
+      const kinesis = fakeKinesis({ s: 2 });
+      const workers = workersOf(helpers, kinesis);
+      const leases = faultyLeases(workers.store);
+      const dead = workers.start({ leases });
+      const alive = workers.start({ shardSyncMs: 5_000 });
+      helpers.advanceTo(20_000);
+      kinesis.hang(operation, { times: 20 });
+      helpers.advanceTo(26_000);
+      expect(kinesis.openCalls().map((call) => call.operation)).toContain(operation);
+      cutOff(leases);
+      dead.unsubscribe();
+      for (const shard of [0, 1]) kinesis.stream('s').append(shard, `${shard}`);
+      helpers.advanceTo(26_000 + 10_000 + 4_000);
+      expect(alive.texts().sort()).toEqual(['0', '1']);
+    }),
+  );
+
+  it.each([2, 3, 4])('take what a dead one had where one list of the store in %d fails', (every) =>
+    marbles((helpers) => {
+      const kinesis = fakeKinesis();
+      const workers = workersOf(helpers, kinesis);
+      const leases = faultyLeases(workers.store);
+      const dead = workers.start({ leases });
+      helpers.advanceTo(20_000);
+      const flaky = faultyLeases(workers.store);
+      let lists = 0;
+      flaky.fault = (call) => (call === 'list' && ++lists % every === 0 ? 'fails' : null);
+      const alive = workers.start({ leases: flaky });
+      helpers.advanceTo(25_000);
+      cutOff(leases);
+      dead.unsubscribe();
+      kinesis.stream('s').append(0, 'a');
+      helpers.advanceTo(25_000 + 10_000 + 6_000);
+      expect(alive.texts()).toEqual(['a']);
+    }),
+  );
+
+  it.each([3_000, 10_000, 60_000])('leave each other their shards after an outage of their store for %d ms', (ms) =>
+    marbles((helpers) => {
+      for (let at = 20_000; at < 23_333; at += 333) {
+        const kinesis = fakeKinesis({ s: 2 });
+        const workers = workersOf(helpers, kinesis);
+        const stores = [0, 1].map(() => faultyLeases(workers.store));
+        const all = stores.map((leases) => workers.start({ leases }));
+        const now = helpers.now();
+        helpers.advanceTo(now + at);
+        const before = all.flatMap((worker) => worker.eventsOf('revoked'));
+        for (const leases of stores) leases.fault = () => 'fails';
+        helpers.advanceTo(now + at + ms);
+        for (const leases of stores) leases.fault = () => null;
+        helpers.advanceTo(now + at + ms + 30_000);
+        expect(all.flatMap((worker) => worker.eventsOf('revoked'))).toEqual(before);
+        for (const worker of all) worker.unsubscribe();
+        helpers.advanceTo(helpers.now() + 1_000);
+        if (helpers.now() > 200_000) break;
+      }
+    }),
+  );
+
   it('take what was handed over to one that has died meanwhile', () =>
     marbles((helpers) => {
       const kinesis = fakeKinesis({ s: 2 });
