@@ -29,6 +29,7 @@ describe('the options of fromKafka', () => {
       metadataMaxAgeMs: 60_000,
       readUncommitted: false,
       rackId: '',
+      refusalTimeoutMs: 300_000,
       until: null,
     });
   });
