@@ -78,7 +78,7 @@ const CALL_TIMEOUT_MS = 5_000;
 const HAND_OVER_MS = 5_000;
 const SOON_MS = 1_000;
 
-type Caller = 'looks' | 'writes' | 'syncs';
+type Caller = 'looks' | 'moves' | 'writes' | 'syncs';
 
 /**
  * The part of one worker in the sharing of shards: a few times a lease it renews its own rows, and looks at all of them to
@@ -116,9 +116,12 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
     unanswered.add(who);
     events.out(who, error);
   };
+  const settled = (who: Caller): void => {
+    if (unanswered.delete(who) && unanswered.size === 0) events.back();
+  };
   const back = (who: Caller): void => {
     events.answered(who);
-    if (unanswered.delete(who) && unanswered.size === 0) events.back();
+    settled(who);
   };
   const writer = createLeaseWriter(
     store,
@@ -171,12 +174,16 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
     again = false;
     const isLast = leaving;
     const begunWith = synced;
+    // A store may let us read and not write.
+    let caller: Caller = 'looks';
     const mine = new Subscription();
     looking = mine;
     mine.add(
       list()
         .pipe(
           tap((rows) => {
+            back('looks');
+            caller = 'moves';
             seenSynced = begunWith;
             observe(rows);
           }),
@@ -191,11 +198,11 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
         .subscribe({
           error: (error: unknown) => {
             failures++;
-            out('looks', error);
+            out(caller, error);
           },
           complete: () => {
             failures = 0;
-            back('looks');
+            settled(caller);
           },
         }),
     );
@@ -274,6 +281,7 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
     const begunAt = environment.now();
     return boundedCall(timeoutMs, () => store.write(group, writes)).pipe(
       tap((answers = []) => {
+        back('moves');
         writes.forEach((row, index) => {
           if (answers[index] !== true) return;
           if (row.owner !== worker) asking.set(row.shard, environment.now());

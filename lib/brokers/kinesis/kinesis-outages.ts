@@ -1,6 +1,6 @@
 import { isSluiceError } from '../../core/errors.js';
 import type { LogEngine } from '../../core/log-engine.js';
-import { createPatience, isRefusal } from '../../core/patience.js';
+import { createPatience, isRefusal, type Patience } from '../../core/patience.js';
 import { isThrottled, kinesisError } from './kinesis-errors.js';
 import type { KinesisRecord } from './kinesis-record.js';
 import { strangeStore } from './kinesis-source-errors.js';
@@ -39,7 +39,8 @@ export function createKinesisOutages(
   // Apart, since a permission to list is none to read.
   const listing = createPatience(refusalTimeoutMs);
   const reads = createPatience(refusalTimeoutMs, FIRST_READS);
-  const keeping = createPatience(refusalTimeoutMs);
+  // Apart too: a store may let its table be read and not written.
+  const leases = new Map<string, Patience>();
   let everAnswered = false;
   // Who had no answer, a shard or all of them: others may have had one meanwhile.
   const failing = new Set<string>();
@@ -48,7 +49,12 @@ export function createKinesisOutages(
     failing.delete(who);
     if (failing.size === 0) engine.recovered(SERVICE);
   };
-  const patienceOf = (who: string) => (who === SHARDS ? listing : reads);
+  const patienceOf = (who: string): Patience => (who === SHARDS ? listing : reads);
+  const patienceWithLeases = (who: string): Patience => {
+    const patience = leases.get(who) ?? createPatience(refusalTimeoutMs);
+    leases.set(who, patience);
+    return patience;
+  };
 
   return {
     answered: (who) => {
@@ -76,11 +82,12 @@ export function createKinesisOutages(
     },
     leasesFailed: (who, error) => {
       const typed = isSluiceError(error) ? error : strangeStore(stream, error);
-      const over = isRefusal(typed) ? keeping.refused(who, typed) : keeping.unreached(who, typed);
+      const patience = patienceWithLeases(who);
+      const over = isRefusal(typed) ? patience.refused(who, typed) : patience.unreached(who, typed);
       if (over === null) engine.unavailable(LEASES, error);
       else engine.fail(over);
     },
-    leasesAnswered: keeping.answered,
+    leasesAnswered: (who) => patienceWithLeases(who).answered(who),
     leasesBack: () => engine.recovered(LEASES),
   };
 }
