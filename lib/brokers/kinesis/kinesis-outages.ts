@@ -42,6 +42,7 @@ export function createKinesisOutages(
   // Apart too: a store may let its table be read and not written.
   const leases = new Map<string, Patience>();
   let everAnswered = false;
+  let leasesEverAnswered = false;
   // Who had no answer, a shard or all of them: others may have had one meanwhile.
   const failing = new Set<string>();
 
@@ -84,10 +85,14 @@ export function createKinesisOutages(
       const typed = isSluiceError(error) ? error : strangeStore(stream, error);
       const patience = patienceWithLeases(who);
       const over = isRefusal(typed) ? patience.refused(who, typed) : patience.unreached(who, typed);
-      if (over === null) engine.unavailable(LEASES, error);
+      // A store that has answered anybody is one: it is waited for.
+      if (over === null || (leasesEverAnswered && !isRefusal(typed))) engine.unavailable(LEASES, error);
       else engine.fail(over);
     },
-    leasesAnswered: (who) => patienceWithLeases(who).answered(who),
+    leasesAnswered: (who) => {
+      leasesEverAnswered = true;
+      patienceWithLeases(who).answered(who);
+    },
     leasesBack: () => engine.recovered(LEASES),
   };
 }
