@@ -29,7 +29,11 @@ function watchOutages(refusalTimeoutMs: number, streams = 1) {
     recovered: () => void told.push('recovered'),
     fail: (error: unknown) => void told.push((error as { code: string }).code),
   };
-  return { told, pubsub, outages: createOutages(engine, { pubsub, short: 's', refusalTimeoutMs, streams: () => streams }) };
+  return {
+    told,
+    pubsub,
+    outages: createOutages(engine, { pubsub, short: 's', refusalTimeoutMs, streams: () => streams }),
+  };
 }
 
 describe('outages of a subscription', () => {
@@ -92,6 +96,21 @@ describe('outages of a subscription', () => {
       expect(told[0]).toBe('unavailable');
       outages.end();
     }));
+
+  it.each([0, 30_000])(
+    'never end a source that nobody answers, also before its first message: after %i ms',
+    (refusalTimeoutMs) =>
+      marbles(({ advanceTo }) => {
+        const { told, outages } = watchOutages(refusalTimeoutMs);
+        const seen: boolean[] = [];
+        for (let i = 0; i < 12; i++) {
+          seen.push(outages.lost(grpcError(UNAVAILABLE)));
+          advanceTo(30_000 * (i + 1));
+        }
+        expect([seen, [...new Set(told)]]).toEqual([seen.map(() => true), ['unavailable']]);
+        outages.end();
+      }),
+  );
 
   it('are none where the client was closed', () =>
     marbles(() => {
