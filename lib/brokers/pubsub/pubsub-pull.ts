@@ -172,8 +172,7 @@ export function pullMessages(
         },
         error: (error: unknown) => {
           ended();
-          // There was no message, or no network: the silence tells.
-          if (grpcNameOf(error) === 'DEADLINE_EXCEEDED') pullMore();
+          if (grpcNameOf(error) === 'DEADLINE_EXCEEDED') ranOut();
           else failed(error);
           pulled.next();
         },
@@ -217,6 +216,13 @@ export function pullMessages(
     if (first !== undefined) engine.lag({ lagMs: Math.max(0, environment.wallClock() - first.publishedAt) });
     sendNacks(tooEarly);
     engine.push(records);
+    pullMore();
+  };
+
+  // There was no message, or no network: the silence tells. Either way it was not refused, so the next failure is a first one:
+  // where messages are rare, failures that are hours apart would make each wait longer than the one before.
+  const ranOut = (): void => {
+    failures = 0;
     pullMore();
   };
 
