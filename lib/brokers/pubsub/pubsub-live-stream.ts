@@ -22,7 +22,8 @@ export interface LiveStreamOwner {
   lost(error: unknown): boolean;
   /** A stream that goes on has failed. */
   failed(error: unknown): void;
-  ackFailed(error: unknown): void;
+  /** So many acks failed. */
+  ackFailed(error: unknown, acks: number): void;
   /** Whether a stream that already brought this, all of it unsettled, has to wait before it is opened again. */
   isTooMuch(held: HeldByStream): boolean;
 }
@@ -135,7 +136,7 @@ export function createLiveStream(owner: LiveStreamOwner): LiveStream {
 
   const onDebug = (stream: PubSubStreamLike, error: DebugErrorLike): void => {
     if (error.ackIds !== undefined) {
-      if (/"ack"/.test(error.message ?? '')) for (const _ of error.ackIds) owner.ackFailed(error);
+      if (/"ack"/.test(error.message ?? '')) owner.ackFailed(error, error.ackIds.length);
     } else if (stream === current && typeof error.code === 'number') {
       owner.failed(error);
       endIfFull(stream);

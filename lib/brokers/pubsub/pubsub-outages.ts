@@ -4,7 +4,7 @@ import { createPatience } from '../../core/patience.js';
 import type { QueueEngine } from '../../core/queue-engine.js';
 import type { PubSubClientLike } from './pubsub-client.js';
 import type { PubSubRecord } from './pubsub-record.js';
-import { clientClosed, isMendable, pubsubSourceError } from './pubsub-source-errors.js';
+import { clientClosed, isMendable, pubsubFailure, pubsubSourceError } from './pubsub-source-errors.js';
 
 const WHAT = 'the subscription';
 
@@ -71,7 +71,7 @@ export function createOutages(
 
   const failed = (error: unknown): void => {
     count();
-    if (failures >= FAILURES * streams()) engine.unavailable(WHAT, error);
+    if (failures >= FAILURES * streams()) engine.unavailable(WHAT, pubsubFailure(short, error));
   };
 
   const refused = (error: unknown): boolean => {

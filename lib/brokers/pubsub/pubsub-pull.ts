@@ -31,7 +31,7 @@ import type { PubSubReader } from './pubsub-reader.js';
 import type { PubSubRecord } from './pubsub-record.js';
 import { createSilence } from './pubsub-silence.js';
 import { createSlowCalls } from './pubsub-slow-calls.js';
-import { mayAckLater } from './pubsub-source-errors.js';
+import { mayAckLater, pubsubFailure } from './pubsub-source-errors.js';
 
 type PulledRecord = PubSubRecord<PulledHandle>;
 
@@ -105,7 +105,8 @@ export function pullMessages(
   const ackGroup = (records: readonly PulledRecord[], answer: (answers: readonly unknown[]) => void): void => {
     const sent = records.map(newestOf);
     const ids = sent.map(({ ackId }) => ackId);
-    acks.send(ids, (error) => {
+    acks.send(ids, (failure) => {
+      const error = failure === null ? null : pubsubFailure(short, failure);
       // What came again while its ack was under way is done too.
       const late = error === null ? records.filter((record, index) => newestOf(record) !== sent[index]) : [];
       if (late.length === 0) answer(records.map(() => error));
