@@ -113,7 +113,11 @@ export function connectKafka(
           // Before the first join a wrong address looks the same as a broker that is down: say so at once. So does a
           // group that must not be read: kafkajs hides the reason.
           const hopeless = failure.code === 'connection-failed' || failures + 1 === FIRST_TRIES;
-          if (isPassing(error) && (joined || !hopeless)) startLater(failure);
+          if (isPassing(error) && (joined || !hopeless)) {
+            // A broker that does not answer refuses nothing: the time of refusals begins anew.
+            patience.unreached(BROKER, failure);
+            startLater(failure);
+          }
           // A topic that is gone is looked for by `meetSilence`.
           else if (isRefusal(failure) && failure.code !== 'unknown-topic') meetRefusal(failure);
           else engine.fail(failure);

@@ -68,9 +68,10 @@ export function connectPubSub(
       engine.fail(needsStreaming(short));
       return;
     }
-    warnOfFewAttempts(info);
     // A topic that was deleted is told as `_deleted-topic_`.
     engine.assign({ topic: shortName(info.topic ?? name), partition: short });
+    // The user may end the pipeline as he is told of it; what would be opened after that, nobody would close.
+    if (looking.closed) return;
     const deadlineMs = (info.ackDeadlineSeconds ?? SHORTEST_DEADLINE_S) * 1_000;
     // Who may not look at it does not know.
     const isOrdered = info.enableMessageOrdering !== false;
@@ -89,6 +90,7 @@ export function connectPubSub(
       lessen: () => reader?.lessen(),
       full: warnOfFullClient,
     });
+    warnOfFewAttempts(info);
     // Streams and calls that are under way outlive a client that is closed, and say nothing of it.
     looking.add(
       asyncScheduler.schedule(function look() {

@@ -1,10 +1,12 @@
-import { isSluiceError, nameOf, SluiceError, type SluiceErrorCode } from '../../core/errors.js';
+import { isError, isSluiceError, nameOf, SluiceError, type SluiceErrorCode } from '../../core/errors.js';
 import type { FailureClass } from '../../core/failures.js';
 
 /** What the Pub/Sub client says of a failure; all of it optional, since anything may be thrown. */
 interface ClientFailure {
   /** A number of gRPC, or Node's own word where no answer came. */
   readonly code?: unknown;
+  /** Of an ack that was refused where delivery is exactly once: the client's own word. */
+  readonly errorCode?: unknown;
   readonly message?: unknown;
   readonly cause?: unknown;
 }
@@ -116,7 +118,15 @@ export function failureOfCall(error: unknown): FailureClass {
 /** What can be told of it: the word of gRPC, never the service's message, which may quote what was sent. @internal */
 export function tellOf(error: unknown): string {
   const name = grpcNameOf(error);
-  return name === null ? nameOf(error) : `Pub/Sub says ${name} (${grpcCodeOf(error)})`;
+  if (name !== null) return `Pub/Sub says ${name} (${grpcCodeOf(error)})`;
+  const word = ackWordOf(error);
+  return word === null ? nameOf(error) : `Pub/Sub refused an ack: ${word}`;
+}
+
+/** What the client says of an ack that was refused where delivery is exactly once; `null` for all else. @internal */
+export function ackWordOf(error: unknown): string | null {
+  const word = isError(error) ? (error as ClientFailure).errorCode : undefined;
+  return typeof word === 'string' && /^[A-Z_]{1,40}$/.test(word) ? word : null;
 }
 
 function codeOf(error: unknown): SluiceErrorCode | null {

@@ -10,6 +10,7 @@ import {
 } from 'rxjs';
 import { exponential, waitOf } from '../../core/backoff.js';
 import { environment } from '../../core/environment.js';
+import { SluiceError } from '../../core/errors.js';
 import { later } from './pubsub-later.js';
 
 /** Calls that take ids of arrivals: what comes while enough of them are under way goes with the next one. @internal */
@@ -107,7 +108,14 @@ export function createIdCalls({ call, isMendable, mostCalls, lingerMs = 0 }: Pub
       const left = [...[...underWay].flat(), ...waiting];
       underWay.clear();
       waiting = [];
-      for (const { answer } of left) answer(new Error('the source has ended before the service answered'));
+      for (const { answer } of left) answer(unanswered());
     },
   };
+}
+
+function unanswered(): SluiceError {
+  return new SluiceError(
+    'connection-failed',
+    'fromPubSub: the source has ended before Pub/Sub answered; a longer drainTimeoutMs waits longer for it.',
+  );
 }

@@ -1,5 +1,6 @@
 import { asyncScheduler, merge, type Observable, type Subscription } from 'rxjs';
 import { exponential, waitOf } from '../../core/backoff.js';
+import { environment } from '../../core/environment.js';
 import type { PubSubMessageLike, PubSubStreamLike } from './pubsub-client.js';
 import { groupsOf } from './pubsub-groups.js';
 import type { PubSubStreamOptions } from './pubsub-stream-options.js';
@@ -22,7 +23,8 @@ export interface LiveStreamOwner {
   lost(error: unknown): boolean;
   /** A stream that goes on has failed. */
   failed(error: unknown): void;
-  ackFailed(error: unknown): void;
+  /** So many acks failed. */
+  ackFailed(error: unknown, acks: number): void;
   /** Whether a stream that already brought this, all of it unsettled, has to wait before it is opened again. */
   isTooMuch(held: HeldByStream): boolean;
 }
@@ -42,6 +44,9 @@ export interface LiveStream {
   whenClosed(done: () => void): void;
 }
 
+/** A stream that was open for so long was not refused, though nothing may have come over it. */
+const STEADY_MS = 60_000;
+
 /** How often is looked for what a stream that closes was about to hand out, and whether one that waits for room has it. */
 const LOOK_MS = 100;
 
@@ -56,11 +61,13 @@ export function createLiveStream(owner: LiveStreamOwner): LiveStream {
   let paused = false;
   let left = false;
   let failures = 0;
+  let openedAt = 0;
   let reopening: Subscription | null = null;
 
   const connect = (): void => {
     const stream = owner.open();
     current = stream;
+    openedAt = environment.now();
     open.add(stream);
     // Without a listener of its errors the process would end by one that comes late.
     stream.on('error', (error) => lost(stream, error));
@@ -100,7 +107,8 @@ export function createLiveStream(owner: LiveStreamOwner): LiveStream {
     // Not each error ends its stream: one that goes on would be read beside the next.
     if (error !== null) end(stream);
     if (left || !owner.lost(error ?? new Error('the stream was closed'))) return;
-    failures++;
+    // Where messages are rare, failures that are hours apart would make each wait longer than the one before.
+    failures = environment.now() - openedAt < STEADY_MS ? failures + 1 : 1;
     reopen(waitOf(backoff, failures));
   };
 
@@ -135,7 +143,7 @@ export function createLiveStream(owner: LiveStreamOwner): LiveStream {
 
   const onDebug = (stream: PubSubStreamLike, error: DebugErrorLike): void => {
     if (error.ackIds !== undefined) {
-      if (/"ack"/.test(error.message ?? '')) for (const _ of error.ackIds) owner.ackFailed(error);
+      if (/"ack"/.test(error.message ?? '')) owner.ackFailed(error, error.ackIds.length);
     } else if (stream === current && typeof error.code === 'number') {
       owner.failed(error);
       endIfFull(stream);

@@ -1,10 +1,11 @@
 import { asyncScheduler, type Subscription } from 'rxjs';
 import { environment } from '../../core/environment.js';
+import type { SluiceError } from '../../core/errors.js';
 import { createPatience } from '../../core/patience.js';
 import type { QueueEngine } from '../../core/queue-engine.js';
 import type { PubSubClientLike } from './pubsub-client.js';
 import type { PubSubRecord } from './pubsub-record.js';
-import { clientClosed, isMendable, pubsubSourceError } from './pubsub-source-errors.js';
+import { clientClosed, isMendable, pubsubFailure, pubsubSourceError } from './pubsub-source-errors.js';
 
 const WHAT = 'the subscription';
 
@@ -50,6 +51,8 @@ export function createOutages(
   let hasWorked = false;
   let failures = 0;
   let silence: Subscription | null = null;
+  // Whether this one has told of it: what another has told, of the same subscription, is not over by an answer here.
+  let isTold = false;
 
   const answered = (): void => {
     if (failures === 0 && hasWorked) return;
@@ -59,7 +62,14 @@ export function createOutages(
     failures = 0;
     silence?.unsubscribe();
     silence = null;
+    if (!isTold) return;
+    isTold = false;
     engine.recovered(WHAT);
+  };
+
+  const tell = (error: SluiceError): void => {
+    isTold = true;
+    engine.unavailable(WHAT, error);
   };
 
   const count = (): void => {
@@ -71,23 +81,23 @@ export function createOutages(
 
   const failed = (error: unknown): void => {
     count();
-    if (failures >= FAILURES * streams()) engine.unavailable(WHAT, error);
+    if (failures >= FAILURES * streams()) tell(pubsubFailure(short, error));
   };
 
   const refused = (error: unknown): boolean => {
     count();
     const typed = pubsubSourceError(short, error);
     const over = patience.refused(WHAT, typed);
-    if (over === null) engine.unavailable(WHAT, typed);
+    if (over === null) tell(typed);
     else engine.fail(over);
     return over === null;
   };
 
+  // That never ends the source: the service has answered the look at the subscription before. It breaks a run of refusals.
   const unreached = (error: unknown): boolean => {
     failed(error);
-    const over = patience.unreached(WHAT, pubsubSourceError(short, error));
-    if (over !== null) engine.fail(over);
-    return over === null;
+    patience.unreached(WHAT, pubsubSourceError(short, error));
+    return true;
   };
 
   return {

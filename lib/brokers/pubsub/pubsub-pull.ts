@@ -31,7 +31,7 @@ import type { PubSubReader } from './pubsub-reader.js';
 import type { PubSubRecord } from './pubsub-record.js';
 import { createSilence } from './pubsub-silence.js';
 import { createSlowCalls } from './pubsub-slow-calls.js';
-import { mayAckLater } from './pubsub-source-errors.js';
+import { mayAckLater, pubsubFailure } from './pubsub-source-errors.js';
 
 type PulledRecord = PubSubRecord<PulledHandle>;
 
@@ -105,7 +105,8 @@ export function pullMessages(
   const ackGroup = (records: readonly PulledRecord[], answer: (answers: readonly unknown[]) => void): void => {
     const sent = records.map(newestOf);
     const ids = sent.map(({ ackId }) => ackId);
-    acks.send(ids, (error) => {
+    acks.send(ids, (failure) => {
+      const error = failure === null ? null : pubsubFailure(short, failure);
       // What came again while its ack was under way is done too.
       const late = error === null ? records.filter((record, index) => newestOf(record) !== sent[index]) : [];
       if (late.length === 0) answer(records.map(() => error));
@@ -172,8 +173,7 @@ export function pullMessages(
         },
         error: (error: unknown) => {
           ended();
-          // There was no message, or no network: the silence tells.
-          if (grpcNameOf(error) === 'DEADLINE_EXCEEDED') pullMore();
+          if (grpcNameOf(error) === 'DEADLINE_EXCEEDED') ranOut();
           else failed(error);
           pulled.next();
         },
@@ -217,6 +217,13 @@ export function pullMessages(
     if (first !== undefined) engine.lag({ lagMs: Math.max(0, environment.wallClock() - first.publishedAt) });
     sendNacks(tooEarly);
     engine.push(records);
+    pullMore();
+  };
+
+  // There was no message, or no network: the silence tells. Either way it was not refused, so the next failure is a first one:
+  // where messages are rare, failures that are hours apart would make each wait longer than the one before.
+  const ranOut = (): void => {
+    failures = 0;
     pullMore();
   };
 

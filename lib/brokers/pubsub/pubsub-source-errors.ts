@@ -1,6 +1,6 @@
 import { isSluiceError, SluiceError, type SluiceErrorCode } from '../../core/errors.js';
 import type { PubSubClientLike } from './pubsub-client.js';
-import { grpcCodeOf, isFatalCode, pubsubError } from './pubsub-errors.js';
+import { ackWordOf, grpcCodeOf, isFatalCode, pubsubError } from './pubsub-errors.js';
 
 const OWNER = 'fromPubSub';
 
@@ -16,6 +16,16 @@ export function isMendable(error: unknown): boolean {
 /** What went wrong with a subscription as a typed error; what the client says of it is the `cause`. @internal */
 export function pubsubSourceError(subscription: string, error: unknown, otherwise?: SluiceErrorCode): SluiceError {
   return pubsubError(OWNER, error, otherwise === undefined ? { subscription } : { subscription, otherwise });
+}
+
+/**
+ * The same for what is told while the source goes on. The client's errors are of the class `Error`, by a number: whoever has no
+ * telemetry would read "Error" in the process warning.
+ * @internal
+ */
+export function pubsubFailure(subscription: string, error: unknown): SluiceError {
+  const isAnswer = grpcCodeOf(error) !== null || ackWordOf(error) !== null;
+  return pubsubSourceError(subscription, error, isAnswer ? 'source-failed' : 'connection-failed');
 }
 
 /** Whether a call of acks may go well later: credentials that are gone for a moment are back before the lease is over. @internal */

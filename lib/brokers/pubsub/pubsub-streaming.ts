@@ -18,7 +18,7 @@ import type { PubSubReader } from './pubsub-reader.js';
 import type { PubSubArrival, PubSubRecord } from './pubsub-record.js';
 import { createSilence } from './pubsub-silence.js';
 import { createSlowCalls } from './pubsub-slow-calls.js';
-import { mayAckLater } from './pubsub-source-errors.js';
+import { mayAckLater, pubsubFailure } from './pubsub-source-errors.js';
 import type { HeldByStream } from './pubsub-undispensed.js';
 import { groupMs, streamCount, streamOptions, type PubSubStreamOptions } from './pubsub-stream-options.js';
 
@@ -68,6 +68,11 @@ export function streamMessages(
 
   const call = (method: string, reqOpts: object) =>
     callPubSub(pubsub, method, { subscription: subscription.name, ...reqOpts }, options.requestTimeoutMs);
+
+  const ackFailed = (error: unknown, acks: number): void => {
+    const failure = pubsubFailure(short, error);
+    for (let told = 0; told < acks; told++) engine.ackFailed(failure);
+  };
 
   const receive = (message: PubSubMessageLike): void => {
     outages.answered();
@@ -119,7 +124,7 @@ export function streamMessages(
       giveBack: (ackIds) => call('modifyAckDeadline', { ackIds, ackDeadlineSeconds: 0 }),
       lost: outages.lost,
       failed: outages.failed,
-      ackFailed: engine.ackFailed,
+      ackFailed,
       isTooMuch,
     });
 
@@ -156,7 +161,7 @@ export function streamMessages(
     }
     for (const group of groupsOf(ackIds)) {
       acks.send(group, (error) => {
-        if (error !== null) for (const _ of group) engine.ackFailed(error);
+        if (error !== null) ackFailed(error, group.length);
       });
     }
     resumeIfRoom();
@@ -176,7 +181,7 @@ export function streamMessages(
       if (error === null) for (const message of late) void message.ackWithResponse().catch(() => undefined);
       else for (const message of late) receive(message);
       resumeIfRoom();
-      return error === null ? null : error;
+      return error === null ? null : pubsubFailure(short, error);
     });
   };
 

@@ -259,6 +259,21 @@ describe('a consumer that crashes', () => {
     },
   );
 
+  it('of refusals with an outage of the brokers between them does not count that as refused', async () => {
+    const kafka = filled();
+    const read = reader(kafka, { refusalTimeoutMs: 60_000 });
+    await pass();
+    read.ack();
+    await pass(10_000);
+    const refusal = kafkaJsError('KafkaJSSASLAuthenticationError');
+    kafka.fail('connect', exceeded(), Infinity);
+    void consumerOf(kafka).crash(refusal);
+    await pass(90_000);
+    kafka.fail('connect', refusal, 1);
+    await pass(60_000);
+    expect([read.ends, read.of('unavailable').length, read.of('recovered').length]).toEqual([[], 1, 1]);
+  });
+
   it('of a refusal as soon as it has joined ends the stream: to join takes no right to read', async () => {
     const kafka = filled();
     const read = reader(kafka);

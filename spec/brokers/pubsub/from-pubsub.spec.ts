@@ -204,6 +204,9 @@ describePubSubFake('fromPubSub', (fake, pubsub) => {
       seen.end();
       await until('it is closed', () => seen.isClosed(), 10_000);
       expect(seen.ofType('ack-failed')).toHaveLength(5);
+      expect(seen.ofType('ack-failed')[0]).toMatchObject({
+        error: { code: 'connection-failed', message: expect.stringContaining('ended before Pub/Sub answered') },
+      });
     }, 20_000);
 
     it('gives back what is out with drainTimeoutMs 0 too', async () => {
@@ -316,6 +319,9 @@ describePubSubFake('fromPubSub', (fake, pubsub) => {
       await until('five are done', () => seen.values.length === 5, 10_000);
       fake().kill();
       await until('it says so', () => seen.ofType('unavailable').length === 1, 20_000);
+      expect(seen.ofType('unavailable')[0]).toMatchObject({
+        error: { code: 'connection-failed', message: expect.stringContaining(`(subscription ${name}): Pub/Sub says `) },
+      });
       await fake().restart('kept');
       await pubsub().publish(topic, 5, { first: 5 });
       await until('five more are done', () => seen.values.length === 10, 30_000);
@@ -337,6 +343,8 @@ describePubSubFake('fromPubSub', (fake, pubsub) => {
       await pubsub().publish(topic, 1);
       const seen = open(name, { mode }, (source) => source.pipe(ackEach()));
       await until('it is told', () => seen.ofType('ack-failed').length === 1, 10_000);
+      const message = `fromPubSub (subscription ${name}): Pub/Sub says INVALID_ARGUMENT (3). The cause says more.`;
+      expect(seen.ofType('ack-failed')[0]).toMatchObject({ error: { code: 'source-failed', message } });
       fake().advance(70_000);
       await until('it came again', () => seen.values.length === 2, 10_000);
     }, 30_000);
@@ -428,6 +436,9 @@ describePubSubFake('fromPubSub', (fake, pubsub) => {
       fake().fail('Acknowledge', { code: 'FAILED_PRECONDITION', reason: 'PERMANENT_FAILURE_INVALID_ACK_ID' });
       seen.deliveries[0]?.ack();
       await until('it is told', () => seen.ofType('ack-failed').length === 1, 5_000);
+      expect(seen.ofType('ack-failed')[0]).toMatchObject({
+        error: { message: expect.stringContaining(`(subscription ${name}): Pub/Sub refused an ack: INVALID`) },
+      });
       expect(seen.ofType('settled')).toEqual([]);
       fake().fail('Acknowledge', { code: 'UNAVAILABLE', reason: 'TRANSIENT_FAILURE_SERVICE_UNAVAILABLE' });
       seen.deliveries[1]?.ack();

@@ -1,5 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
-import { asyncScheduler } from 'rxjs';
+import { asyncScheduler, Subscription } from 'rxjs';
+import type { TelemetryEvent } from '../../../lib/index.js';
+import { fromPubSub } from '../../../lib/pubsub.js';
 import { connectPubSub } from '../../../lib/brokers/pubsub/pubsub-adapter.js';
 import type { PubSubRequest } from '../../../lib/brokers/pubsub/pubsub-client.js';
 import {
@@ -116,6 +118,34 @@ describe('a source of a client', () => {
     const late = sourcesOf(client, 61)[60];
     expect(late?.more()).toBe(false);
   });
+
+  it.each(['streaming', 'pull'] as const)(
+    'that ends as it is told of its assignment opens nothing, and takes no seat: %s',
+    (mode) =>
+      virtually(({ advance, timers }) => {
+        const opened: string[] = [];
+        const request = ({ method }: PubSubRequest, answer: (error: null, response: unknown) => void): void => {
+          opened.push(method);
+          asyncScheduler.schedule(() => answer(null, {}), 1);
+        };
+        const subscription = () => {
+          opened.push('a stream');
+          return { on: () => undefined, setOptions: () => undefined, close: () => Promise.resolve() };
+        };
+        const given = { name: 'projects/demo/subscriptions/s', pubsub: { isOpen: true, subscription, request } };
+        const events: string[] = [];
+        const pipeline = new Subscription();
+        const telemetry = ({ type }: TelemetryEvent): void => {
+          events.push(type);
+          if (type === 'assigned') pipeline.unsubscribe();
+        };
+        pipeline.add(fromPubSub(given, { mode, telemetry }).subscribe());
+        advance(100_000);
+        expect([events, opened, timers()]).toEqual([['assigned', 'closed'], ['getSubscription'], 0]);
+        const others = sourcesOf(concurrentStreamsOf(given.pubsub), 12);
+        expect(total(others)).toBe(60);
+      }),
+  );
 
   it('opens one more a minute once others have ended, and ends one that another needs', () =>
     virtually(({ advance }) => {

@@ -8,6 +8,8 @@ import { recordOf } from '../../../lib/brokers/pubsub/pubsub-record.js';
 import type { QueueEngine } from '../../../lib/core/queue-engine.js';
 import { virtually } from '../../core/harness.js';
 
+const [DEADLINE_EXCEEDED, UNAVAILABLE] = [4, 14];
+
 type Answer = (error: Error | null, response?: unknown) => void;
 
 function pulling(
@@ -56,6 +58,33 @@ describe('pullMessages', () => {
       from(source.close()).subscribe();
       advance(1);
       expect(timers()).toBe(0);
+    }));
+
+  it('waits no longer after each failure where messages are rare: one that nothing came to says that it was not refused', () =>
+    virtually(({ advance, now }) => {
+      let fails = false;
+      let failedAt: number | null = null;
+      const waits: number[] = [];
+      const source = pulling(
+        ({ method, gaxOpts }, answer) => {
+          if (method !== 'pull') return;
+          if (failedAt !== null) waits.push(Math.round(now() - failedAt));
+          failedAt = fails ? now() : null;
+          const { timeout } = gaxOpts as { readonly timeout: number };
+          const error = Object.assign(new Error('no'), { code: fails ? UNAVAILABLE : DEADLINE_EXCEEDED });
+          asyncScheduler.schedule(() => answer(error), fails ? 0 : timeout);
+          fails = false;
+        },
+        { unavailable: () => undefined, recovered: () => undefined } as never,
+      );
+      source.start();
+      for (let hour = 0; hour < 12; hour++) {
+        advance(3_600_000);
+        fails = true;
+      }
+      expect(waits).toEqual(waits.map(() => 100));
+      expect(waits.length).toBe(11);
+      source.leaving?.();
     }));
 
   it('gives back what goes back in its order, a call that is tried again included', () =>

@@ -97,6 +97,21 @@ describe('outages of a subscription', () => {
       outages.end();
     }));
 
+  it.each([0, 30_000])(
+    'never end a source that nobody answers, also before its first message: after %i ms',
+    (refusalTimeoutMs) =>
+      marbles(({ advanceTo }) => {
+        const { told, outages } = watchOutages(refusalTimeoutMs);
+        const seen: boolean[] = [];
+        for (let i = 0; i < 12; i++) {
+          seen.push(outages.lost(grpcError(UNAVAILABLE)));
+          advanceTo(30_000 * (i + 1));
+        }
+        expect([seen, [...new Set(told)]]).toEqual([seen.map(() => true), ['unavailable']]);
+        outages.end();
+      }),
+  );
+
   it('are none where the client was closed', () =>
     marbles(() => {
       const { told, pubsub, outages } = watchOutages(30_000);

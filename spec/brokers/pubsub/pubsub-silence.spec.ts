@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { asyncScheduler } from 'rxjs';
 import type { PubSubRequest } from '../../../lib/brokers/pubsub/pubsub-client.js';
+import { createOutages } from '../../../lib/brokers/pubsub/pubsub-outages.js';
 import { resolvePubSubOptions } from '../../../lib/brokers/pubsub/pubsub-options.js';
 import { pullMessages } from '../../../lib/brokers/pubsub/pubsub-pull.js';
 import type { PubSubReader } from '../../../lib/brokers/pubsub/pubsub-reader.js';
@@ -50,7 +51,7 @@ const READERS: Readonly<Record<'streaming' | 'pull', (service: Service) => PubSu
   },
 };
 
-const DEADLINE_EXCEEDED = 4;
+const [DEADLINE_EXCEEDED, PERMISSION_DENIED, UNAVAILABLE] = [4, 7, 14];
 
 describe.each(['streaming', 'pull'] as const)('a connection that is dead without a word, %s', (mode) => {
   it('is told, and that it is back', () =>
@@ -90,6 +91,29 @@ describe.each(['streaming', 'pull'] as const)('a connection that is dead without
 });
 
 describe('createSilence', () => {
+  it('says nothing is back by an answer, where streams have told that they are refused', () =>
+    virtually(({ advance, timers }) => {
+      let code: number | null = UNAVAILABLE;
+      const { engine, told, subscription } = serviceOf(() => code);
+      const { pubsub, name } = subscription;
+      const options = { requestTimeoutMs: 30_000, refusalTimeoutMs: 300_000 };
+      const streams = createOutages(engine, { pubsub, short: 's', ...options });
+      const silence = createSilence(engine, pubsub, name, options);
+      silence.start();
+      streams.answered();
+      streams.lost(Object.assign(new Error('no'), { code: PERMISSION_DENIED }));
+      // One look fails, and the next is answered.
+      advance(60_010);
+      code = null;
+      advance(10_000);
+      expect(told).toEqual(['the subscription is out']);
+      streams.answered();
+      expect(told).toEqual(['the subscription is out', 'the subscription is back']);
+      silence.end();
+      streams.end();
+      expect(timers()).toBe(0);
+    }));
+
   it('asks nothing while something comes', () =>
     virtually(({ advance, timers }) => {
       const { engine, calls, subscription } = serviceOf(() => null);

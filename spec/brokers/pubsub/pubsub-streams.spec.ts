@@ -1,10 +1,13 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Subscription } from 'rxjs';
+import { EMPTY, type Subscription } from 'rxjs';
 import { ackEach } from '../../../lib/index.js';
+import type { PubSubStreamLike } from '../../../lib/brokers/pubsub/pubsub-client.js';
+import { createLiveStream } from '../../../lib/brokers/pubsub/pubsub-live-stream.js';
 import { resolvePubSubOptions } from '../../../lib/brokers/pubsub/pubsub-options.js';
 import { streamCount, streamOptions } from '../../../lib/brokers/pubsub/pubsub-stream-options.js';
 import { fromPubSub, type PubSubSourceOptions } from '../../../lib/pubsub.js';
+import { virtually } from '../../core/harness.js';
 import { describePubSubFake } from '../../servers/describe-pubsub-fake.js';
 import { until } from '../../support/until.js';
 
@@ -30,6 +33,53 @@ describe('the streams of a source', () => {
     const options = of({ maxInFlight: 30, readAhead: 22, maxBufferedBytes: 100_000_000 });
     const { flowControl } = streamOptions(options, 0, (call, next) => next(call));
     expect([streamCount(options), flowControl.maxMessages, flowControl.maxBytes]).toEqual([5, 11, 20_000_000]);
+  });
+});
+
+describe('a stream that is lost', () => {
+  /** How long each of its losses took to be mended, where each stream lives for so long. */
+  const waits = (livesMs: number): number[] => {
+    const seen: number[] = [];
+    virtually(({ advance, now }) => {
+      let lostAt: number | null = null;
+      let lose: () => void = () => undefined;
+      const open = (): PubSubStreamLike => {
+        if (lostAt !== null) seen.push(Math.round(now() - lostAt));
+        lostAt = null;
+        return {
+          on: (event: string, listener: (given: never) => void) => {
+            if (event === 'error') lose = () => listener(new Error('refused') as never);
+          },
+          setOptions: () => undefined,
+          close: () => Promise.resolve(),
+        };
+      };
+      const stream = createLiveStream({
+        open,
+        receive: () => undefined,
+        giveBack: () => EMPTY,
+        lost: () => true,
+        failed: () => undefined,
+        ackFailed: () => undefined,
+        isTooMuch: () => false,
+      });
+      stream.connect();
+      for (let times = 0; times < 5; times++) {
+        advance(livesMs);
+        lostAt = now();
+        lose();
+        advance(10_000);
+      }
+    });
+    return seen;
+  };
+
+  it('is opened again later each time where it fails at once', () => {
+    expect(waits(1)).toEqual([100, 200, 400, 800, 1_600]);
+  });
+
+  it('is opened again soon where it went on for a minute before, though no message came', () => {
+    expect(waits(3_600_000)).toEqual([100, 100, 100, 100, 100]);
   });
 });
 
