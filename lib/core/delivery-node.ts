@@ -21,6 +21,8 @@ export interface SettlementHook {
   readonly forks?: boolean;
   /** Of `split`: those that it makes are parts, whose `slot` is their index. */
   readonly splits?: boolean;
+  /** Of `ordered`. */
+  readonly orders?: boolean;
   /** Of `dedupe`: the store of its claims; those that it makes carry theirs in `ref`. */
   readonly claims?: object;
   /** Below it, this one waits until another delivery is settled, of a message that may itself wait for this one. */

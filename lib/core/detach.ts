@@ -8,8 +8,17 @@ import { batchOf, type DeliveryNode } from './delivery-node.js';
 export function detach(delivery: DeliveryNode): void {
   if (delivery.epoch.session.shape.detach === undefined) return;
   const batch = batchOf(delivery);
-  if (batch === null) detachOne(delivery);
-  else for (const member of batch.members) detachOne(member);
+  if (batch === null) {
+    detachOne(delivery);
+    return;
+  }
+  const { node: told, members, op } = batch;
+  for (const member of members) detach(member);
+  const shared = told.value;
+  const own = members.map(({ value }) => value);
+  for (let node: DeliveryNode | null = delivery; node !== null; node = node.op === op ? null : node.up) {
+    replace(node, shared, own);
+  }
 }
 
 function detachOne(delivery: DeliveryNode): void {
@@ -19,7 +28,9 @@ function detachOne(delivery: DeliveryNode): void {
   shape.detach?.(root.ref);
   const own = shape.value(root.ref);
   // Whoever passed the raw value on holds it too.
-  for (let node: DeliveryNode | null = delivery; node !== null; node = node.up) {
-    if (node.value === shared) (node as { value: unknown }).value = own;
-  }
+  for (let node: DeliveryNode | null = delivery; node !== null; node = node.up) replace(node, shared, own);
+}
+
+function replace(node: DeliveryNode, shared: unknown, own: unknown): void {
+  if (node.value === shared) (node as { value: unknown }).value = own;
 }

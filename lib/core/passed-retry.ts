@@ -12,9 +12,10 @@ const MANY = 10;
  * be tried for ever and never become a dead letter.
  * @internal
  */
-export function tellIfPassedRetry({ id, epoch: { session } }: DeliveryNode, reason: unknown): void {
+export function tellIfPassedRetry(delivery: DeliveryNode, reason: unknown): void {
+  const { session } = delivery.epoch;
   if (!session.retries) return;
-  const text = `${id} failed above retryToDlq(), or beside it: ${withoutStop(reason)}.`;
+  const text = `${delivery.id} failed above retryToDlq(), or beside it: ${withoutStop(reason)}.`;
   misuse(session, 'failed-above-retry', `${text} ${NEVER_DEAD} ${ORDER}`);
 }
 
@@ -24,10 +25,10 @@ export function tellIfPassedRetry({ id, epoch: { session } }: DeliveryNode, reas
  * @internal
  */
 export function tellIfEndless(delivery: DeliveryNode, reason: unknown, failure: FailureClass): void {
-  const { id, attempt, epoch } = delivery;
+  const { attempt, epoch } = delivery;
   tellIfPassedRetry(delivery, reason);
   if (epoch.session.retries || failure === 'unavailable' || (failure === 'transient' && attempt < MANY)) return;
-  const text = `${id} failed ${failure === 'permanent' ? 'for good' : `${attempt} times`}: ${withoutStop(reason)}.`;
+  const text = `${delivery.id} failed ${failure === 'permanent' ? 'for good' : `${attempt} times`}: ${withoutStop(reason)}.`;
   misuse(epoch.session, 'retried-without-limit', `${text} ${NEVER_DEAD} ${ORDER}`);
 }
 

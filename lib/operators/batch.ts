@@ -4,6 +4,7 @@ import { messagesOf } from '../core/batch-members.js';
 import type { BatchDelivery } from '../core/batch-delivery.js';
 import { answerTo, bisectsOf, type Bisects, type FailedBatch } from '../core/bisection.js';
 import { batchOf, DeliveryNode, isSettled, type SettlementHook } from '../core/delivery-node.js';
+import { detach } from '../core/detach.js';
 import { isAwaited } from '../core/held-back.js';
 import { operate, type OperatorParts } from '../core/operate.js';
 import { checkNames, checkOptions, LONGEST_TIMER_MS } from '../core/options.js';
@@ -262,6 +263,7 @@ class Batch implements OperatorParts, SettlementHook, Bisects {
       this.settleEach(batch, (member) => member.abandon());
       return;
     }
+    detach(batch);
     this.epochs.end(epoch);
     const half = this.halves.get(epoch);
     corked(session, () => {

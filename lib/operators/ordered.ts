@@ -26,9 +26,9 @@ import type { Position } from '../core/position.js';
 import { defer } from '../core/pump.js';
 import { RingQueue } from '../core/ring-queue.js';
 import type { PumpTask } from '../core/session.js';
-import { notify } from '../core/telemetry.js';
 import type { Deliveries, Taken, TypeHints } from '../core/type-hints.js';
 import { hold, unhold } from '../core/units.js';
+import { warnOfPlace } from './ordered-place.js';
 
 /** What deliveries can be ordered by: text, bytes or a number; `null` and `undefined` are unordered. @public */
 export type OrderingKey = Exclude<MessageBytes, Uint8Array> | (TypeHints['keyBytes'] & Uint8Array) | number | undefined;
@@ -87,6 +87,7 @@ const keyOfMessage: KeyOf = (delivery) => delivery.key;
 const theSame: KeyOf = () => 0;
 
 class Ordered implements OperatorParts, SettlementHook, PumpTask {
+  readonly orders = true;
   private readonly lanesOf = new Map<Partition, Lanes>();
   /** The partition seen last and its lanes: bursts come from one partition. */
   private partition: Partition | null = null;
@@ -339,9 +340,10 @@ function comebackOf(child: DeliveryNode): Comeback | null {
   for (let node = child.up; node !== null; node = node.up) {
     const { op } = node;
     if (op.splits === true) return null;
+    // Also above a retry: where that gives up one of them, the message is not settled yet, and the others may wait in this lane.
+    if (op.forks === true) whole = true;
     if (retried) continue;
     if (op.retries === true) retried = true;
-    else if (op.forks === true) whole = true;
     else if (op.claims !== undefined) claimed = true;
   }
   return { whole, retried, claimed };
@@ -355,25 +357,4 @@ function brokersKeyOf(delivery: DeliveryNode): string | null {
 
 function isOurs({ live, session }: Partition): boolean {
   return live && !session.unsubscribed;
-}
-
-function warnOfPlace(delivery: DeliveryNode): void {
-  if (delivery.epoch.shares !== null) {
-    notify(delivery.epoch.session, {
-      type: 'misuse',
-      code: 'ordered-below-batch',
-      message: 'ordered() stands below batch(): a batch has many keys, so nothing is ordered here. Place it above.',
-    });
-    return;
-  }
-  for (let node: DeliveryNode | null = delivery; node !== null; node = node.up) {
-    if (!node.op.retries) continue;
-    notify(delivery.epoch.session, {
-      type: 'misuse',
-      code: 'ordered-below-retry',
-      message:
-        'ordered() stands below retryToDlq(): place it above, or order per key may break where a retry overtakes.',
-    });
-    return;
-  }
 }

@@ -197,6 +197,7 @@ class RetryToDlq implements OperatorParts, SettlementHook {
     }
     const failure = this.classify(reason);
     if (failure === 'unavailable') {
+      detach(delivery);
       const again = { delivery, attempt: child.attempt, failures: child.slot, firstFailureAt };
       this.gate.foundOut(child, again, reason);
       return;

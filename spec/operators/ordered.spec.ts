@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { map, mergeMap, Subject, switchMap, timer, type Observable } from 'rxjs';
+import { map, mergeMap, Subject, switchMap, throwError, timer, type Observable, type OperatorFunction } from 'rxjs';
 import { constant } from '../../lib/core/backoff.js';
 import type { Delivery } from '../../lib/core/delivery.js';
 import { permanent, unavailable } from '../../lib/core/failures.js';
@@ -326,6 +326,35 @@ describe('ordered', () => {
         expect(out.values.slice(-2).sort()).toEqual(['b1', 'b2']);
       }));
 
+    it('below retryToDlq below fanOut: a copy that becomes a dead letter leaves the lane to the other one', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log('(ab)', { messages });
+        const to = (where: string): ((texts: Observable<Text>) => Observable<Text>) =>
+          mapValue((value: string) => `${value}${where}`);
+        const started: string[] = [];
+        const work = (value: string): Observable<string> => {
+          started.push(value);
+          return value.startsWith('a')
+            ? timer(1).pipe(mergeMap(() => throwError(() => new Error('always'))))
+            : takes(1)(value);
+        };
+        drive(
+          source.texts.pipe(
+            fanOut<Text, Text, Text>(to('1'), to('2')),
+            retryToDlq({ deadLetters: fakePublisher(), maxRetries: 1, backoff: constant(5) }),
+            ordered({ by: 'key' }),
+            handle(work, { concurrency: 8 }),
+            ackEach(),
+          ),
+        );
+        advanceTo(200);
+        // b waits for both copies of a.
+        expect(started.slice(4)).toEqual(['b1', 'b2']);
+        expect(started.slice(0, 4).sort()).toEqual(['a1', 'a1', 'a2', 'a2']);
+        expect(source.settled('dead-lettered')).toEqual(['a']);
+        expect(source.settled('done')).toEqual(['b']);
+      }));
+
     it('below retryToDlq in an outage: what waits behind a key is no probe', () =>
       marbles(({ log, drive, advanceTo }) => {
         const source = log('(abc)--(d)', { messages });
@@ -511,6 +540,39 @@ describe('ordered', () => {
       const source = log('(abc)', { messages });
       const deadLetters = fakePublisher();
       drive(source.texts.pipe(retryToDlq({ deadLetters }), ordered({ by: 'key' }), ackEach()));
+      advanceTo(5);
+      expect(source.eventsOf('misuse').map(({ event }) => event.code)).toEqual(['ordered-below-retry']);
+    }));
+
+  it.each<[string, OperatorFunction<Text, Text>]>([
+    ['retryToDlq', retryToDlq({ deadLetters: fakePublisher() })],
+    ['fanOut', fanOut<Text, Text>((each) => each)],
+  ])('says that two of them below %s may wait for each other for good', (name, above) =>
+    marbles(({ log, drive, advanceTo }) => {
+      const source = log('(abc)', { messages });
+      const byValue = ordered<string, ScriptedPosition>({ by: ({ value }) => value });
+      drive(source.texts.pipe(above, ordered({ by: 'key' }), byValue, ackEach()));
+      advanceTo(5);
+      const codes = source.eventsOf('misuse').map(({ event }) => event.code);
+      expect(codes.filter((code) => code === 'ordered-below-ordered')).toHaveLength(1);
+      expect(codes.filter((code) => code === 'ordered-below-retry')).toHaveLength(name === 'retryToDlq' ? 2 : 0);
+    }),
+  );
+
+  it('says nothing of two where retryToDlq stands between them, or neither it nor fanOut above', () =>
+    marbles(({ log, drive, advanceTo }) => {
+      const source = log('(abc)', { messages });
+      const byValue = ordered<string, ScriptedPosition>({ by: ({ value }) => value });
+      const deadLetters = fakePublisher();
+      drive(
+        source.texts.pipe(
+          ordered({ by: 'key' }),
+          byValue,
+          retryToDlq({ deadLetters }),
+          ordered({ by: 'key' }),
+          ackEach(),
+        ),
+      );
       advanceTo(5);
       expect(source.eventsOf('misuse').map(({ event }) => event.code)).toEqual(['ordered-below-retry']);
     }));

@@ -1,13 +1,17 @@
 import { describe, expect, it } from '@jest/globals';
-import { concatMap, delay, NEVER, of, repeat, take } from 'rxjs';
+import { concatMap, delay, NEVER, of, repeat, take, type Observable } from 'rxjs';
 import {
   ackEach,
+  batch,
   constant,
   handle,
   ordered,
+  permanent,
   publish,
   retryToDlq,
+  unavailable,
   type Delivery,
+  type Publisher,
   type PublishOutcome,
   type TelemetryEvent,
 } from 'rxsluice';
@@ -38,6 +42,12 @@ const read = (broker: MemoryBroker, options: Partial<MemorySourceOptions> = {}) 
 
 const oneTopic = (partitions = 1, options = {}): MemoryBroker =>
   memoryBroker({ topics: { t: { partitions, ...options } } });
+
+type Raws = ReturnType<typeof read>;
+type Work = (value: Uint8Array | null | readonly (Uint8Array | null)[]) => void;
+const all = { maxSize: 4, maxWaitMs: 5 };
+// In whole milliseconds, as time-stamps are.
+const once = { maxRetries: 1, backoff: constant(1) };
 
 describe('the memory broker', () => {
   it('keeps raw keys, values, headers and time-stamps: binary, empty, null and 1 MB', () =>
@@ -98,6 +108,43 @@ describe('the memory broker', () => {
       for (const each of seen) expect(each).toEqual(as);
       expect(broker.messages('dead')).toMatchObject([as]);
       expect(broker.messages('t')).toMatchObject([as]);
+    }),
+  );
+
+  it.each<[string, (source: Raws, work: Work, dead: Publisher) => Observable<unknown>]>([
+    [
+      'a probe',
+      (source, work, deadLetters) => source.pipe(retryToDlq({ deadLetters, ...once }), handle(work), ackEach()),
+    ],
+    [
+      'a batch whose retry stands below',
+      (source, work, deadLetters) =>
+        source.pipe(batch(all), retryToDlq({ deadLetters, ...once }), handle(work), ackEach()),
+    ],
+    [
+      'a batch whose retry stands above',
+      (source, work, deadLetters) =>
+        source.pipe(retryToDlq({ deadLetters, ...once }), batch(all), handle(work), ackEach()),
+    ],
+  ])('gives the bytes as they were published to each run of %s: in an outage, of a retry, of a half', (_, pipeline) =>
+    virtually(({ advance }) => {
+      const broker = memoryBroker({ topics: { t: {}, dead: {} } });
+      send(broker, ...[...'abcd'].map((value) => ({ value })));
+      const seen: (string | null)[] = [];
+      const failures = [unavailable(new Error('out')), unavailable(new Error('still out')), new Error('once')];
+      const work: Work = (value) => {
+        const values = (Array.isArray(value) ? value : [value]) as Uint8Array[];
+        const texts = values.map(textOf);
+        seen.push(...texts);
+        for (const each of values) each.fill(0);
+        const failure = failures.shift() ?? (texts.includes('b') ? permanent(new Error('b')) : null);
+        if (failure !== null) throw failure;
+      };
+      pipeline(read(broker), work, memoryPublisher(broker, { topic: 'dead' })).subscribe();
+      advance(60_000);
+      expect(seen.length).toBeGreaterThan(6);
+      expect(seen.filter((text) => !'abcd'.includes(text ?? '?'))).toEqual([]);
+      expect(broker.messages('dead').map(({ value }) => textOf(value))).toEqual(['b']);
     }),
   );
 
