@@ -108,6 +108,8 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
   let synced = 0;
   let seenSynced = -1;
   let leaving = false;
+  // How often none of what we asked for was taken back.
+  let refusals = 0;
   let closed = false;
   // Who of those that call the store had no answer: it may take reads and no writes.
   const unanswered = new Set<Caller>();
@@ -297,7 +299,10 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
       return EMPTY;
     }
     const withdrawn = asked.map((row) => ({ ...row, wantedBy: null, counter: row.counter + 1 }));
-    return boundedCall(timeoutMs, () => store.write(group, withdrawn)).pipe(tap(() => (again = true)));
+    return boundedCall(timeoutMs, () => store.write(group, withdrawn)).pipe(
+      // Who was refused may find it given already. A store that refuses again is asked with the next look.
+      tap((answers = []) => (again ||= answers.includes(true) || refusals++ === 0)),
+    );
   };
 
   const leave = (): void => {
