@@ -337,6 +337,12 @@ describe('what is left to be read by now', () => {
     expect(left(rows, { read: ['c'] })).toEqual(['b']);
   });
 
+  it('is found through any number of generations', () => {
+    const rows = Array.from({ length: 20_000 }, (_, n) => row(`${n}`, n === 0 ? {} : { parents: [`${n - 1}`] }));
+    expect(left([...rows].reverse())).toHaveLength(20_000);
+    expect(left([...rows].reverse(), { closed: ['0'], read: ['0'] })).toEqual([]);
+  });
+
   it('is told of once, where it is left to others for a minute on end', () =>
     marbles((helpers) => {
       const told: string[] = [];
