@@ -253,8 +253,10 @@ export function connectKinesis(
         .pipe(
           retry({
             delay: (error: unknown, failures) => {
+              // Nobody would tell that what is not ours any more is back.
+              if (!isOurs()) return EMPTY;
               outages.failed(reading.shard, error);
-              return isOurs() ? timer(backoff(failures)) : EMPTY;
+              return timer(backoff(failures));
             },
           }),
         )
