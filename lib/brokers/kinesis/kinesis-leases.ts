@@ -78,7 +78,7 @@ const CALL_TIMEOUT_MS = 5_000;
 const HAND_OVER_MS = 5_000;
 const SOON_MS = 1_000;
 
-type Caller = 'looks' | 'writes' | 'syncs';
+type Caller = 'looks' | 'moves' | 'writes' | 'syncs';
 
 /**
  * The part of one worker in the sharing of shards: a few times a lease it renews its own rows, and looks at all of them to
@@ -120,6 +120,9 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
   };
   const back = (who: Caller): void => {
     events.answered(who);
+    forget(who);
+  };
+  const forget = (who: Caller): void => {
     if (unanswered.delete(who) && unanswered.size === 0) events.back();
   };
   const writer = createLeaseWriter(
@@ -175,10 +178,13 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
     const begunWith = synced;
     const mine = new Subscription();
     looking = mine;
+    let at: Caller = 'looks';
     mine.add(
       list()
         .pipe(
           tap((rows) => {
+            at = 'moves';
+            back('looks');
             seenSynced = begunWith;
             observe(rows);
           }),
@@ -193,11 +199,12 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
         .subscribe({
           error: (error: unknown) => {
             failures++;
-            out('looks', error);
+            out(at, error);
           },
           complete: () => {
             failures = 0;
-            back('looks');
+            // Who has nothing to write learns nothing of the right to.
+            forget('moves');
           },
         }),
     );
@@ -276,6 +283,7 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
     const begunAt = environment.now();
     return boundedCall(timeoutMs, () => store.write(group, writes)).pipe(
       tap((answers = []) => {
+        back('moves');
         writes.forEach((row, index) => {
           if (answers[index] !== true) return;
           if (row.owner !== worker) asking.set(row.shard, environment.now());

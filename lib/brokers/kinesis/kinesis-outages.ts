@@ -1,6 +1,6 @@
 import { isSluiceError } from '../../core/errors.js';
 import type { LogEngine } from '../../core/log-engine.js';
-import { createPatience, isRefusal } from '../../core/patience.js';
+import { createPatience, isRefusal, type Patience } from '../../core/patience.js';
 import { isThrottled, kinesisError } from './kinesis-errors.js';
 import type { KinesisRecord } from './kinesis-record.js';
 import { strangeStore } from './kinesis-source-errors.js';
@@ -40,6 +40,13 @@ export function createKinesisOutages(
   const listing = createPatience(refusalTimeoutMs);
   const reads = createPatience(refusalTimeoutMs, FIRST_READS);
   const keeping = createPatience(refusalTimeoutMs);
+  // Apart as well: a store may be read by who may not write to it.
+  const rights = new Map<string, Patience>();
+  const rightOf = (who: string): Patience => {
+    const right = rights.get(who) ?? createPatience(refusalTimeoutMs);
+    rights.set(who, right);
+    return right;
+  };
   let everAnswered = false;
   // Who had no answer, a shard or all of them: others may have had one meanwhile.
   const failing = new Set<string>();
@@ -76,11 +83,16 @@ export function createKinesisOutages(
     },
     leasesFailed: (who, error) => {
       const typed = isSluiceError(error) ? error : strangeStore(stream, error);
-      const over = isRefusal(typed) ? keeping.refused(who, typed) : keeping.unreached(who, typed);
+      const isRefused = isRefusal(typed);
+      if (!isRefused) rightOf(who).forget(who);
+      const over = isRefused ? rightOf(who).refused(who, typed) : keeping.unreached(who, typed);
       if (over === null) engine.unavailable(LEASES, error);
       else engine.fail(over);
     },
-    leasesAnswered: keeping.answered,
+    leasesAnswered: (who) => {
+      keeping.answered(who);
+      rightOf(who).answered(who);
+    },
     leasesBack: () => engine.recovered(LEASES),
   };
 }
