@@ -70,6 +70,7 @@ export function connectKinesis(
   // Open shards that were read `until: 'end'`, all of it done, and let go.
   const read = new Set<string>();
   let leaving = false;
+  let judging: Subscription | null = null;
 
   const outages = createKinesisOutages(engine, name, options.refusalTimeoutMs);
   const budget = createReadBudget(engine, options.maxBufferedBytes);
@@ -211,7 +212,7 @@ export function connectKinesis(
   /** It has come to where `until: 'end'` ends: once all of it is done, a commit tells. */
   const atEnd = (reading: Reading): void => {
     engine.commitSoon(reading.assigned);
-    endIfRead();
+    judgeSoon();
   };
 
   /** All of it is done, `until: 'end'`: others may read on, or to an end of their own, which they would wait for. */
@@ -227,7 +228,7 @@ export function connectKinesis(
           engine.revoke(assigned, () => undefined);
           release(shard);
         }
-        endIfRead();
+        judgeSoon();
       }),
     );
   };
@@ -252,8 +253,10 @@ export function connectKinesis(
         .pipe(
           retry({
             delay: (error: unknown, failures) => {
+              // Nobody would tell that what is not ours any more is back.
+              if (!isOurs()) return EMPTY;
               outages.failed(reading.shard, error);
-              return isOurs() ? timer(backoff(failures)) : EMPTY;
+              return timer(backoff(failures));
             },
           }),
         )
@@ -317,6 +320,16 @@ export function connectKinesis(
     // The shards that are being read come first, and mostly one of them is not at its end.
     for (const mine of owned.values()) if (!isAtEnd(mine)) return;
     if (shards.covers(rows) && unread().length === 0) engine.end();
+  };
+
+  // Once for all shards that come to their end in one turn: each judgement goes through all rows.
+  const judgeSoon = (): void => {
+    if (judging !== null) return;
+    judging = asyncScheduler.schedule(() => {
+      judging = null;
+      endIfRead();
+    });
+    timers.add(judging);
   };
 
   return {

@@ -21,18 +21,6 @@ export interface EndSight {
  * @internal
  */
 export function readByNow({ rows, endMs, isRead, isClosed }: EndSight): (row: ShardLease) => boolean {
-  // Shards behind which nothing of that time can be.
-  const last = new Map<string, boolean>();
-
-  const isLast = (shard: string): boolean => {
-    const known = last.get(shard);
-    if (known !== undefined) return known;
-    const row = rows.get(shard);
-    const found = isRead(shard) || (row !== undefined && (isPast(row) || row.parents.some(isLast)));
-    last.set(shard, found);
-    return found;
-  };
-
   const isPast = ({ shard, checkpoint, doneUntil }: ShardLease): boolean => {
     if (doneUntil < endMs || isEnd(checkpoint)) return false;
     if (!isClosed(shard)) return true;
@@ -41,7 +29,21 @@ export function readByNow({ rows, endMs, isRead, isClosed }: EndSight): (row: Sh
     return start?.kind === 'time' && start.ms >= endMs;
   };
 
-  return (row) => isEnd(row.checkpoint) || isLast(row.shard);
+  const children = new Map<string, string[]>();
+  for (const { shard, parents } of rows.values()) {
+    for (const parent of parents) {
+      const siblings = children.get(parent) ?? [];
+      children.set(parent, siblings);
+      siblings.push(shard);
+    }
+  }
+  // Shards behind which nothing of that time can be. No recursion: a stream may have thousands of generations.
+  const last = new Set([...rows.values()].filter(isPast).map(({ shard }) => shard));
+  for (const names of [rows.keys(), children.keys()]) for (const shard of names) if (isRead(shard)) last.add(shard);
+  // Goes through those, too, that are added meanwhile.
+  for (const shard of last) for (const child of children.get(shard) ?? []) last.add(child);
+
+  return (row) => isEnd(row.checkpoint) || last.has(row.shard);
 }
 
 // As long as an unsettled message is out, by default, before it is told of.

@@ -3,6 +3,7 @@ import { environment } from '../../core/environment.js';
 import { exponential } from '../../core/backoff.js';
 import type { LeaseGroup, LeaseStore, ShardLease } from '../../core/lease-store.js';
 import { boundedCall } from './kinesis-lease-call.js';
+import { refusingStore } from './kinesis-source-errors.js';
 
 /** What is kept of a shard while it is read. @internal */
 export type Progress = Pick<ShardLease, 'checkpoint' | 'acked' | 'doneUntil'>;
@@ -52,13 +53,18 @@ interface Held {
   /** Counts what was asked. */
   asked: number;
   sureUntil: number;
+  /** How often in a row it was not written though it is ours. */
+  refusals: number;
   waiters: Waiter[];
 }
+
+// Somebody may have asked for a shard just before it was written, or asks no more. What is refused more often has another cause.
+const MOST_REFUSALS = 3;
 
 /**
  * Writes the rows of the shards that are ours: one call at a time, for all that has changed meanwhile. Each write is a sign
  * of life too. Where a call fails nobody knows what it did, so the same is written again: a `false` then leads to a look at
- * the row, which names its owner.
+ * the row, which names its owner. A store that says of a row that it is ours, and does not write it, is out.
  * @internal
  */
 export function createLeaseWriter(
@@ -112,6 +118,7 @@ export function createLeaseWriter(
     if (held.get(row.shard) !== each) return;
     const wasSure = isSure(row.shard);
     each.row = row;
+    each.refusals = 0;
     if (each.asked === version) unwritten.delete(each);
     each.sureUntil = begunAt + leaseMs;
     const waiting = each.waiters;
@@ -142,8 +149,13 @@ export function createLeaseWriter(
       () => store.list(group),
       (rows = []) => {
         const stored = new Map(rows.map((row) => [row.shard, row]));
-        for (const each of doubtful) judge(each, stored.get(each.row.shard));
-        done();
+        let refused: Held | null = null;
+        for (const each of doubtful) {
+          judge(each, stored.get(each.row.shard));
+          if (unwritten.has(each) && ++each.refusals >= MOST_REFUSALS) refused = each;
+        }
+        if (refused === null) done();
+        else failed(refusingStore(group.stream, refused.row.shard));
       },
     );
   };
@@ -211,7 +223,7 @@ export function createLeaseWriter(
   return {
     held,
     hold: (row, sureUntil) => {
-      held.set(row.shard, { row, wish: row, asked: 0, sureUntil, waiters: [] });
+      held.set(row.shard, { row, wish: row, asked: 0, sureUntil, refusals: 0, waiters: [] });
     },
     drop,
     write: ask,

@@ -108,6 +108,8 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
   let synced = 0;
   let seenSynced = -1;
   let leaving = false;
+  // How often none of what we asked for was taken back.
+  let refusals = 0;
   let closed = false;
   // Who of those that call the store had no answer: it may take reads and no writes.
   const unanswered = new Set<Caller>();
@@ -116,12 +118,12 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
     unanswered.add(who);
     events.out(who, error);
   };
-  const settled = (who: Caller): void => {
-    if (unanswered.delete(who) && unanswered.size === 0) events.back();
-  };
   const back = (who: Caller): void => {
     events.answered(who);
-    settled(who);
+    forget(who);
+  };
+  const forget = (who: Caller): void => {
+    if (unanswered.delete(who) && unanswered.size === 0) events.back();
   };
   const writer = createLeaseWriter(
     store,
@@ -174,16 +176,15 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
     again = false;
     const isLast = leaving;
     const begunWith = synced;
-    // A store may let us read and not write.
-    let caller: Caller = 'looks';
     const mine = new Subscription();
     looking = mine;
+    let at: Caller = 'looks';
     mine.add(
       list()
         .pipe(
           tap((rows) => {
+            at = 'moves';
             back('looks');
-            caller = 'moves';
             seenSynced = begunWith;
             observe(rows);
           }),
@@ -198,11 +199,12 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
         .subscribe({
           error: (error: unknown) => {
             failures++;
-            out(caller, error);
+            out(at, error);
           },
           complete: () => {
             failures = 0;
-            settled(caller);
+            // Who has nothing to write learns nothing of the right to.
+            forget('moves');
           },
         }),
     );
@@ -305,7 +307,10 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
       return EMPTY;
     }
     const withdrawn = asked.map((row) => ({ ...row, wantedBy: null, counter: row.counter + 1 }));
-    return boundedCall(timeoutMs, () => store.write(group, withdrawn)).pipe(tap(() => (again = true)));
+    return boundedCall(timeoutMs, () => store.write(group, withdrawn)).pipe(
+      // Who was refused may find it given already. A store that refuses again is asked with the next look.
+      tap((answers = []) => (again ||= answers.includes(true) || refusals++ === 0)),
+    );
   };
 
   const leave = (): void => {

@@ -39,10 +39,15 @@ export function createKinesisOutages(
   // Apart, since a permission to list is none to read.
   const listing = createPatience(refusalTimeoutMs);
   const reads = createPatience(refusalTimeoutMs, FIRST_READS);
-  // Apart too: a store may let its table be read and not written.
-  const leases = new Map<string, Patience>();
+  const keeping = createPatience(refusalTimeoutMs);
+  // Apart as well: a store may be read by who may not write to it.
+  const rights = new Map<string, Patience>();
+  const rightOf = (who: string): Patience => {
+    const right = rights.get(who) ?? createPatience(refusalTimeoutMs);
+    rights.set(who, right);
+    return right;
+  };
   let everAnswered = false;
-  let leasesEverAnswered = false;
   // Who had no answer, a shard or all of them: others may have had one meanwhile.
   const failing = new Set<string>();
 
@@ -50,12 +55,7 @@ export function createKinesisOutages(
     failing.delete(who);
     if (failing.size === 0) engine.recovered(SERVICE);
   };
-  const patienceOf = (who: string): Patience => (who === SHARDS ? listing : reads);
-  const patienceWithLeases = (who: string): Patience => {
-    const patience = leases.get(who) ?? createPatience(refusalTimeoutMs);
-    leases.set(who, patience);
-    return patience;
-  };
+  const patienceOf = (who: string) => (who === SHARDS ? listing : reads);
 
   return {
     answered: (who) => {
@@ -83,15 +83,15 @@ export function createKinesisOutages(
     },
     leasesFailed: (who, error) => {
       const typed = isSluiceError(error) ? error : strangeStore(stream, error);
-      const patience = patienceWithLeases(who);
-      const over = isRefusal(typed) ? patience.refused(who, typed) : patience.unreached(who, typed);
-      // A store that has answered anybody is one: it is waited for.
-      if (over === null || (leasesEverAnswered && !isRefusal(typed))) engine.unavailable(LEASES, error);
+      const isRefused = isRefusal(typed);
+      if (!isRefused) rightOf(who).forget(who);
+      const over = isRefused ? rightOf(who).refused(who, typed) : keeping.unreached(who, typed);
+      if (over === null) engine.unavailable(LEASES, error);
       else engine.fail(over);
     },
     leasesAnswered: (who) => {
-      leasesEverAnswered = true;
-      patienceWithLeases(who).answered(who);
+      keeping.answered(who);
+      rightOf(who).answered(who);
     },
     leasesBack: () => engine.recovered(LEASES),
   };

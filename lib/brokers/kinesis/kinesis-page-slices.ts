@@ -39,8 +39,9 @@ export function pageSlices(
   let isEnded = false;
   let slice: Subscription | null = null;
 
+  // Where `until: 'end'` leaves some of the last page out, that is for who reads on.
   const endIfOver = (): void => {
-    if (isEnded && !reading.hasMore && reading.ends() === 'on') over();
+    if (isEnded && !reading.hasMore && !reading.isAtEnd && reading.ends() === 'on') over();
   };
 
   const taken = (what: 'on' | 'stop' | Checkpoint): void => {

@@ -29,6 +29,12 @@ export interface ReadBudget {
   room(): void;
 }
 
+interface Waiting {
+  /** Admits its read, where there is room. */
+  tryTo(): boolean;
+  wake(): void;
+}
+
 // The most that one answer of GetRecords has.
 const ANSWER_BYTES = 10 * 1024 * 1024;
 // What a read is made to bring by its limit: a shard gives 2 MB a second, however large the answers are.
@@ -55,17 +61,26 @@ export function createReadBudget(
   engine: Pick<LogEngine<KinesisRecord>, 'hasRoom' | 'reserve'>,
   maxBufferedBytes: number,
 ): ReadBudget {
-  const waiting = new Map<object, () => boolean>();
+  const waiting = new Map<object, Waiting>();
   let underWay = 0;
+  let isServing = false;
   // Bytes of a record, of all shards.
   let ofAll = 0;
 
   const admits = (bytes: number): boolean => engine.hasRoom(bytes) || (underWay === 0 && engine.hasRoom(1));
 
+  // Who is woken may decline at once, which makes room for the one behind it: the loop goes on to that, no call within.
   const next = (): void => {
-    for (const [one, retry] of waiting) {
-      if (!retry()) return;
-      waiting.delete(one);
+    if (isServing) return;
+    isServing = true;
+    try {
+      for (const [one, { tryTo, wake }] of waiting) {
+        if (!tryTo()) break;
+        waiting.delete(one);
+        wake();
+      }
+    } finally {
+      isServing = false;
     }
   };
 
@@ -96,12 +111,7 @@ export function createReadBudget(
     /** Where nobody came before who waits, it is asked for at once. */
     const ask = (tryTo: () => boolean): boolean => {
       if (state === 'idle' && (waiting.size > 0 || !tryTo())) {
-        const retry = (): boolean => {
-          if (!tryTo()) return false;
-          wake();
-          return true;
-        };
-        if (!waiting.has(self)) waiting.set(self, retry);
+        if (!waiting.has(self)) waiting.set(self, { tryTo, wake });
         return false;
       }
       state = 'reading';

@@ -115,8 +115,9 @@ export function createReading(
       const within = until === 'end' ? records.filter((record) => arrivalOf(record) < endMs) : records;
       if (isCaughtUp) caughtUpAt = environment.wallClock() - CLOCKS_DIFFER_MS;
       // At the end of the shard it goes on with what that became. A closed shard may look like one that is read before its last
-      // page: only that ends it.
-      endsWithPage = until === 'end' && !isLast && (within.length < records.length || (isCaughtUp && !isClosed()));
+      // page: only that ends it. Records of it that arrived later are for who reads on: it is not read to its end then.
+      const isCut = within.length < records.length;
+      endsWithPage = until === 'end' && (isCut || (isCaughtUp && !isLast && !isClosed()));
       pages.open(within);
       return reading.takeMore();
     },

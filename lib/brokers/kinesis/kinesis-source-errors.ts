@@ -23,6 +23,17 @@ export function strangeStore(stream: string, cause: unknown): SluiceError {
   );
 }
 
+/** A lease store that names this worker as the owner of a row, and does not write the row. @internal */
+export function refusingStore(stream: string, shard: string): SluiceError {
+  return new SluiceError(
+    'store-failed',
+    `${OWNER} (stream ${stream}): the lease store answers again and again that it has not written the row of ${shard}, and lists ` +
+      'the row as that of this worker. So the lease cannot be renewed, and the shard is not read once it has run out. Look at ' +
+      'what keeps the store from writing: a trigger or a rule of the table, or a `write` that answers `false` for what it did.',
+    { details: { owner: OWNER, stream, shard } },
+  );
+}
+
 /** @internal */
 export function strangeCheckpoint(stream: string, shard: string): SluiceError {
   return new SluiceError(

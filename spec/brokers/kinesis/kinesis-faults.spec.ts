@@ -59,7 +59,7 @@ describe('fromKinesis goes on', () => {
       stream.append(0, 'a');
       helpers.advanceTo(3_000);
       for (const operation of OPERATIONS) {
-        kinesis.fail(operation, { name: 'ProvisionedThroughputExceededException', times: 20 });
+        kinesis.fail(operation, { name: 'ProvisionedThroughputExceededException', times: 3 });
       }
       stream.append(1, 'b');
       helpers.advanceTo(250_000);
@@ -419,6 +419,24 @@ describe('a position that is gone (I10)', () => {
       helpers.advanceTo(30_000);
       expect(worker.error).toBe(undefined);
       expect(worker.texts()).toEqual(['b']);
+    }));
+
+  it('tells of the return of Kinesis where the shard was lost while it could not be asked', () =>
+    marbles((helpers) => {
+      const kinesis = fakeKinesis({ s: 2 });
+      const stream = kinesis.stream('s');
+      const workers = workersOf(helpers, kinesis);
+      const worker = workers.start({ requestTimeoutMs: 5_000 });
+      helpers.advanceTo(5_000);
+      (stream.shards as Map<number, unknown>).delete(0);
+      kinesis.hang('listShards');
+      helpers.advanceTo(6_500);
+      const row = workers.rows().get(FIRST) as ShardLease;
+      from(workers.store.write(GROUP, [{ ...row, owner: 'another', counter: row.counter + 1 }])).subscribe();
+      kinesis.fail('getRecords', { name: 'InternalFailureException', times: 3 });
+      helpers.advanceTo(60_000);
+      expect(worker.eventsOf('unavailable')).toHaveLength(1);
+      expect(worker.eventsOf('recovered')).toHaveLength(1);
     }));
 });
 

@@ -79,6 +79,29 @@ describe('the budget of reads', () => {
       expect(state.woken).toEqual([1, 2, 3]);
     }));
 
+  it('passes by any number of those who decline as they are woken, as fan-out does where it is paused', () =>
+    marbles(() => {
+      const { budget, state } = world(MiB);
+      const [woken, shards] = [[] as number[], [] as ShardBudget[]];
+      const open = (partition: number, declines: boolean): void => {
+        const assigned: AssignedPartition = { topic: 's', partition, live: true, paused: false };
+        const shard: ShardBudget = budget.open(assigned, () => {
+          woken.push(partition);
+          if (declines) shard.declined();
+        });
+        shards.push(shard);
+      };
+      state.buffered = MiB;
+      for (let partition = 0; partition < 5_000; partition++) open(partition, true);
+      open(5_000, false);
+      for (const shard of shards) expect(shard.admitEvent()).toBe(false);
+      state.buffered = 0;
+      budget.room();
+      expect(woken).toEqual(shards.map((_, partition) => partition));
+      // They ask again once they may be read.
+      expect([shards[5_000]?.admitEvent(), shards[0]?.admitEvent()]).toEqual([true, true]);
+    }));
+
   it('gives on what somebody does not want any more', () =>
     marbles(() => {
       const { budget, open, state } = world(MiB);

@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { from, map } from 'rxjs';
 import { nextMoves } from '../../../lib/brokers/kinesis/kinesis-assignment.js';
 import type { KinesisShardLike } from '../../../lib/brokers/kinesis/kinesis-client.js';
 import { createLeaseWriter } from '../../../lib/brokers/kinesis/kinesis-lease-writer.js';
@@ -8,7 +9,7 @@ import { fromKinesis } from '../../../lib/kinesis.js';
 import { memoryLeaseStore } from '../../../lib/stores/memory/memory-lease-store.js';
 import { fakeKinesis } from '../../support/kinesis-fake.js';
 import { shardId } from '../../support/kinesis-fake-stream.js';
-import { GROUP } from '../../support/kinesis-workers.js';
+import { GROUP, workersOf } from '../../support/kinesis-workers.js';
 import { marbles } from '../../support/marbles.js';
 import { until } from '../../support/until.js';
 
@@ -123,6 +124,31 @@ describe('a look at the shards of a stream', () => {
     expect(firstRows(shards, [{ shard: shardId(19_999), sequenceNumber: '7' }], 0)).toMatchObject([
       { shard: shardId(19_999), checkpoint: 'AT 7' },
     ]);
+  });
+});
+
+describe("the end of all shards, `until: 'end'`", () => {
+  /** How often a row is looked at while all shards but one are done and let go, that one being held up. */
+  const looksOf = (count: number): number => {
+    const counted = { looks: 0 };
+    marbles((helpers) => {
+      const kinesis = fakeKinesis({ s: count });
+      for (let shard = 0; shard < count; shard++) kinesis.stream('s').append(shard, `${shard}`);
+      const store = memoryLeaseStore();
+      const list = (group: typeof GROUP) =>
+        from(store.list(group)).pipe(map((rows) => rows.map((row) => counting(row, counted))));
+      const worker = workersOf(helpers, kinesis).start({ leases: { ...store, list }, until: 'end', acks: false });
+      helpers.advanceTo(2_000);
+      counted.looks = 0;
+      worker.ack(...worker.texts().slice(1));
+      helpers.advanceTo(3_000);
+      expect(worker.eventsOf('revoked')).toHaveLength(count - 1);
+    });
+    return counted.looks;
+  };
+
+  it('is judged for all of them that come to it in a turn at once', () => {
+    expect(looksOf(160) / looksOf(40)).toBeLessThan(6);
   });
 });
 

@@ -174,6 +174,30 @@ describe("until: 'end'", () => {
     }),
   );
 
+  it.each([
+    ['in one part', 'old'],
+    ['in several parts', 'x'.repeat(1_048_000)],
+  ])('leaves what arrived later to who reads on, also on the last page of a closed shard, taken %s', (_, old) =>
+    marbles((helpers) => {
+      const kinesis = fakeKinesis({ s: 1 });
+      const stream = kinesis.stream('s');
+      for (let i = 0; i < 3; i++) stream.append(0, old);
+      // Nothing comes of it before it is closed.
+      kinesis.emptyPages = 50;
+      const workers = workersOf(helpers, kinesis);
+      const job = workers.start({ until: 'end', readIntervalMs: 250 });
+      helpers.advanceTo(11_000);
+      stream.append(0, 'late');
+      stream.split(0);
+      stream.append(1, 'later');
+      helpers.advanceTo(60_000);
+      expect([job.completed, job.texts()]).toEqual([true, [old, old, old]]);
+      const next = workers.start();
+      helpers.advanceTo(90_000);
+      expect(next.texts()).toEqual(['late', 'later']);
+    }),
+  );
+
   it('reads what a shard became that the list shows late', () =>
     marbles((helpers) => {
       const kinesis = fakeKinesis();
@@ -311,6 +335,12 @@ describe('what is left to be read by now', () => {
     ];
     expect(left(rows)).toEqual(['b', 'c', 'd', 'e', 'f']);
     expect(left(rows, { read: ['c'] })).toEqual(['b']);
+  });
+
+  it('is found through any number of generations', () => {
+    const rows = Array.from({ length: 20_000 }, (_, n) => row(`${n}`, n === 0 ? {} : { parents: [`${n - 1}`] }));
+    expect(left([...rows].reverse())).toHaveLength(20_000);
+    expect(left([...rows].reverse(), { closed: ['0'], read: ['0'] })).toEqual([]);
   });
 
   it('is told of once, where it is left to others for a minute on end', () =>

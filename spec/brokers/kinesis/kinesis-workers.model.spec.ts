@@ -47,7 +47,8 @@ interface Report {
 
 /**
  * One random life of a consumer. A gentle one knows joins, clean leaves, reshards, nacks and throttling; a rough one kills,
- * pauses and cuts off too. Then all is mended, and everything must have been done.
+ * pauses and cuts off too. Some read `until: 'end'`, and complete once all is done that was there as they joined. Then all is
+ * mended, and everything must have been done.
  */
 function live(seed: number, helpers: Marbles): Report {
   const choice = choices(seed);
@@ -70,8 +71,8 @@ function live(seed: number, helpers: Marbles): Report {
     helpers.advanceTo(helpers.now() + 100 + choice.below(1_400));
   }
   world.mend();
-  // One that has no first answer of Kinesis fails.
-  for (let tries = 0; tries < 8; tries++) {
+  // One that has no first answer of Kinesis fails, and faults may wait for the next who asks.
+  for (let tries = 0; tries < 16; tries++) {
     world.joinIfNone();
     helpers.advanceTo(helpers.now() + 5_000);
   }
@@ -195,7 +196,8 @@ function createWorld(helpers: Marbles, kinesis: FakeKinesis, choice: Choices, is
     leases.latencyMs = choice.below(20);
     const stop = new AbortController();
     const fans = choice.chance(fanOutShare);
-    say(`${name} joins${fans ? ' by fan-out' : ''}`);
+    const isJob = !mended && choice.chance(0.3);
+    say(`${name} joins${isJob ? ' as a job' : ''}${fans ? ' by fan-out' : ''}`);
     const source = fromKinesis(clientOf(name), {
       stream: 's',
       consumer: 'c',
@@ -210,6 +212,8 @@ function createWorld(helpers: Marbles, kinesis: FakeKinesis, choice: Choices, is
       shardSyncMs: 20_000,
       recordsPerRead: 10 + choice.below(30),
       maxInFlight: 1 + choice.below(40),
+      maxBufferedBytes: choice.chance(0.5) ? 400 + choice.below(4_000) : 1_000_000,
+      ...(isJob ? { until: 'end' as const } : {}),
       ...(fans ? { fanOut: { consumerName: 'efo' } } : {}),
       stop: stop.signal,
       telemetry: (event) => {
@@ -218,11 +222,19 @@ function createWorld(helpers: Marbles, kinesis: FakeKinesis, choice: Choices, is
           say(`${name}: ${event.type} ${event.partition.partition}`);
       },
     });
-    const drive = helpers.drive(source.pipe(ordered({ by: 'key' })), take);
-    members.push({ name, leases, drive, stop, isGone: false });
+    const before = sent.length;
+    const completes = (): void => {
+      if (!isJob || member.isGone) return;
+      const undone = sent.slice(0, before).filter((text) => !settled.has(text));
+      if (undone.length > 0) blame(`the job ${name} completes without ${undone.join(' ')}`);
+    };
+    const drive = helpers.drive(source.pipe(ordered({ by: 'key' }), tap({ complete: completes })), take);
+    const member: Member = { name, leases, drive, stop, isGone: false };
+    members.push(member);
   };
 
-  const here = (): Member[] => members.filter(({ isGone, drive }) => !isGone && drive.error === undefined);
+  const here = (): Member[] =>
+    members.filter(({ isGone, drive }) => !isGone && drive.error === undefined && !drive.completed);
   const anyOf = <T>(all: readonly T[]): T => all[choice.below(all.length)] as T;
   const put = (): void => {
     const count = choice.below(15);

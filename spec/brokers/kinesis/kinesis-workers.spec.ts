@@ -505,6 +505,59 @@ describe('workers of one consumer', () => {
       expect(worker.eventsOf('recovered')).toHaveLength(1);
     }));
 
+  it.each([0, 2])(
+    'do not hammer a store that refuses all writes, answering within %d ms, and tell of it',
+    (latencyMs) =>
+      marbles((helpers) => {
+        const kinesis = fakeKinesis({ s: 2 });
+        const workers = workersOf(helpers, kinesis);
+        const leases = faultyLeases(workers.store);
+        leases.latencyMs = latencyMs;
+        const worker = workers.start({ leases, leaseMs: 3_000 });
+        helpers.advanceTo(10_000);
+        leases.calls.length = 0;
+        leases.fault = (call) => (call === 'write' ? 'done and denied' : null);
+        kinesis.stream('s').append(0, 'a');
+        helpers.advanceTo(40_000);
+        // Some 10 looks, 3 tries at once with a list each, and then one in 300 ms on average.
+        expect(leases.calls.length).toBeLessThan(300);
+        expect(worker.eventsOf('unavailable')).toMatchObject([
+          { error: { code: 'store-failed', message: expect.stringContaining('has not written the row of shardId-') } },
+        ]);
+        leases.fault = () => null;
+        kinesis.stream('s').append(1, 'b');
+        helpers.advanceTo(60_000);
+        expect(worker.eventsOf('recovered')).toHaveLength(1);
+        expect(worker.texts()).toEqual(['a', 'b']);
+        expect([...workers.rows().values()].map(({ checkpoint }) => checkpoint)).toEqual([
+          expect.stringMatching(/^AFTER/),
+          expect.stringMatching(/^AFTER/),
+        ]);
+      }),
+  );
+
+  it('do not hammer a store as they stop that does not take back what they asked for', () =>
+    marbles((helpers) => {
+      const workers = workersOf(helpers, fakeKinesis({ s: 2 }));
+      workers.start();
+      helpers.advanceTo(9_000);
+      const leases = faultyLeases(workers.store);
+      leases.latencyMs = 2;
+      const refusing = {
+        ...leases,
+        write: (...call: Parameters<typeof leases.write>) =>
+          leases.fault('write') === null ? leases.write(...call) : from([call[1].map(() => false)]),
+      };
+      const second = workers.start({ leases: refusing });
+      helpers.advanceTo(9_500);
+      leases.calls.length = 0;
+      leases.fault = (call) => (call === 'write' ? 'fails' : null);
+      second.stop();
+      helpers.advanceTo(40_000);
+      expect(second.completed).toBe(true);
+      expect(leases.calls.length).toBeLessThan(60);
+    }));
+
   describe('where the first rows were not all added', () => {
     it.each([[[0, 1]], [[2, 3]], [[1]], [[0, 3]]])('read the other shards too: only %j were', (kept) =>
       marbles((helpers) => {
