@@ -22,6 +22,7 @@ import { nextMoves } from './kinesis-assignment.js';
 import { boundedCall } from './kinesis-lease-call.js';
 import { createLeaseWriter, type LeaseWriter } from './kinesis-lease-writer.js';
 import { isReadable, type Rows } from './kinesis-lineage.js';
+import { SYNCS } from './kinesis-outages.js';
 import { createSightings } from './kinesis-sightings.js';
 
 /** @internal */
@@ -78,7 +79,7 @@ const CALL_TIMEOUT_MS = 5_000;
 const HAND_OVER_MS = 5_000;
 const SOON_MS = 1_000;
 
-type Caller = 'looks' | 'writes' | 'syncs';
+type Caller = 'looks' | 'writes' | typeof SYNCS;
 
 /**
  * The part of one worker in the sharing of shards: a few times a lease it renews its own rows, and looks at all of them to
@@ -222,8 +223,8 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
             synced++;
             look();
           },
-          error: (error: unknown) => out('syncs', error),
-          complete: () => back('syncs'),
+          error: (error: unknown) => out(SYNCS, error),
+          complete: () => back(SYNCS),
         }),
     );
   };

@@ -12,6 +12,9 @@ const LEASES = 'the lease store';
 /** The name of the one who asks for the shards of the stream, beside those that are read. @internal */
 export const SHARDS = '';
 
+/** The name of those calls of the lease store that add rows. @internal */
+export const SYNCS = 'syncs';
+
 // Credentials that have run out are mostly renewed by the client itself.
 const FIRST_READS = 3;
 
@@ -40,6 +43,8 @@ export function createKinesisOutages(
   const listing = createPatience(refusalTimeoutMs);
   const reads = createPatience(refusalTimeoutMs, FIRST_READS);
   const keeping = createPatience(refusalTimeoutMs);
+  // Apart, since a right to look at the rows is none to add some.
+  const adding = createPatience(refusalTimeoutMs);
   let everAnswered = false;
   // Who had no answer, a shard or all of them: others may have had one meanwhile.
   const failing = new Set<string>();
@@ -49,6 +54,7 @@ export function createKinesisOutages(
     if (failing.size === 0) engine.recovered(SERVICE);
   };
   const patienceOf = (who: string) => (who === SHARDS ? listing : reads);
+  const patienceOfStore = (who: string) => (who === SYNCS ? adding : keeping);
 
   return {
     answered: (who) => {
@@ -76,11 +82,12 @@ export function createKinesisOutages(
     },
     leasesFailed: (who, error) => {
       const typed = isSluiceError(error) ? error : strangeStore(stream, error);
-      const over = isRefusal(typed) ? keeping.refused(who, typed) : keeping.unreached(who, typed);
+      const patience = patienceOfStore(who);
+      const over = isRefusal(typed) ? patience.refused(who, typed) : patience.unreached(who, typed);
       if (over === null) engine.unavailable(LEASES, error);
       else engine.fail(over);
     },
-    leasesAnswered: keeping.answered,
+    leasesAnswered: (who) => patienceOfStore(who).answered(who),
     leasesBack: () => engine.recovered(LEASES),
   };
 }
