@@ -29,7 +29,11 @@ function watchOutages(refusalTimeoutMs: number, streams = 1) {
     recovered: () => void told.push('recovered'),
     fail: (error: unknown) => void told.push((error as { code: string }).code),
   };
-  return { told, pubsub, outages: createOutages(engine, { pubsub, short: 's', refusalTimeoutMs, streams: () => streams }) };
+  return {
+    told,
+    pubsub,
+    outages: createOutages(engine, { pubsub, short: 's', refusalTimeoutMs, streams: () => streams }),
+  };
 }
 
 describe('outages of a subscription', () => {
