@@ -122,7 +122,7 @@ describe('claims of what a foreign operator holds below dedupe (I8)', () => {
   it('are told to be lost where another has taken one before it is confirmed', () =>
     marbles(({ log, drive, advanceTo }) => {
       const source = log('a', { drainTimeoutMs: 100 });
-      const store = fakeStore({ confirm: () => rx.of([false] as never) });
+      const store = fakeStore({ confirm: rx.map<never, never>(() => [false] as never) });
       const taken: Delivery<string>[] = [];
       const out = drive(
         source.texts.pipe(

@@ -83,7 +83,7 @@ describe('a record that waits for a retry', () => {
       deadLetters: { connect: () => NEVER },
     });
     const subscription = (by === 'retryToDlq' ? source.pipe(retries) : source).subscribe((delivery) => {
-      values.push(delivery.value as Uint8Array | null);
+      values.push(delivery.value);
       if (delivery.attempt === 1) delivery.nack(new Error('no'), { delayMs: 1_000 });
     });
     await pass(500);
