@@ -93,8 +93,9 @@ function ownTextOf(reason: unknown): { readonly name: string; readonly message: 
   const name = [constructor?.name, read(reason, 'name')].find((each) => typeof each === 'string' && each !== '');
   const message = read(reason, 'message');
   // That of several tries to connect has none.
-  const text = message === '' ? codeOf(reason) : plainText(message);
-  return { name: typeof name === 'string' ? name : 'Error', message: safeText(reason, text) };
+  const text = message === '' ? codeOf(reason) : message;
+  const told = typeof text === 'string' ? safeText(reason, text) : plainText(text);
+  return { name: typeof name === 'string' ? name : 'Error', message: told };
 }
 
 function plainText(reason: unknown): string {

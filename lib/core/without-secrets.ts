@@ -1,8 +1,17 @@
-// Each is matched from a word that is spelt out, so that the time grows with the text alone.
-const OF_URL = /:\/\/[^\s/?#@]{1,512}@/g;
-const SCHEME = /\b(Bearer|Basic) [\w.~+/=-]{1,2048}/gi;
-const NAMED =
-  /(passw(?:or)?d|pwd|secret|token|api[-_]?key|access[-_]?key|authorization|credentials?)([\w-]{0,32}["']?\s{0,4}[=:]\s{0,4})("[^"]{0,2048}"|'[^']{0,2048}'|[^\s,;&"')}\]]{1,2048})/gi;
+// Each is matched from a word that is spelt out, and what is matched is passed over, so that the time grows with the text alone.
+// A password in a URL may hold anything where nobody has encoded it: up to the last "@", then.
+const OF_URL = /:\/\/(?:[^\s/?#@:"'<>]{0,256}:[^\s"'<>]{1,128}|[^\s/?#@]{1,512})@/g;
+const SCHEME = /\b(Bearer|Basic)(:?) [\w.~+/=-]{1,2048}/gi;
+// What stands between a name and its value: in a setting, in JSON, in JSON inside of JSON, in an object as Node shows it.
+const IS = String.raw`[\w-]{0,32}\\{0,4}["']?\s{0,4}(?:=>?|:)\s{0,4}\[?\s{0,4}`;
+// Up to its end, or to that of the text where somebody has cut it off.
+const QUOTED = String.raw`\\{1,4}"[^"\\]{0,4096}(?:\\{1,4}")?|"(?:[^"\\]|\\.){0,4096}"?|'(?:[^'\\]|\\.){0,4096}'?`;
+const NAMES =
+  'passw(?:or)?d|passphrase|\\bpass\\b|pwd|secret|token|api[-_ ]?key|access[-_]?key|account[-_]?key|private[-_]?key|signature|\\bsig\\b|' +
+  '\\bauth\\b|credentials?';
+const NAMED = new RegExp(`(${NAMES})(${IS})(${QUOTED}|[^\\s,;&"')}\\]]{1,4096})`, 'gi');
+// Several words, up to the end of the line.
+const HEADER = new RegExp(`(authorization|cookie)(${IS})(${QUOTED}|[^\\r\\n"']{1}[^\\r\\n]{0,4096})`, 'gi');
 const NOT_JSON = ' is not valid JSON';
 
 /**
@@ -11,7 +20,11 @@ const NOT_JSON = ' is not valid JSON';
  * @internal
  */
 export function withoutSecrets(text: string): string {
-  const safe = text.replace(OF_URL, '://***@').replace(SCHEME, '$1 ***').replace(NAMED, '$1$2***');
+  const safe = text
+    .replace(OF_URL, '://***@')
+    .replace(HEADER, '$1$2***')
+    .replace(SCHEME, '$1$2 ***')
+    .replace(NAMED, '$1$2***');
   const [start, end] = [safe.indexOf('"'), safe.lastIndexOf(NOT_JSON)];
   return start === -1 || start > end ? safe : `${safe.slice(0, start)}"…"${safe.slice(end)}`;
 }

@@ -88,12 +88,17 @@ export function createClaimBook(store: IdempotencyStore, leaseMs: number): Claim
   const endInBackground = (items: readonly Ending[], confirm: boolean): void => {
     for (const session of new Set(items.map(({ delivery }) => delivery.epoch.session))) {
       const its = items.filter(({ delivery }) => delivery.epoch.session === session);
+      for (const { delivery } of its) open.delete(delivery);
       const claims = its.map(({ delivery }) => claimOf(delivery));
       const call = deferred((): ObservableInput<unknown> => (confirm ? store.confirm(claims) : store.release(claims)));
       linger(
         session,
         call.pipe(
           tap({
+            next: (answers) => {
+              if (!confirm || !Array.isArray(answers)) return;
+              its.forEach(({ delivery }, index) => answers[index] === false && lost(delivery));
+            },
             complete: () => its.forEach(({ then }) => then()),
             error: () => its.forEach(({ delivery }) => delivery.up?.abandon()),
           }),
@@ -129,6 +134,15 @@ export function createClaimBook(store: IdempotencyStore, leaseMs: number): Claim
     for (const child of [...open]) if (child.epoch === partition && child.settled === 0) abandon(child);
   };
 
+  /** The epoch of a book that is closed has closed: nothing of it is waited for any more. */
+  const endWith = (epoch: Partition): void => {
+    drop(epoch);
+    for (const child of [...open]) if (child.epoch === epoch) open.delete(child);
+    if (open.size > 0) return;
+    timer?.unsubscribe();
+    call?.unsubscribe();
+  };
+
   return {
     open: (child) => {
       open.add(child);
@@ -143,13 +157,17 @@ export function createClaimBook(store: IdempotencyStore, leaseMs: number): Claim
     drop,
     close: () => {
       closed = true;
-      timer?.unsubscribe();
-      call?.unsubscribe();
       endInBackground(confirms.close(), true);
       endInBackground(releases.close(), false);
-      // A foreign operator below lets go of nothing, and the user's code may settle until the drain is over. What is still
-      // claimed then is given back as the epoch closes: nobody tells a `dedupe` that is torn down.
-      for (const epoch of new Set([...open].map((child) => child.epoch))) onEpochClose(epoch, () => drop(epoch));
+      // A foreign operator below lets go of nothing, and the user's code may settle until the drain is over: claims are renewed until
+      // then. What is still claimed by then is given back as the epoch closes: nobody tells a `dedupe` that is torn down.
+      for (const epoch of new Set([...open].map((child) => child.epoch))) {
+        if (epoch.closed) endWith(epoch);
+        else onEpochClose(epoch, () => endWith(epoch));
+      }
+      if (open.size > 0) return;
+      timer?.unsubscribe();
+      call?.unsubscribe();
     },
   };
 }

@@ -107,7 +107,28 @@ describe('what is told of an error', () => {
       'connect to postgres://***@db:5432/x failed',
     ],
     ['a token for a user of a URL', 'clone https://hunter2@example.test/x', 'clone https://***@example.test/x'],
-    ['a bearer token', 'sent Authorization: Bearer hunter2.x-y=', 'sent Authorization: *** ***'],
+    ['a bearer token', 'sent Authorization: Bearer hunter2.x-y=', 'sent Authorization: ***'],
+    [
+      'a header of several words',
+      'headers:\nAuthorization: Token hunter2\nHost: x',
+      'headers:\nAuthorization: ***\nHost: x',
+    ],
+    ['cookies', "{ 'set-cookie': [ 'a=hunter2; b=hunter2' ] }", "{ 'set-cookie': [ *** ] }"],
+    ['a password that should have been encoded', 'to postgres://app:a@hunter2@db/x', 'to postgres://***@db/x'],
+    [
+      'one with the marks of a URL in it',
+      'to redis://:a/b#hunter2@cache:6379 failed',
+      'to redis://***@cache:6379 failed',
+    ],
+    [
+      'JSON in JSON',
+      '{"body":"{\\"password\\":\\"hunter2\\",\\"a\\":1}"}',
+      '{"body":"{\\"password\\":***,\\"a\\":1}"}',
+    ],
+    ['a text with quotes in it', 'secret="a\\"hunter2" of it', 'secret=*** of it'],
+    ['one that is cut off', 'the config was token="a hunter2', 'the config was token=***'],
+    ['more than a line holds', `private_key: "${'x'.repeat(3_000)}hunter2"`, 'private_key: ***'],
+    ['keys and signatures', 'AccountKey=hunter2==;x?sig=hunter2&n=1', 'AccountKey=***;x?sig=***&n=1'],
     ['basic credentials', 'Basic hunter2==', 'Basic ***'],
     ['a setting', 'bad config: password=hunter2; port=1', 'bad config: password=***; port=1'],
     ['JSON', '{"apiKey": "hunter2", "db_password_1":"hunter2"}', '{"apiKey": ***, "db_password_1":***}'],
@@ -139,7 +160,20 @@ describe('what is told of an error', () => {
   });
 
   it('takes no time worth speaking of, whatever is in a message', () => {
-    const hostile = ['"', "'", 'pwd="', "pwd='", '://a', 'Bearer ', 'password', 'token: ', 'a-', '" is not valid JSON'];
+    const hostile = [
+      '"',
+      "'",
+      'pwd="',
+      "pwd='",
+      '://a',
+      'Bearer ',
+      'password',
+      'token: ',
+      'cookie: ',
+      '://:a',
+      'a-',
+      '" is not valid JSON',
+    ];
     for (const piece of hostile) {
       const message = piece.repeat(Math.ceil(1e6 / piece.length));
       const from = process.cpuUsage().user;

@@ -94,6 +94,49 @@ describe('claims of what a foreign operator holds below dedupe (I8)', () => {
       expect(source.committed()).toBe(1);
     }));
 
+  it('are renewed meanwhile, so that nobody else takes what is still worked on, and not after that', () =>
+    marbles(({ log, drive, advanceTo }) => {
+      const source = log('(ab)', { drainTimeoutMs: 1_000 });
+      const store = fakeStore();
+      const taken: Delivery<string>[] = [];
+      const out = drive(
+        source.texts.pipe(
+          dedupe({ key: (value: string) => value, store, leaseMs: 150 }),
+          rx.tap((delivery) => taken.push(delivery)),
+        ),
+      );
+      advanceTo(5);
+      out.unsubscribe();
+      advanceTo(500);
+      expect(store.callsOf('renew').length).toBeGreaterThanOrEqual(9);
+      taken[0]?.ack();
+      advanceTo(1_010);
+      expect([...store.confirmed]).toEqual(['a']);
+      expect([...store.held]).toEqual([]);
+      const renewals = store.callsOf('renew').length;
+      advanceTo(5_000);
+      expect(store.callsOf('renew').length).toBe(renewals);
+      expect(source.isOpen).toBe(false);
+    }));
+
+  it('are told to be lost where another has taken one before it is confirmed', () =>
+    marbles(({ log, drive, advanceTo }) => {
+      const source = log('a', { drainTimeoutMs: 100 });
+      const store = fakeStore({ confirm: rx.map<never, never>(() => [false] as never) });
+      const taken: Delivery<string>[] = [];
+      const out = drive(
+        source.texts.pipe(
+          byName(store),
+          rx.tap((delivery) => taken.push(delivery)),
+        ),
+      );
+      advanceTo(5);
+      out.unsubscribe();
+      taken[0]?.ack();
+      advanceTo(200);
+      expect(source.eventsOf('claim-lost')).toHaveLength(1);
+    }));
+
   it('do not keep the source open for longer than a drain where the store never answers', () =>
     marbles(({ log, drive, advanceTo }) => {
       const source = log('a', { drainTimeoutMs: 100 });

@@ -141,10 +141,11 @@ export function outboxWriteSql(names: ResolvedNames, channel: string | null): Ou
     },
 
     keepUser: `SELECT ${USER.map((name) => `set_config('rxsluice.${name}', current_setting('${name}'), true)`).join(', ')}`,
-    // The first sets the second to none. Nothing is kept where the handler has ended the transaction.
+    // Not for the transaction alone: a handler that has left out LOCAL would leave its user to whoever has the connection next. The first
+    // sets the second to none. Nothing is kept where the handler has ended the transaction.
     restoreUser: `SELECT ${USER.map(
       (name) =>
-        `set_config('${name}', coalesce(nullif(current_setting('rxsluice.${name}', true), ''), current_setting('${name}')), true)`,
+        `set_config('${name}', coalesce(nullif(current_setting('rxsluice.${name}', true), ''), current_setting('${name}')), false)`,
     ).join(', ')}`,
 
     // No plan, no snapshot.

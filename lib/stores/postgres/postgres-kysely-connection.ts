@@ -51,14 +51,16 @@ export function kyselyConnection(db: PostgresKyselyLike): Promise<KyselyConnecti
   });
 }
 
-// About eight minutes.
-const MAX_PROOFS = 100;
 const proofWait = { initialMs: 100, maxMs: 5_000 };
+// After some minutes nobody waits any more, and the server is asked now and then: a network may be gone for longer.
+const OFTEN = 100;
+const SELDOM_MS = 30_000;
 
 /**
  * Ends once the connection has no transaction open and no statement under way, with `true`, or is gone, with `false`. pg forgets a
  * statement that waits for its turn for longer than the `query_timeout` of the pool, a ROLLBACK too, so only one that was answered proves
- * anything. Never fails. Where nothing proves anything it never ends: better one connection less than one that loses messages.
+ * anything. Never fails. Until something proves it, it does not end, however long that takes: better one connection less than one that
+ * loses messages, and better late than a pool that has none left.
  * @internal
  */
 export async function proofOf(connection: KyselyConnection): Promise<boolean> {
@@ -72,7 +74,9 @@ export async function proofOf(connection: KyselyConnection): Promise<boolean> {
       if (isGone(error)) return false;
     }
     await new Promise<void>((again) => {
-      if (failures < MAX_PROOFS) setTimeout(again, backoff(failures));
+      const timer = setTimeout(again, failures < OFTEN ? backoff(failures) : SELDOM_MS);
+      // It keeps no process alive.
+      if (failures >= OFTEN) (timer as { unref?(): unknown }).unref?.();
     });
   }
 }

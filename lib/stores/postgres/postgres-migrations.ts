@@ -25,7 +25,7 @@ export interface PostgresMigration {
  * their own, or merge them into yours.
  *
  * ```ts
- * import { Migrator } from 'kysely';
+ * import { Migrator } from 'kysely'; // of kysely 0.29: from 'kysely/migration'
  * import { postgresMigrations } from 'rxsluice/postgres';
  *
  * const provider = { getMigrations: async () => postgresMigrations() };

@@ -11,6 +11,11 @@ import { isTrue } from './postgres-values.js';
 
 type Run = (sql: string, parameters: unknown[]) => Promise<readonly unknown[]>;
 
+// The same for all, as the calls that somebody makes at once in one transaction set it over one another. It ends with the transaction.
+const MARK = 'open';
+// By kysely, which sends nothing then.
+const ENDED = /^Transaction is already (committed|rolled back)$/;
+
 /** Stores messages in a transaction that is somebody else's. @internal */
 export function outboxEmit(
   owner: string,
@@ -22,18 +27,17 @@ export function outboxEmit(
     const columns = columnsOf(given.map((message, index) => ownMessage(message, refusing(owner, index))));
     const run = runOf(owner, tx);
     if (given.length === 0) return;
-    const mark = crypto.randomUUID();
     const append = async (): Promise<boolean> => {
-      const [row] = await run(sql.appendHere, [mark, ...columns]);
+      const [row] = await run(sql.appendHere, [MARK, ...columns]);
       return isTrue((row as { readonly here?: unknown } | undefined)?.here);
     };
     try {
       if (await append()) return;
       // Nothing is written in it yet, or it is none at all: then the mark is gone again at once.
-      await run(sql.markHere, [mark]);
+      await run(sql.markHere, [MARK]);
       if (await append()) return;
     } catch (error) {
-      throw faults.told(error);
+      throw ENDED.test(String((error as Partial<Error> | null)?.message)) ? noTransaction(owner) : faults.told(error);
     }
     throw noTransaction(owner);
   };

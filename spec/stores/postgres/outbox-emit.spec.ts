@@ -174,6 +174,27 @@ describePostgres('emit of postgresOutboxStore', (postgres) => {
   );
 
   it.each(roads)(
+    'over %s takes several calls at once, also where nothing was written before',
+    async (_, open) => {
+      const { store, transaction } = await open();
+      await transaction(({ emit }) => Promise.all([emit(said('a')), emit([said('b'), said('c')]), emit(said('d'))]));
+      expect((await relay(store)).sort()).toEqual(['a', 'b', 'c', 'd']);
+    },
+    TIMEOUT_MS,
+  );
+
+  it('says of a transaction of kysely that has ended just that', async () => {
+    const schema = await newSchema(postgres());
+    const db = postgres().newKysely<unknown>();
+    const store = postgresOutboxStore(db, { schema });
+    for (const end of ['commit', 'rollback'] as const) {
+      const tx = await db.startTransaction().execute();
+      await tx[end]().execute();
+      await expect(store.emit(tx, said('lost'))).rejects.toMatchObject({ code: 'transaction-ended' });
+    }
+  });
+
+  it.each(roads)(
     'over %s refuses a bad message before anything is sent, and the transaction goes on',
     async (_, open) => {
       const { store, transaction } = await open();

@@ -20,6 +20,8 @@ const CHANGES = [
   'SET LOCAL ROLE tenant',
   `SELECT set_config('role', 'tenant', true)`,
   'SET LOCAL SESSION AUTHORIZATION tenant',
+  // It would stay on the connection, where none of our statements is allowed any more.
+  'SET ROLE tenant',
 ] as const;
 
 describePostgres('withOutbox and users of the database', (postgres) => {
