@@ -59,7 +59,7 @@ export class LogHook implements SettlementHook {
     }
     const record = delivery.ref as object;
     const failure = classifyFailure(reason);
-    tellIfEndless(delivery, reason, failure);
+    tellIfEndless(delivery, reason, failure, askedMs);
     const outage = failure === 'unavailable' ? (this.outages.get(record) ?? 0) + 1 : 0;
     if (outage > 0) this.outages.set(record, outage);
     const delayMs = askedMs >= 0 ? askedMs : waitOf(this.redelivery, outage > 0 ? outage : attempt);

@@ -21,13 +21,14 @@ export function tellIfPassedRetry(delivery: DeliveryNode, reason: unknown): void
 
 /**
  * The same of a log, which has no limit of its own. Where all fail above it, a `retryToDlq` never sees a delivery, and nobody knows of
- * it: so what failed for good, or often, is told in any case.
+ * it: so what failed for good, or often, is told in any case. A nack that asks for a delay is no failure: the message is to come later.
  * @internal
  */
-export function tellIfEndless(delivery: DeliveryNode, reason: unknown, failure: FailureClass): void {
+export function tellIfEndless(delivery: DeliveryNode, reason: unknown, failure: FailureClass, askedMs: number): void {
   const { attempt, epoch } = delivery;
   tellIfPassedRetry(delivery, reason);
-  if (epoch.session.retries || failure === 'unavailable' || (failure === 'transient' && attempt < MANY)) return;
+  if (epoch.session.retries || failure === 'unavailable') return;
+  if (failure === 'transient' && (attempt < MANY || askedMs >= 0)) return;
   const text = `${delivery.id} failed ${failure === 'permanent' ? 'for good' : `${attempt} times`}: ${withoutStop(reason)}.`;
   misuse(epoch.session, 'retried-without-limit', `${text} ${NEVER_DEAD} ${ORDER}`);
 }

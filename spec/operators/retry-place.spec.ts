@@ -131,6 +131,21 @@ describe('retryToDlq', () => {
     expect(codesOf(build)).toEqual(['failed-above-retry']);
   });
 
+  it('is not missed by a message that a handler sends back for later, with a delay, however often', () => {
+    const later = (source: Bytes): Observable<unknown> =>
+      source.pipe(
+        handle((_, delivery) => delivery.nack(undefined, { delayMs: 5 })),
+        ackEach(),
+      );
+    expect(codesOf(later)).toEqual([]);
+    const fails10Times = (source: Bytes): Observable<unknown> =>
+      source.pipe(
+        handle((_, delivery) => delivery.nack(undefined)),
+        ackEach(),
+      );
+    expect(codesOf(fails10Times)).toEqual(['retried-without-limit']);
+  });
+
   it('below where all fail never sees one: told as what failed ten times, or for good', () => {
     expect(codesOf((source) => source.pipe(filterValue(fails), retry(), ackEach()))).toEqual(['retried-without-limit']);
     const forGood = misusesOf((source) => source.pipe(decode(json()), retry(), ackEach()));

@@ -86,7 +86,7 @@ export function createKinesisOutages(
       const isRefused = isRefusal(typed);
       if (!isRefused) rightOf(who).forget(who);
       const over = isRefused ? rightOf(who).refused(who, typed) : keeping.unreached(who, typed);
-      if (over === null) engine.unavailable(LEASES, error);
+      if (over === null) engine.unavailable(LEASES, typed);
       else engine.fail(over);
     },
     leasesAnswered: (who) => {
