@@ -60,7 +60,7 @@ describePubSubFake('What the bare client does to its users, and fromPubSub does 
       );
       await until('done.most > 2', () => done.most > 2, 30_000);
       expect(done.most).toBeGreaterThan(2);
-    }, 60_000);
+    });
 
     it('fromPubSub: never, streaming or by pulls', async () => {
       // Side by side: each would wait for its leases.
@@ -97,7 +97,7 @@ describePubSubFake('What the bare client does to its users, and fromPubSub does 
         [2, 0],
         [2, 0],
       ]);
-    }, 60_000);
+    });
   });
 
   describe('messages of one ordering key at work at once (nodejs-pubsub 1796)', () => {

@@ -51,7 +51,7 @@ describePubSubFake('fromPubSub where things cross', (fake, pubsub) => {
     // Far sooner than the drain, which waits for what is left.
     await until('it is complete', () => ended);
     await until('nothing streams', () => fake().subscription(name).streams === 0);
-  }, 100_000);
+  });
 
   it.each([0, 1])(
     'streaming, exactly once: gives back at a stop what the client takes in late; at work: %i',
@@ -88,7 +88,7 @@ describePubSubFake('fromPubSub where things cross', (fake, pubsub) => {
     opened.push(source.pipe(batch({ maxSize: 4_000, maxWaitMs: 20_000 }), ackEach()).subscribe());
     await until('it is settled', () => ofType('settled').length + ofType('ack-failed').length >= 4_000, 20_000);
     expect([ofType('ack-failed').length, fake().subscription(name).backlog]).toEqual([0, 0]);
-  }, 30_000);
+  });
 
   it('pull: acks too what came again while the ack was under way', async () => {
     const { topic, name } = await place();
@@ -107,7 +107,7 @@ describePubSubFake('fromPubSub where things cross', (fake, pubsub) => {
     await until('the ack is answered', () => ofType('settled').length === 1, 5_000);
     await until('nothing of it is left', () => fake().subscription(name).backlog === 0, 5_000);
     expect(seen).toHaveLength(1);
-  }, 30_000);
+  });
 
   it('pull: takes calls that are cut together for one failure', async () => {
     const { topic, name } = await place();
@@ -120,7 +120,7 @@ describePubSubFake('fromPubSub where things cross', (fake, pubsub) => {
     await pubsub().publish(topic, 3);
     await until('they are done', () => done === 3, 10_000);
     expect(ofType('unavailable')).toEqual([]);
-  }, 30_000);
+  });
 
   it('pull: a stop gives back what the pull under way brings', async () => {
     const { topic, name } = await place();
@@ -136,7 +136,7 @@ describePubSubFake('fromPubSub where things cross', (fake, pubsub) => {
     await until('it is closed', () => ofType('closed').length === 1);
     const { outstanding, backlog, counts } = fake().subscription(name);
     expect([seen, outstanding, backlog, counts.nacks]).toEqual([0, 0, 20, 10]);
-  }, 60_000);
+  });
 
   it('pull: a stop ends, though the pull under way is not answered', async () => {
     const { topic, name } = await place();
@@ -149,5 +149,5 @@ describePubSubFake('fromPubSub where things cross', (fake, pubsub) => {
     await until('it pulls', () => fake().calls('Pull') === before + 1);
     stop.abort();
     await until('it is closed', () => ofType('closed').length === 1);
-  }, 100_000);
+  });
 });

@@ -20,7 +20,7 @@ describePubSubFake('fromPubSub', (fake, pubsub) => {
   afterEach(async () => {
     fake().heal();
     await endAll();
-  }, 30_000);
+  });
 
   const place = async (shape: SubscriptionShape = {}): Promise<{ topic: string; name: string }> => {
     const topic = await pubsub().createTopic();
@@ -61,7 +61,7 @@ describePubSubFake('fromPubSub', (fake, pubsub) => {
       const seen = open(name, { mode }, (source) => source.pipe(ordered({ by: 'key' }), ackEach()));
       await until('all are done', () => seen.values.length === 1_502, 30_000);
       await until('and acked', () => fake().subscription(name).backlog === 0, 10_000);
-    }, 60_000);
+    });
 
     it('sends a nack after its delay, holds its credit until then, and counts the attempts', async () => {
       const { topic, name } = await place();
@@ -118,7 +118,7 @@ describePubSubFake('fromPubSub', (fake, pubsub) => {
       expect(seen.deliveries).toHaveLength(1);
       seen.deliveries[0]?.ack();
       await until('it is acked', () => fake().subscription(name).backlog === 0, 5_000);
-    }, 40_000);
+    });
 
     it('gives back a key from the message on that goes back, and has it again in order', async () => {
       const { topic, name } = await place(IN_ORDER);
@@ -144,7 +144,7 @@ describePubSubFake('fromPubSub', (fake, pubsub) => {
       );
       await until('all are done', () => seen.values.length === 8, 20_000);
       expect(done).toEqual(['0', '1', '2', '3', '4', '5', '6', '7']);
-    }, 30_000);
+    });
 
     it('lets each of a key be where the subscription keeps no order: one that failed holds up no other', async () => {
       const { topic, name } = await place({ retryPolicy: { minimumBackoff: { seconds: 30 } } });
@@ -178,7 +178,7 @@ describePubSubFake('fromPubSub', (fake, pubsub) => {
       );
       await until('both are acked', () => fake().subscription(name).backlog === 0, 10_000);
       expect(attempts).toEqual(['0 1', '0 2', '0 3', '0 4', '1 1']);
-    }, 20_000);
+    });
 
     it('has what is acked acked before it completes on stop, though the service is out meanwhile', async () => {
       const { topic, name } = await place();
@@ -193,7 +193,7 @@ describePubSubFake('fromPubSub', (fake, pubsub) => {
       fake().heal();
       await until('it is complete', () => seen.isComplete, 10_000);
       expect([fake().subscription(name).backlog, seen.ofType('ack-failed')]).toEqual([0, []]);
-    }, 20_000);
+    });
 
     it('tells of each ack that was not answered when its drain ended', async () => {
       const { topic, name } = await place();
@@ -207,7 +207,7 @@ describePubSubFake('fromPubSub', (fake, pubsub) => {
       expect(seen.ofType('ack-failed')[0]).toMatchObject({
         error: { code: 'connection-failed', message: expect.stringContaining('ended before Pub/Sub answered') },
       });
-    }, 20_000);
+    });
 
     it('gives back what is out with drainTimeoutMs 0 too', async () => {
       const { topic, name } = await place();
@@ -264,7 +264,7 @@ describePubSubFake('fromPubSub', (fake, pubsub) => {
       await until('it fails', () => seen.error !== null, 10_000);
       expect(seen.error).toMatchObject({ code: 'unknown-topic' });
       await until('it is closed', () => seen.isClosed(), 5_000);
-    }, 20_000);
+    });
 
     it('says that a subscription is detached', async () => {
       const { name } = await place();
@@ -300,7 +300,7 @@ describePubSubFake('fromPubSub', (fake, pubsub) => {
       await until('it fails', () => seen.error !== null, 30_000);
       expect(seen.error).toMatchObject({ code: 'connection-failed' });
       expect(fake().calls('GetSubscription')).toBeGreaterThanOrEqual(5);
-    }, 40_000);
+    });
 
     it('says that its client was closed', async () => {
       const { name } = await place();
@@ -310,7 +310,7 @@ describePubSubFake('fromPubSub', (fake, pubsub) => {
       await until('it fails', () => seen.error !== null, 10_000);
       expect(seen.error).toMatchObject({ code: 'source-failed' });
       expect(String((seen.error as Error).message)).toContain('closed');
-    }, 20_000);
+    });
 
     it('goes on after a restart of the service, says that it was out, and that it is back', async () => {
       const { topic, name } = await place();
@@ -327,7 +327,7 @@ describePubSubFake('fromPubSub', (fake, pubsub) => {
       await until('five more are done', () => seen.values.length === 10, 30_000);
       await until('it says so', () => seen.ofType('recovered').length === 1, 20_000);
       expect([seen.error, seen.ofType('unavailable').length]).toEqual([null, 1]);
-    }, 90_000);
+    });
 
     it('loses nothing where acks fail for a while', async () => {
       const { topic, name } = await place();
@@ -335,7 +335,7 @@ describePubSubFake('fromPubSub', (fake, pubsub) => {
       await pubsub().publish(topic, 20);
       const seen = open(name, { mode }, (source) => source.pipe(ackEach()));
       await until('all are acked', () => seen.values.length >= 20 && fake().subscription(name).backlog === 0, 20_000);
-    }, 30_000);
+    });
 
     it('tells of an ack that failed for good: its message comes again', async () => {
       const { topic, name } = await place();
@@ -347,7 +347,7 @@ describePubSubFake('fromPubSub', (fake, pubsub) => {
       expect(seen.ofType('ack-failed')[0]).toMatchObject({ error: { code: 'source-failed', message } });
       fake().advance(70_000);
       await until('it came again', () => seen.values.length === 2, 10_000);
-    }, 30_000);
+    });
   });
 
   // Side by side: each takes longer than a lease.
@@ -367,7 +367,7 @@ describePubSubFake('fromPubSub', (fake, pubsub) => {
       seen.deliveries[0]?.ack();
       await until('it is acked', () => fake().subscription(name).backlog === 0, 5_000);
     }
-  }, 30_000);
+  });
 
   describe('streaming', () => {
     it('holds no more than maxInFlight and readAhead together', async () => {
@@ -388,7 +388,7 @@ describePubSubFake('fromPubSub', (fake, pubsub) => {
         fake().cutStreams();
       }
       expect([seen.error, seen.ofType('unavailable')]).toEqual([null, []]);
-    }, 30_000);
+    });
 
     it('holds no more than twice its bytes, however often a stream is opened again under a stalled handler', async () => {
       const { topic, name } = await place();
@@ -403,7 +403,7 @@ describePubSubFake('fromPubSub', (fake, pubsub) => {
       const acking = setInterval(() => seen.deliveries.forEach((delivery) => delivery.ack()), 20);
       await until('all are done', () => fake().subscription(name).backlog === 0, 20_000);
       clearInterval(acking);
-    }, 40_000);
+    });
 
     it('mends a stream that ends for a reason that may pass, of which the client gives up', async () => {
       const { topic, name } = await place();
@@ -444,7 +444,7 @@ describePubSubFake('fromPubSub', (fake, pubsub) => {
       seen.deliveries[1]?.ack();
       await until('it is settled', () => seen.ofType('settled').length === 1, 10_000);
       expect(seen.ofType('ack-failed')).toHaveLength(1);
-    }, 30_000);
+    });
   });
 
   describe('pull', () => {

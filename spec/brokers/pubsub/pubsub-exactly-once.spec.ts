@@ -85,14 +85,14 @@ describePubSubFake('A subscription with ordering keys and exactly-once delivery'
       const { starts, refused, unordered } = await readAll(() => false);
       expect({ starts: starts.length, refused, unordered }).toEqual({ starts: MESSAGES, refused: 0, unordered: 0 });
       expect(disordered(starts)).toEqual([]);
-    }, 30_000);
+    });
 
     it('keeps the order of keys where receipts fail for a moment, and goes on', async () => {
       fake().fail('ModifyAckDeadline', { count: 3 });
       const { starts, refused, unordered } = await readAll(() => false);
       expect({ starts: starts.length, refused, unordered }).toEqual({ starts: MESSAGES, refused: 0, unordered: 0 });
       expect(disordered(starts)).toEqual([]);
-    }, 30_000);
+    });
 
     it('repeats what was nacked and nothing else, and keeps the order of its key', async () => {
       const failing = (n: number): boolean => n % 50 === 0;
@@ -100,7 +100,7 @@ describePubSubFake('A subscription with ordering keys and exactly-once delivery'
       expect({ refused, unordered }).toEqual({ refused: 0, unordered: 0 });
       expect([...tries].filter(([n, count]) => count !== (failing(n) ? 2 : 1))).toEqual([]);
       expect(disordered(starts.filter((n, index) => starts.lastIndexOf(n) === index))).toEqual([]);
-    }, 30_000);
+    });
   });
 
   it('the bare client hands out messages of a key in any order where their receipts failed for a moment', async () => {
@@ -114,7 +114,7 @@ describePubSubFake('A subscription with ordering keys and exactly-once delivery'
     subscription.on('message', (message: Message) => void arrived.push(Number(String(message.data))));
     await until('all have come', () => arrived.length === 60, 10_000);
     expect(disordered(arrived)).not.toEqual([]);
-  }, 20_000);
+  });
 
   describe('acks of a key that overtake each other (java-pubsub 1974), and what goes with them', () => {
     /** The first ack of key a is still on its way when its second is sent, together with one of key b. */
@@ -145,7 +145,7 @@ describePubSubFake('A subscription with ordering keys and exactly-once delivery'
       expect(answers.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'rejected']);
       const { backlog, counts } = fake().subscription(name);
       expect([backlog, counts.unordered > 0]).toEqual([0, true]);
-    }, 20_000);
+    });
 
     it('fromPubSub: the second waits for the first, and all are taken', async () => {
       const { name, client } = await publishThree();
@@ -174,6 +174,6 @@ describePubSubFake('A subscription with ordering keys and exactly-once delivery'
       await until('all are acked', () => fake().subscription(name).backlog === 0, 10_000);
       expect(types).not.toContain('ack-failed');
       expect(fake().subscription(name).counts).toMatchObject({ stale: 0, unordered: 0 });
-    }, 20_000);
+    });
   });
 });

@@ -96,7 +96,7 @@ for (const server of ['fake', 'emulator'] as const) {
         const nth = Number(key.slice(4));
         expect([key, numbers]).toEqual([key, [nth, nth + KEYS, nth + 2 * KEYS]]);
       }
-    }, 60_000);
+    });
 
     it('publishes 10 MB with what a request needs besides, and refuses a byte more at once', async () => {
       const { topic, subscription } = await topicAndSubscription(pubsub());
@@ -111,7 +111,7 @@ for (const server of ['fake', 'emulator'] as const) {
       expect(performance.now() - began).toBeLessThan(20_000);
       const taken = await pubsub().take(subscription, 6);
       expect(Math.max(...taken.map(({ data }) => data.length))).toBe(MOST_BYTES);
-    }, 60_000);
+    });
 
     it('does not open a topic that does not exist, and fails the call where one goes', async () => {
       await expect(send(pubsub(), 'not-there', [{ value: 'a' }])).rejects.toMatchObject({
@@ -260,7 +260,7 @@ describePubSubFake('pubsubPublisher, of which the service sees', (fake, pubsub) 
       );
     }
     close();
-  }, 60_000);
+  });
 });
 
 describeOwnPubSub('emulator', 'pubsubPublisher, whose server goes', (server) => {
@@ -277,5 +277,5 @@ describeOwnPubSub('emulator', 'pubsubPublisher, whose server goes', (server) => 
     await until('a publish is ok again', async () => statuses(await put().catch(() => [])).join() === 'ok');
     close();
     await pubsub.close();
-  }, 60_000);
+  });
 });

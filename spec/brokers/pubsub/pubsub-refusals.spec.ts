@@ -133,7 +133,7 @@ describePubSubFake('fromPubSub that has worked', (fake, pubsub) => {
   afterEach(async () => {
     fake().heal();
     await endAll();
-  }, 30_000);
+  });
 
   const refused = async (
     mode: (typeof MODES)[number],

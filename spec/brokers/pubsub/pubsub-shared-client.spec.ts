@@ -25,7 +25,7 @@ describePubSubFake(
       sources.length = 0;
       events = [];
       done = 0;
-    }, 60_000);
+    });
 
     const open = (client: PubSub, name: string, options: PubSubSourceOptions = {}): void => {
       const telemetry = (event: TelemetryEvent): void => void events.push(event);
@@ -58,7 +58,7 @@ describePubSubFake(
       });
       await until('that comes too', () => done === 132 && sumOf(names, 'backlog') === 0);
       expect(events.filter(({ type }) => ['misuse', 'unavailable', 'ack-failed'].includes(type))).toEqual([]);
-    }, 60_000);
+    });
 
     it('26 that pull have two pulls under way each, and acks have room beside them', async () => {
       const topic = await pubsub().createTopic();
@@ -70,7 +70,7 @@ describePubSubFake(
       await until('all pull', () => fake().calls('Pull') - before === 52);
       await pubsub().publish(topic, 5);
       await until('all are acked', () => done === 130 && sumOf(names, 'backlog') === 0);
-    }, 60_000);
+    });
 
     it('those that come one by one each have a stream: one with several gives one up, and nothing is lost', async () => {
       const topic = await pubsub().createTopic();
@@ -95,7 +95,7 @@ describePubSubFake(
       ]);
       await pubsub().publish(topic, 100);
       await until('all are acked', () => done === 1_500 && sumOf(names, 'backlog') === 0);
-    }, 60_000);
+    });
 
     it('the 61st waits, says so with the numbers, and is read once another has ended; not where it was stopped', async () => {
       const topic = await pubsub().createTopic();
@@ -121,7 +121,7 @@ describePubSubFake(
       await until('the next one is acked', () => done === 61 && fake().subscription(next).backlog === 0);
       await until('three are closed', () => ofType('closed').length === 3);
       expect([fake().subscription(stopped).streams, sumOf(names, 'streams')]).toEqual([0, 59]);
-    }, 60_000);
+    });
 
     it('sources that failed hold no streams', async () => {
       const topic = await pubsub().createTopic();
@@ -132,7 +132,7 @@ describePubSubFake(
       open(client, name);
       await until('it streams', () => fake().subscription(name).streams === 5);
       expect(ofType('misuse')).toEqual([]);
-    }, 60_000);
+    });
 
     it('another PubSub with a connection of its own has its own 60', async () => {
       const topic = await pubsub().createTopic();
@@ -144,7 +144,7 @@ describePubSubFake(
       await until('all have five', () => sumOf(names, 'streams') === 120);
       await pubsub().publish(topic, 5);
       await until('all are acked', () => done === 120 && sumOf(names, 'backlog') === 0);
-    }, 60_000);
+    });
 
     it('publishes of 300 keys that take long hold up no ack', async () => {
       const [from, to] = [await pubsub().createTopic(), await pubsub().createTopic()];
@@ -172,7 +172,7 @@ describePubSubFake(
       // Else it waited for them.
       expect(fake().topic(to).published).toBe(0);
       await until('all are published', () => published === 600);
-    }, 60_000);
+    });
 
     it('two publishers of many keys take turns, and all is published', async () => {
       const [from, to] = [await pubsub().createTopic(), await pubsub().createTopic()];
@@ -190,7 +190,7 @@ describePubSubFake(
       }
       await until('all are answered', () => outcomes.length === 1_000);
       expect([new Set(outcomes), fake().topic(to).published]).toEqual([new Set(['ok']), 1_000]);
-    }, 60_000);
+    });
   },
   { maxConcurrentStreams: 100 },
 );

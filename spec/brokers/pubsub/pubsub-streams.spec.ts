@@ -90,7 +90,7 @@ describePubSubFake('fromPubSub over several streams', (fake, pubsub) => {
     source?.unsubscribe();
     await until('it is closed', () => events.includes('closed'), 10_000);
     events.length = 0;
-  }, 20_000);
+  });
 
   const open = (name: string, options: PubSubSourceOptions) =>
     fromPubSub(pubsub().newPubSub().subscription(name), {
