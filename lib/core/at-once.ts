@@ -38,7 +38,7 @@ export function giveUpOn(result: unknown): void {
   );
 }
 
-/** What a result is, in words that show nothing of it. @internal */
+/** Names the kind of a result, in words that show nothing of it. @internal */
 export function kindOf(result: unknown): string {
   if (result === null || result === undefined) return String(result);
   if (typeof result === 'object' && isPromiseLike(result)) return 'a Promise';

@@ -1,7 +1,7 @@
 import type { DeliveryNode, SettlementHook } from './delivery-node.js';
 import type { Partition } from './partition.js';
 
-/** What is known of a batch that failed as a whole. @internal */
+/** The attempt and the first failure of a batch that failed as a whole. @internal */
 export interface FailedBatch {
   /** The number of the attempt that failed. */
   readonly attempt: number;
@@ -12,7 +12,7 @@ export interface FailedBatch {
 /** How a retry would answer a nack. @internal */
 export type NackAnswer = 'again' | 'dead-letter' | 'hold';
 
-/** What `batch` offers to a retry below it. @internal */
+/** A retry below `batch` calls this to have a failed batch run by halves. @internal */
 export interface Bisects {
   /** `nackOnly` named those that failed of this batch: they need not be looked for. Asked once for each nack. */
   takeNamed(epoch: Partition): boolean;
@@ -20,7 +20,7 @@ export interface Bisects {
   bisect(batch: DeliveryNode, failed: FailedBatch): boolean;
   /** A half of this epoch failed alone and will be a dead letter: the next may run, however long that letter takes. */
   goOnAfter(epoch: Partition): void;
-  /** Of a half: what failed before, as a whole. */
+  /** The failed batch that this half came from; `undefined` where this is no half. */
   halfOf(epoch: Partition): FailedBatch | undefined;
 }
 

@@ -21,9 +21,9 @@ export interface SettlementHook {
   readonly forks?: boolean;
   /** Of `split`: those that it makes are parts, whose `slot` is their index. */
   readonly splits?: boolean;
-  /** Of `ordered`. */
+  /** Set by `ordered`. */
   readonly orders?: boolean;
-  /** Of `dedupe`: the store of its claims; those that it makes carry theirs in `ref`. */
+  /** Set by `dedupe`: the store of its claims; the deliveries that it makes carry their claims in `ref`. */
   readonly claims?: object;
   /** Below it, this one waits until another delivery is settled, of a message that may itself wait for this one. */
   heldBack?(delivery: DeliveryNode): void;
@@ -31,9 +31,9 @@ export interface SettlementHook {
   isAwaited?(delivery: DeliveryNode): boolean;
   /** Of what makes batches, whose `ref` are their members: settles some of them as done. */
   settleSome?(batch: DeliveryNode, members: readonly DeliveryNode[]): void;
-  /** Of what makes batches and runs those that fail by halves. */
+  /** Set by operators that make batches and run those that fail by halves. */
   readonly bisects?: Bisects | undefined;
-  /** Of what answers nacks: how it would answer one of this delivery. */
+  /** Set by operators that answer nacks: how they would answer one of this delivery. */
   answerTo?(delivery: DeliveryNode, reason: unknown): NackAnswer;
 }
 

@@ -86,7 +86,7 @@ export function isSluiceError(error: unknown): error is SluiceError {
 }
 
 /**
- * What can be told of any error without showing what may be secret: our own message, that of a system error (a call, a code, an
+ * Tells of any error as much as can be told without a secret: our own message, that of a system error (a call, a code, an
  * address), else class and code. @internal
  */
 export function nameOf(error: unknown): string {

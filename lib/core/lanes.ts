@@ -27,7 +27,7 @@ export interface KeptLane {
 /** The keys of one partition, hashed: 3 × faster than a Map of strings, and of a fixed size. @internal */
 export interface Lanes {
   readonly states: Uint8Array;
-  /** What waits for its turn in a lane. */
+  /** The deliveries that wait for their turn, by lane. */
   readonly waiting: Map<number, RingQueue<DeliveryNode>>;
   /** Which messages a lane waits for: mostly one. */
   readonly kept: Map<number, KeptLane[]>;

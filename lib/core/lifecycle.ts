@@ -106,7 +106,7 @@ export function discardPending(partition: Partition): void {
   if (records.length > 0) partition.session.engine.discard(partition, records);
 }
 
-// What is out is not waited for any longer: whoever holds it is told by nobody else.
+// Waits no longer for unsettled deliveries, and tells of them: nobody else tells the code that still holds them.
 function cutOff(session: Session): void {
   const { drainTimeoutMs: afterMs } = session.options;
   for (const partition of [...session.partitions, ...session.draining]) {

@@ -59,12 +59,12 @@ export function ownHeaders(headers: MessageHeaders): MessageHeaders {
 
 /** Why these can be no headers of a message, in words that finish "…: "; `null`: they can. Their values are not looked at. @internal */
 export function wrongHeaders(headers: unknown): string | null {
-  // Of a Map, of Headers of fetch or of a list nothing, or something else, would be published.
+  // A Map, Headers of fetch or a list would be published as nothing, or as something else.
   const kind = Object.prototype.toString.call(headers).slice(8, -1);
   return kind === 'Object' ? null : `headers must be an object, with bytes or text by name, not ${kind}`;
 }
 
-/** What the columns of a database, and the names of most brokers, can hold. @internal */
+/** Whether the columns of a database, and the names of most brokers, can hold the text. @internal */
 export function isStorableText(text: string): boolean {
   return !text.includes('\0') && !HALF_PAIR.test(text);
 }

@@ -128,8 +128,8 @@ export function idOf({ topic, partition, session }: Partition, record: unknown):
 }
 
 /**
- * What became of a slot: it is settled for good, or `gone`: let go, so that its message comes again elsewhere, or it `waits`: it
- * is here and held until another message is settled.
+ * The news of a slot. `settled`: it is settled for good. `gone`: it was let go, so that its message comes again elsewhere. `waits`: it
+ * is here, and held until another message is settled.
  * @internal
  */
 export type SlotNews = 'settled' | 'gone' | 'waits';

@@ -39,7 +39,7 @@ function runPump(session: Session): void {
       }
     } while (session.again || session.tasks.length > 0);
   } catch (error) {
-    // Whoever settles is told of nothing, and RxJS may lose it: the stream ends with it, on a stack of its own.
+    // The code that settles is not told of a stack overflow, and RxJS may lose it: the stream ends with it, on a stack of its own.
     if (!isStackOverflow(error)) throw error;
     noteOverflow(session, error);
   } finally {

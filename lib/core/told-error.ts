@@ -2,14 +2,14 @@ import { cutText } from './cut-text.js';
 import { isError, isSluiceError } from './errors.js';
 import { withoutSecrets } from './without-secrets.js';
 
-/** What is told of a failure where a message ends up: in a dead letter, in a row of an outbox. @internal */
+/** The text of a failure that is kept where a message ends up: in a dead letter, in a row of an outbox. @internal */
 export interface ToldError {
   /** The name of its class. */
   readonly name: string;
   readonly message: string;
   /** Empty where there is none. */
   readonly stack: string;
-  /** What is behind it, the nearest first, one line each: class and code, and its message where that may be told. */
+  /** The errors behind it, the nearest first, one line each: class and code, and the message where that may be told. */
   readonly causes: readonly string[];
 }
 
@@ -59,7 +59,7 @@ function causesOf(reason: unknown): string[] {
       if (depth >= MAX_DEPTH || lines.length >= MAX_CAUSES || seen.has(cause)) return;
       seen.add(cause);
       const message = isError(cause) ? read(cause, 'message') : cause;
-      // What was wrapped, to be marked, says the same again.
+      // An error that was wrapped, to be marked, says the same again.
       if (message !== last) lines.push(lineOf(cause, mayTell(cause, behindOurs) ? ownTextOf(cause).message : ''));
       last = message;
       tell(cause, depth + 1, behindOurs);

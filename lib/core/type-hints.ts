@@ -2,38 +2,38 @@ import type { Delivery } from './delivery.js';
 import type { Position } from './position.js';
 
 /**
- * What the compiler says where something else is given than an operator takes. A `hint` is text for people, in a type: it is
+ * Hints that the compiler shows where an operator is given something else than it takes. A `hint` is text for people, in a type: it is
  * never there at run time. Each stands in a type of its own, which is compared first, so that the compiler names one thing that is
  * missing, beside the hint, and not eleven.
  * @public
  */
 export interface TypeHints {
-  /** What each of our operators takes. */
+  /** Each of our operators takes this. */
   readonly deliveries: {
     ack(): void;
     readonly hint?: 'operators of rxsluice take deliveries: mapValue, not map; delivery.withValue, not a spread; ackEach last';
   };
-  /** What `decode` takes. */
+  /** `decode` takes this. */
   readonly bytes: {
     readonly byteLength: number;
     readonly hint?: 'decode takes the bytes of the source: it stands once, above all that changes the value';
   };
-  /** What a codec is not. */
+  /** A codec has no such member, and a schema has it. */
   readonly codec: {
     readonly '~standard'?: 'a schema checks values, not bytes: decode(json(schema)), or decode(text(schema))';
   };
-  /** What `by` of `ordered` gives, where it gives no text, number, `null` or `undefined`. */
+  /** `by` of `ordered` gives this where it gives no text, number, `null` or `undefined`. */
   readonly keyBytes: {
     readonly byteLength: number;
     readonly hint?: 'a key is text, bytes or a number, given at once: it is not waited for';
   };
-  /** What a function that gives its value at once does not give. */
+  /** A value that a function gives at once has no such member. */
   readonly value: { readonly hint: 'this function is not waited for: use handle() for one that returns a Promise' };
-  /** What a part of `split` is not. */
+  /** A part of `split` has no such member. */
   readonly part: { readonly hint: 'a part is a value, not a Promise: split first, then handle() each part' };
 }
 
-/** What an operator takes: deliveries of a kind, with a hint for whoever gives something else. @public */
+/** The deliveries of a kind, as an operator takes them: with a hint for whoever gives something else. @public */
 export type Taken<D> = TypeHints['deliveries'] & D;
 
 /** The same by their value and position. @public */

@@ -2,7 +2,7 @@
 // A password in a URL may hold anything where nobody has encoded it: up to the last "@", then.
 const OF_URL = /:\/\/(?:[^\s/?#@:"'<>]{0,256}:[^\s"'<>]{1,128}|[^\s/?#@]{1,512})@/g;
 const SCHEME = /\b(Bearer|Basic)(:?) [\w.~+/=-]{1,2048}/gi;
-// What stands between a name and its value: in a setting, in JSON, in JSON inside of JSON, in an object as Node shows it.
+// The text between a name and its value: in a setting, in JSON, in JSON inside of JSON, in an object as Node shows it.
 const IS = String.raw`[\w-]{0,32}\\{0,4}["']?\s{0,4}(?:=>?|:)\s{0,4}\[?\s{0,4}`;
 // Up to its end, or to that of the text where somebody has cut it off.
 const QUOTED = String.raw`\\{1,4}"[^"\\]{0,4096}(?:\\{1,4}")?|"(?:[^"\\]|\\.){0,4096}"?|'(?:[^'\\]|\\.){0,4096}'?`;

@@ -113,11 +113,11 @@ class Batch implements OperatorParts, SettlementHook, Bisects {
   private gather: Gather | null = null;
   /** Batches that are out. */
   private readonly pending: Pending;
-  /** Of those, what `nackOnly` named members of. */
+  /** Pending batches of which `nackOnly` named members. */
   private readonly named = new Set<Partition>();
-  /** Of those, what a retry below gave up, and will nack. */
+  /** Pending batches that a retry below gave up, and will nack. */
   private readonly givenUp = new Map<Partition, FailedBatch>();
-  /** Of those, what is a part of a batch that failed. */
+  /** Pending batches that are parts of one that failed. */
   private readonly halves = new Map<Partition, Half>();
   private readonly halvings = new Set<Halving>();
 
@@ -224,7 +224,7 @@ class Batch implements OperatorParts, SettlementHook, Bisects {
     const members = batchOf(batch)?.members.filter(hasMessages) ?? [];
     const [first] = members;
     if (first === undefined || this.destination.closed) return false;
-    // Of a batch of one batch that one is halved, where it was made.
+    // Where a batch has one member, a batch itself, that member is halved, by the operator that made it.
     if (members.length === 1) return bisectsOf(first)?.bisect(first, failed) === true;
     this.givenUp.set(epoch, failed);
     return true;
@@ -240,7 +240,7 @@ class Batch implements OperatorParts, SettlementHook, Bisects {
     return this.halves.get(epoch)?.failed;
   }
 
-  /** What failed, where it did as a whole and its members would be dead letters. */
+  /** The failure of a batch that failed as a whole and whose members would be dead letters; `null` for any other. */
   private wholeOf(batch: DeliveryNode, members: readonly DeliveryNode[], reason: unknown): FailedBatch | null {
     const { epoch, attempt } = batch;
     const named = this.named.delete(epoch);
@@ -272,7 +272,7 @@ class Batch implements OperatorParts, SettlementHook, Bisects {
         members.filter((member) => member.epoch.live),
         failed,
       );
-      // Of a partition that is being revoked nothing is started any more (I4).
+      // Nothing of a partition that is being revoked is started any more (I4).
       for (const member of members) if (!member.epoch.live) member.abandon();
       if (half === undefined) halving.goOn();
       else this.leave(epoch);

@@ -2,7 +2,7 @@ import type { DeliveryNode } from '../core/delivery-node.js';
 import type { HeldClaim } from '../core/idempotency-store.js';
 import { notify } from '../core/telemetry.js';
 
-/** What a delivery that finds its key claimed has claimed itself, in a `dedupe` above. @internal */
+/** The claims that a delivery has in a `dedupe` above, told where it finds its key claimed. @internal */
 export interface ClaimsAbove {
   /** This very key, in this store: it would wait for itself. */
   readonly isItself: boolean;

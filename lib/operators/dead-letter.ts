@@ -35,7 +35,7 @@ export type DeadLetterFormat = 'headers' | 'json';
 const STACK = 'dead-letter-error-stack';
 const CAUSES = 'dead-letter-error-causes';
 const PART = 'dead-letter-part';
-// What a Date can hold.
+// The latest time that a Date can hold.
 const LAST_DATE_MS = 8_640_000_000_000_000;
 
 /** The message that is published for a dead letter: raw key, value and headers, and what happened. @internal */

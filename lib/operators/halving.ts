@@ -5,7 +5,7 @@ import { defer } from '../core/pump.js';
 import type { PumpTask, Session } from '../core/session.js';
 import { hold, unhold } from '../core/units.js';
 
-/** What a halving asks of its batch. @internal */
+/** A halving is given these by its batch. @internal */
 export interface HalvingOptions {
   readonly session: Session;
   /** Emits a group as a batch of its own. */

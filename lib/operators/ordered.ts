@@ -306,7 +306,7 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
     const lanes = this.lanesOf.get(epoch);
     if (comeback === null) {
       if (isOurs(epoch)) this.release(epoch, lane);
-      // What comes again to another subscription must not be passed by what waits behind it.
+      // A message that comes again to another subscription must not be passed by those that wait behind it.
       else this.letWaitingGo(epoch, lane);
     } else if (lanes !== undefined && lanes.states[lane] === KEPT) {
       // The others that were made of the message must end before it can come again.

@@ -35,10 +35,10 @@ export type OutboxHandler<T, R, Tx, P extends Position = Position> = (
   context: OutboxContext<Tx, P>,
 ) => HandlerResult<R>;
 
-/** What `setUp` of `withOutbox` works with. @public */
+/** The transaction and the delivery, as `setUp` of `withOutbox` gets them. @public */
 export type OutboxSetUpContext<Tx, P extends Position = Position> = Pick<OutboxContext<Tx, P>, 'tx' | 'delivery'>;
 
-/** What prepares the transaction for one message; what it returns is waited for, and not looked at. @public */
+/** A function that prepares the transaction for one message; its result is waited for, and not looked at. @public */
 export type OutboxSetUp<T, Tx, P extends Position = Position> = (
   value: T,
   context: OutboxSetUpContext<Tx, P>,

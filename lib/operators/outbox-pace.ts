@@ -44,7 +44,7 @@ export function outboxPace(group: number, concurrency: number): OutboxPace {
       return step > 0 || widened;
     },
     conflict: (began) => {
-      // What began before the last step says nothing of it.
+      // A call that began before the last step says nothing of it.
       if (began !== step || step === last) return;
       if (widened) patience = Math.min(2 * patience, MOST_PATIENCE);
       widened = false;

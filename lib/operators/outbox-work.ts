@@ -67,7 +67,7 @@ function contextOf(run: HandlerRun): OutboxContext<unknown> {
 class HandlerRun {
   readonly emit: (message: OutboxMessage) => void;
   private over = false;
-  /** What runs is not the handler yet. */
+  /** `setUp` has not ended, so the handler has not begun. */
   private settingUp: boolean;
   private running: Subscription | null = null;
   private timer: Subscription | null = null;
@@ -139,7 +139,7 @@ class HandlerRun {
       complete: () => this.ended(value),
     });
     if (this.over) running.unsubscribe();
-    // What it has set up may run by now.
+    // A `setUp` that completed at once has started the handler, whose subscription is kept then.
     else if (!running.closed) this.running = running;
   }
 

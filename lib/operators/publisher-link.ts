@@ -55,7 +55,7 @@ export function linkPublisher<M>(publisher: Publisher<M>, onOpen: () => void): P
 
   const publishNow = (messages: readonly M[]): ObservableInput<readonly PublishOutcome[]> => {
     if (state !== null && 'connection' in state) return state.connection.publish(messages);
-    // Whoever reads a warning has no `cause`.
+    // The reader of a warning sees no `cause`, so the message names it.
     throw new SluiceError('publish-failed', `No connection: ${nameOf(state?.error)}`, { cause: state?.error });
   };
 

@@ -36,7 +36,7 @@ export interface RetryToDlqOptions {
   readonly maxRetries?: number;
   /** How long to wait before each retry, where the nack asks for no delay. Default: exponential, 100 ms to 30 s, full jitter. */
   readonly backoff?: Backoff;
-  /** What a failure means; `undefined`, and all that is no class, leaves it to the marks (`permanent`, `unavailable`). Default: the marks. */
+  /** Classifies a failure; `undefined`, or what is no class, leaves it to the marks (`permanent`, `unavailable`). Default: the marks. */
   readonly classify?: (error: unknown) => FailureClass | undefined;
   /** What to do with a dead letter that is refused for good, also trimmed. Default: `'hold'`. */
   readonly onUndeliverable?: OnUndeliverable;

@@ -89,7 +89,7 @@ function isPromise(value: unknown): boolean {
   return typeof value === 'object' && value !== null && isPromiseLike(value);
 }
 
-// Of an array the others are Promises that run already, and each could end the process. A generator has made none of them yet.
+// The other Promises of an array run already, and each could end the process. A generator has made none of them yet.
 function notAPart({ id }: DeliveryNode, part: unknown, parts: Iterator<unknown, unknown>): Error {
   giveUpOn(part);
   if (Object.prototype.toString.call(parts) === '[object Array Iterator]') {

@@ -15,7 +15,7 @@ const throwsOnce = (): rx.MonoTypeOperatorFunction<D> => {
 const acked = rx.tap((delivery: D) => delivery.ack());
 
 export interface Usage {
-  /** What `settling` runs for each delivery, in the operators that take a function to an Observable. */
+  /** `settling` runs this for each delivery, in the operators that take a function to an Observable. */
   readonly work: (value: Uint8Array | null) => HandlerResult<number>;
   /** After how many deliveries those end that end by count. */
   readonly take: number;

@@ -17,7 +17,7 @@ function sequences(length: number, of: readonly Middle[] = MIDDLE): Middle[][] {
   return sequences(length - 1, of).flatMap((rest) => of.map((middle) => [...rest, middle]));
 }
 
-/** What does not end, and what loses a message. */
+/** Lists the compositions that do not end, and those that lose a message. */
 function faultsOf(compositions: readonly Composition[], first: number): string[] {
   return compositions.flatMap((composition, index) => {
     const { middle, last } = composition;

@@ -45,7 +45,7 @@ export interface Composition {
   readonly last: Last;
 }
 
-/** What became of one run of a composition. */
+/** The result of one run of a composition. */
 export interface Outcome {
   /** Completed, with nothing left in flight or held. */
   readonly ended: boolean;
@@ -245,7 +245,7 @@ function leaves(value: unknown): string[] {
   return Array.isArray(value) ? value.flatMap(leaves) : [value as string];
 }
 
-/** What a message is a repeat of. */
+/** The event that a message is a repeat of. */
 function eventOf(message: string): string {
   return String(Number(message) % DISTINCT);
 }

@@ -967,7 +967,7 @@ describe('batch', () => {
   describe('that fails as a whole and would be dead letters', () => {
     type Values = readonly string[];
     const bad = new Set(['d', 'n']);
-    /** What a bulk insert does: all or nothing. */
+    /** Works as a bulk insert does: all or nothing. */
     const insert = (runs: string[]) => (values: Values, delivery: { readonly attempt: number }) => {
       runs.push(`${values.join('')}${delivery.attempt}`);
       if (values.some((value) => bad.has(value))) throw NO;

@@ -68,7 +68,7 @@ describe('withOutbox whose groups are in the way of one another', () => {
       const sideBySide: number[] = [];
       const handler = (value: string, { tx }: OutboxContext<FakeTx>): Observable<string> => {
         if (conflicts > 0) sideBySide.push(store.open);
-        // Of groups; the first messages come alone.
+        // Only groups conflict: the first messages come alone.
         if (value > 'c' && store.open > 1 && conflicts < 2) {
           conflicts++;
           throw CONFLICT;

@@ -29,7 +29,7 @@ class Event {
   }
 }
 
-/** What every store takes, and what it gives back where that is not the same. */
+/** Every store takes these messages; the last element is what it gives back where that is not the same. */
 const TAKEN: readonly (readonly [string, OutboxMessage, Partial<OutboxMessage>?])[] = [
   ['NUL in key and value', { topic: 'out', key: 'a\0b', value: '\0' }],
   // As everywhere where text is encoded as UTF-8.

@@ -11,7 +11,7 @@ import type { Drive, Marbles } from './marbles.js';
 export const GROUP: LeaseGroup = { consumer: 'c', stream: 's' };
 
 export interface Worker extends Drive<Delivery<Uint8Array | null>> {
-  /** What the names that it has in the store begin with. */
+  /** The names that it has in the store begin with this. */
   readonly name: string;
   /** The texts that came, in their order. */
   texts(): string[];

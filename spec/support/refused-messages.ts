@@ -1,4 +1,4 @@
-/** What no store takes, and what its error says. */
+/** No store takes these messages; the last element is what the error says. */
 export const REFUSED_MESSAGES: readonly (readonly [string, unknown, string])[] = [
   ['no object', 'text', 'a message is an object with topic and value'],
   ['NUL in the topic', { topic: 'a\0b', value: 'x' }, 'topic must be text without NUL'],

@@ -2,7 +2,7 @@ import { from, switchMap, tap, type Observable } from 'rxjs';
 import type { LeaseStore, ShardLease } from '../../lib/core/lease-store.js';
 import { memoryLeaseStore } from '../../lib/stores/memory/memory-lease-store.js';
 
-/** What a worker was given, as a spec notes it. */
+/** A message that a worker was given, as a spec notes it. */
 export interface Arrival {
   /** The `worker` that the source was given. */
   readonly worker: string;
@@ -17,7 +17,7 @@ export interface WatchedLeases {
   /** `worker shard` of each lease that another worker took, where its owner had not given it away. */
   readonly lost: ReadonlySet<string>;
   /**
-   * What came more than once and should not have: a repeat is right where the lease was really lost, under which it
+   * Messages that came more than once and should not have: a repeat is right where the lease was really lost, under which it
    * came before. A worker whose process had no time for longer than `leaseMs` has lost its leases, on a loaded machine too.
    */
   unexplained(arrivals: readonly Arrival[]): Arrival[];

@@ -26,7 +26,7 @@ const A_PROMISED_PART = 'a part is a value, not a Promise: split first, then han
 const A_PROMISED_KEY = 'a key is text, bytes or a number, given at once: it is not waited for';
 const STILL_DELIVERIES = 'the pipeline still emits deliveries: end it with ackEach()';
 
-/** What is written, and what the last lines of the compiler must say. */
+/** Each is a pipeline as it is written, and what the last lines of the compiler must say. */
 const wrong: readonly (readonly [code: string, says: string])[] = [
   ['source.pipe(decode(order), ackEach())', A_SCHEMA],
   ['source.pipe(decode(z.string()), handle((id) => id), ackEach())', A_SCHEMA],

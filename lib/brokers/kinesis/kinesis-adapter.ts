@@ -298,7 +298,7 @@ export function connectKinesis(
     });
   };
 
-  // What has come of a shard that is being handed over, and is not begun, is for its next owner.
+  // A shard that is being handed over is not at its end: messages that came and were not begun are for its next owner.
   const isAtEnd = ({ reading, leaving: isGoing }: Owned): boolean => reading.isAtEnd && !isGoing;
 
   const isRead = (shard: string): boolean => {

@@ -3,7 +3,7 @@ import type { ShardLease } from '../../core/lease-store.js';
 import { decodeCheckpoint, isEnd } from './kinesis-checkpoint.js';
 import type { Rows } from './kinesis-lineage.js';
 
-/** What a worker that reads `until: 'end'` knows of the shards. @internal */
+/** A worker that reads `until: 'end'` sees this of the shards. @internal */
 export interface EndSight {
   readonly rows: Rows;
   /** Messages that arrived at this time or later are not read: milliseconds since 1970. */
@@ -24,7 +24,7 @@ export function readByNow({ rows, endMs, isRead, isClosed }: EndSight): (row: Sh
   const isPast = ({ shard, checkpoint, doneUntil }: ShardLease): boolean => {
     if (doneUntil < endMs || isEnd(checkpoint)) return false;
     if (!isClosed(shard)) return true;
-    // Of a start that is still to come: what the shard became starts at that time too.
+    // The checkpoint may be a start at `endMs` or later: the shards that this one became start at that time too.
     const start = decodeCheckpoint(checkpoint);
     return start?.kind === 'time' && start.ms >= endMs;
   };

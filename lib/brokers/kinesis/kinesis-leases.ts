@@ -47,7 +47,7 @@ export interface LeasesEvents {
   isKnown(shard: string): boolean;
   /** Whether this worker has done with a shard that has not ended: others may have it. */
   isRead(shard: string): boolean;
-  /** What every look found. */
+  /** A look has listed these rows. */
   seen(rows: Rows): void;
   /** A lease is renewed that may have run out: one may be sure of it again. */
   renewed(shard: string): void;
@@ -111,7 +111,7 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
   // How often none of what we asked for was taken back.
   let refusals = 0;
   let closed = false;
-  // Who of those that call the store had no answer: it may take reads and no writes.
+  // The callers whose last call to the store failed: a store may take reads and no writes.
   const unanswered = new Set<Caller>();
 
   const out = (who: Caller, error: unknown): void => {
@@ -158,7 +158,7 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
     ticking?.unsubscribe();
     if (closed) return;
     const restMs = asking.size > 0 ? Math.min(SOON_MS, tickMs) : tickMs;
-    // Who waits for a look after each that failed takes what is free a lease later, or never.
+    // A worker that waits for the usual look after each that failed takes what is free a lease later, or never.
     ticking = asyncScheduler.schedule(lookAtAll, failures === 0 ? restMs : Math.min(restMs, backoff(failures)));
   };
 
@@ -203,7 +203,7 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
           },
           complete: () => {
             failures = 0;
-            // Who has nothing to write learns nothing of the right to.
+            // A look that writes nothing does not show whether the store takes writes.
             forget('moves');
           },
         }),
@@ -264,7 +264,7 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
   const own = (row: ShardLease, sureUntil: number): void => {
     asking.delete(row.shard);
     writer.hold(row, sureUntil);
-    // What comes while we leave goes back at once.
+    // A shard that comes while this worker leaves goes back at once.
     if (leaving) writer.release(row.shard).subscribe({ error: (error: unknown) => out('writes', error) });
     else events.taken(row);
     // Who gave it may have done so long ago.
@@ -308,7 +308,7 @@ export function createLeases(options: LeasesOptions, events: LeasesEvents): Leas
     }
     const withdrawn = asked.map((row) => ({ ...row, wantedBy: null, counter: row.counter + 1 }));
     return boundedCall(timeoutMs, () => store.write(group, withdrawn)).pipe(
-      // Who was refused may find it given already. A store that refuses again is asked with the next look.
+      // Where a write was refused, the shard may be ours already: look again. A store that refuses again is asked with the next look.
       tap((answers = []) => (again ||= answers.includes(true) || refusals++ === 0)),
     );
   };

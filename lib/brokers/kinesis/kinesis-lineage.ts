@@ -103,7 +103,7 @@ export function finishedRows(shards: readonly KinesisShardLike[], rows: Rows): S
 
 const END = encodeCheckpoint({ kind: 'end' });
 
-/** What a shard came of. @internal */
+/** The shards that a shard came of, by a split or a merge. @internal */
 export function parentsOf({ ParentShardId, AdjacentParentShardId }: KinesisShardLike): string[] {
   return [ParentShardId, AdjacentParentShardId].filter((parent) => parent !== undefined);
 }

@@ -48,7 +48,7 @@ export function createKinesisOutages(
     return right;
   };
   let everAnswered = false;
-  // Who had no answer, a shard or all of them: others may have had one meanwhile.
+  // The shards, or SHARDS, whose last call failed: calls of others may have succeeded since.
   const failing = new Set<string>();
 
   const settled = (who: string): void => {
@@ -67,7 +67,7 @@ export function createKinesisOutages(
       if (isThrottled(error)) return;
       const typed = kinesisError(OWNER, error, { stream, ...(who === SHARDS ? {} : { shard: who }) });
       const patience = patienceOf(who);
-      // What is not clear will not become so by itself.
+      // An error that is not clear will not become so by itself, so it counts as a refusal.
       const isRefused = isRefusal(typed) || typed.code === 'source-failed';
       const over = isRefused ? patience.refused(who, typed) : patience.unreached(who, typed);
       if (over !== null || !everAnswered) {

@@ -18,7 +18,7 @@ export interface PageSlices {
 export interface PageSlicesEvents {
   /** Whether anything may be given to the engine now. */
   mayGive(): boolean;
-  /** What is to be done about the reading. */
+  /** Makes the reading go on, stop, or begin anew at another checkpoint. */
   follow(what: 'on' | 'stop' | Checkpoint): void;
   /** The shard may be read on. */
   wake(): void;

@@ -23,11 +23,11 @@ export interface Received extends Place {
 export interface Pages {
   /** Begins a page; the one before is used up. */
   open(records: readonly KinesisRecordLike[]): void;
-  /** What of the page is to be done, a part at a time: a page may have millions of messages. */
+  /** Gives the messages of the page that are to be done, a part at a time: a page may have millions of them. */
   next(): KinesisRecord[];
   /** Whether the page is used up. */
   readonly isUsedUp: boolean;
-  /** What of the page is not made into messages yet, in bytes. */
+  /** The part of the page that is not made into messages yet, in bytes. */
   readonly leftBytes: number;
   /** The first and the last message that came, whether to be done or done before. */
   readonly first: Received | null;

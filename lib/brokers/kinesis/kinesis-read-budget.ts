@@ -4,7 +4,7 @@ import type { KinesisRecordLike } from './kinesis-client.js';
 import { RECORD_OVERHEAD_BYTES, type KinesisRecord } from './kinesis-record.js';
 import type { ShardPage } from './kinesis-shard.js';
 
-/** What one shard may read, out of what all of them may hold. @internal */
+/** The share of one shard in the bytes that all of them may hold. @internal */
 export interface ShardBudget {
   /** Asks for one read of at most `most` records; the answer is how many it may bring. 0: not now, it is woken once it may. */
   admit(most: number): number;
@@ -12,11 +12,11 @@ export interface ShardBudget {
   admitEvent(): boolean;
   /** It has come, and counts from here on as much as it has. */
   came(page: Pick<ShardPage, 'records' | 'lagMs'>): void;
-  /** What is still to be pushed of what has come, in bytes. */
+  /** The shard has so many bytes still to push, of those that came. */
   left(bytes: number): void;
-  /** What was admitted brings nothing. */
+  /** The read or event that was admitted brings nothing. */
   nothing(): void;
-  /** What was admitted, and has not begun, is not wanted now. */
+  /** The shard does not want the read or event that was admitted, and has not begun it. */
   declined(): void;
   /** The shard is not read any more. */
   close(): void;
@@ -37,7 +37,7 @@ interface Waiting {
 
 // The most that one answer of GetRecords has.
 const ANSWER_BYTES = 10 * 1024 * 1024;
-// What a read is made to bring by its limit: a shard gives 2 MB a second, however large the answers are.
+// The limit of a read is set so that it brings this much: a shard gives 2 MB a second, however large the answers are.
 const READ_BYTES = 4 * 1024 * 1024;
 // A shard takes no more in a second.
 const WRITTEN_BYTES_A_SECOND = 1024 * 1024;
@@ -69,7 +69,7 @@ export function createReadBudget(
 
   const admits = (bytes: number): boolean => engine.hasRoom(bytes) || (underWay === 0 && engine.hasRoom(1));
 
-  // Who is woken may decline at once, which makes room for the one behind it: the loop goes on to that, no call within.
+  // A shard that is woken may decline at once, which makes room for the one behind it: the loop goes on to that, no call within.
   const next = (): void => {
     if (isServing) return;
     isServing = true;
@@ -162,7 +162,7 @@ export function createReadBudget(
   return { open, room: next };
 }
 
-/** What a record takes, before it is taken apart. @internal */
+/** The bytes that a record counts for, before it is taken apart. @internal */
 export function bytesOf({ Data, PartitionKey }: KinesisRecordLike): number {
   return RECORD_OVERHEAD_BYTES + (PartitionKey?.length ?? 0) + (Data?.length ?? 0);
 }

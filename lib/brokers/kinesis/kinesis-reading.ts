@@ -20,7 +20,7 @@ export interface Reading {
   isOver: boolean;
   /** It has come to where `until: 'end'` ends. */
   isAtEnd: boolean;
-  /** Of all that came, nothing is left to be done, as of the last commit. */
+  /** Everything that came is done, as of the last commit. */
   readonly isAllDone: boolean;
   /** It goes on behind something that the shard has had. */
   readonly isPlaced: boolean;

@@ -41,7 +41,7 @@ export interface ShardEvents {
   admit(most: number): number;
   /** Alike, for what is sent next. */
   admitEvent(): boolean;
-  /** What was admitted brings nothing. */
+  /** The read or event that was admitted brings nothing. */
   unread(): void;
   page(page: ShardPage): void;
   /** Nothing comes any more. */

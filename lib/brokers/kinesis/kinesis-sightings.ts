@@ -46,7 +46,7 @@ export function createSightings(leaseMs: number): Sightings {
   };
 }
 
-/** Who asks for a shard, or asks no more, writes the row once; all other writes are its owner's. */
+/** A worker that asks for a shard, or asks no more, writes the row once; all other writes are its owner's. */
 function isSignOfLife(
   seen: Pick<ShardLease, 'counter' | 'owner' | 'wantedBy'>,
   { counter, owner, wantedBy }: Pick<ShardLease, 'counter' | 'owner' | 'wantedBy'>,

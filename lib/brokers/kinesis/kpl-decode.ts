@@ -222,7 +222,7 @@ function isSound(data: Uint8Array, end: number, tables: Tables): boolean {
 /** Its key; `undefined` where it is not sound. */
 function readMessage(reader: ProtobufReader, end: number, part: Part, { keys, hashKeys }: Tables): string | undefined {
   if (!readPart(reader, reader.until(end), part)) return undefined;
-  // Of -1 there is none.
+  // An index of -1 stands for none: `keys` has nothing there, and a record needs no hash key.
   return part.hashKey >= hashKeys.length ? undefined : keys[part.key];
 }
 

@@ -85,7 +85,7 @@ function bytesOf(bytes: MessageBytes): Uint8Array | null {
   throw refused(`a key and a value must be bytes, text or null, not a ${typeof bytes}`);
 }
 
-// What another broker refuses is refused here too, or tests would pass of what fails later.
+// The memory broker refuses what another broker refuses, or tests would pass with headers that fail later.
 function checked(headers: MessageHeaders): MessageHeaders {
   const wrong = wrongHeaders(headers);
   if (wrong !== null) throw refused(wrong);

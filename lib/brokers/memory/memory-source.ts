@@ -95,7 +95,7 @@ const memoryShape: RecordShape<LentRecord, MemoryPosition> = {
     offset: stored.offset,
   }),
   bytes: ({ stored: { key, value, headers } }) => (key?.length ?? 0) + (value?.length ?? 0) + headerBytes(headers),
-  // What waits for a retry, or becomes a dead letter, is as it was published, whatever a handler did to its bytes.
+  // A message that waits for a retry, or becomes a dead letter, is as it was published, whatever a handler did to its bytes.
   detach: renew,
 };
 

@@ -5,7 +5,7 @@ import type { FailureClass } from '../../core/failures.js';
 interface ClientFailure {
   /** A number of gRPC, or Node's own word where no answer came. */
   readonly code?: unknown;
-  /** Of an ack that was refused where delivery is exactly once: the client's own word. */
+  /** The client's own word for an ack that was refused where delivery is exactly once. */
   readonly errorCode?: unknown;
   readonly message?: unknown;
   readonly cause?: unknown;
@@ -123,7 +123,7 @@ export function tellOf(error: unknown): string {
   return word === null ? nameOf(error) : `Pub/Sub refused an ack: ${word}`;
 }
 
-/** What the client says of an ack that was refused where delivery is exactly once; `null` for all else. @internal */
+/** The client's word for an ack that was refused where delivery is exactly once; `null` for all other errors. @internal */
 export function ackWordOf(error: unknown): string | null {
   const word = isError(error) ? (error as ClientFailure).errorCode : undefined;
   return typeof word === 'string' && /^[A-Z_]{1,40}$/.test(word) ? word : null;

@@ -34,11 +34,11 @@ export interface PubSubOutagesOptions {
   /** The name of the subscription, for errors. */
   readonly short: string;
   readonly refusalTimeoutMs: number;
-  /** Of how many streams the failures are told. Default: of one. */
+  /** Tells how many streams report their failures. Default: one. */
   readonly streams?: () => number;
 }
 
-/** What outages are told to. @internal */
+/** The part of the engine that is told of outages. @internal */
 export type OutageReports = Pick<QueueEngine<PubSubRecord>, 'unavailable' | 'recovered' | 'fail'>;
 
 /** @internal */

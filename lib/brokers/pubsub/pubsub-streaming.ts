@@ -200,7 +200,7 @@ export function streamMessages(
     },
     lessen: () => {
       const last = reading.pop() as LiveStream;
-      // What it had goes on being worked on; what was on its way over it comes again once its lease is over.
+      // Messages that the stream has brought are still worked on; those on their way over it come again once their lease is over.
       last.leave(optionsFor(options.maxExtensionMs));
       last.whenClosed(() => void streams.delete(last));
       retune();

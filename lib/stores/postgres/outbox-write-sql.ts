@@ -121,7 +121,7 @@ export function outboxWriteSql(names: ResolvedNames, channel: string | null): Ou
       ))`,
 
     append: appendWhere(`current_setting('${MARK}', true) = $1`),
-    // Whoever has written anything has a number, and whoever is in no transaction has none at this point.
+    // A transaction that has written anything has a number; a statement outside of a transaction has none at this point.
     appendHere: appendWhere(
       `pg_current_xact_id_if_assigned() IS NOT NULL OR current_setting('${EMIT_MARK}', true) = $1`,
     ),

@@ -61,7 +61,7 @@ export interface PostgresPoolClientLike {
 export interface PostgresClientLike {
   /** Runs a statement. */
   query(text: string, values?: unknown[]): Promise<{ readonly rows: unknown[] }>;
-  /** What a `Pool` has: its statements run on any of its connections, so it is in no transaction. */
+  /** A `Pool` has this, and is refused: its statements run on any of its connections, so it is in no transaction. */
   readonly totalCount?: never;
 }
 

@@ -1,4 +1,4 @@
-/** What PostgreSQL calls its errors, of those that are met here; else the class by its first two characters. */
+/** The names that PostgreSQL has for the errors that are met here; else that of the class, by its first two characters. */
 const NAMES: Readonly<Record<string, string>> = {
   '08': 'connection_exception',
   '22': 'data_exception',
@@ -52,7 +52,7 @@ const NAMES: Readonly<Record<string, string>> = {
   XX: 'internal_error',
 };
 
-/** What each means where it meets us, and what to do. */
+/** The meaning of an error where this library meets it, and what to do. */
 const MEANINGS: Readonly<Record<string, string>> = {
   '23': 'A constraint of your own on the table, or a trigger, does not take what we write.',
   '25006': 'The server takes no writes: it is a standby, or the database is read-only. Connect to the primary.',

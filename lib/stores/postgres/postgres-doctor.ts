@@ -16,7 +16,7 @@ export interface PostgresReport {
   readonly healthy: boolean;
   /** In the order in which to mend them. */
   readonly problems: readonly PostgresProblem[];
-  /** What to look at, though the tables are as they should be: it has no part in `healthy`. */
+  /** Findings to look at, though the tables are as they should be: they have no part in `healthy`. */
   readonly notices: readonly PostgresNotice[];
   /** The SQL that mends what can be mended by SQL alone; empty where there is none. */
   readonly sql: string;

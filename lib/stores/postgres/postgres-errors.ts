@@ -70,13 +70,13 @@ export function postgresError({ owner, names, table }: PostgresCall, error: unkn
   });
 }
 
-/** What a handler passed over before, where a statement of ours met no more than that; see `TransactionTroubles`. */
+/** The error that a handler passed over, where a statement of ours met only its consequence; see `TransactionTroubles`. */
 function firstFailureOf(error: unknown): string | null {
   const { cause } = (error ?? {}) as { readonly cause?: unknown };
   return sqlStateOf(cause) === undefined ? null : (cause as Error).message;
 }
 
-// Of the driver, about its connections, and made of nothing but that; others may quote anything.
+// These messages are the driver's, about its connections, and made of nothing but that; others may quote anything.
 const OF_DRIVER =
   /^(Connection |Client (was|has)|timeout |Query read timeout|Cannot use a pool|The server does not support SSL|SASL: )/;
 

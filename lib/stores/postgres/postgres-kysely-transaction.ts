@@ -13,7 +13,7 @@ import type { OneStatement } from './outbox-write-sql.js';
 
 const NOTHING: StatementResult = { rows: [], count: 0 };
 
-/** What all transactions over a kysely share. @internal */
+/** All transactions over a kysely share these. @internal */
 export interface KyselyTransactionOptions {
   /** BEGIN, with the isolation level. */
   readonly begin: string;

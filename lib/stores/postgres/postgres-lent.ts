@@ -1,6 +1,6 @@
 import { SluiceError } from '../../core/errors.js';
 
-/** What a handler gets of an open transaction, until it is taken back. @internal */
+/** The transaction as it is lent to a handler, until it is taken back. @internal */
 export interface Loan<Tx> {
   readonly tx: Tx;
   /** From now on `tx` runs nothing more, what kysely has still in its queue included. */

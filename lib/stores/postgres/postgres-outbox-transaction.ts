@@ -131,7 +131,7 @@ class PostgresOutboxTransaction<Tx> implements OutboxTransaction<Tx> {
     return this.loan.tx;
   }
 
-  /** What is ours, and what is of the next message, is for the user of the pool. */
+  /** Keeps the user before a handler changes it: our statements, and those of the next message, run as the user of the pool. */
   private readonly before = (text: string): Promise<unknown> | null => {
     if (this.otherUser || !CHANGES_USER.test(text)) return null;
     this.otherUser = true;
@@ -146,7 +146,7 @@ class PostgresOutboxTransaction<Tx> implements OutboxTransaction<Tx> {
     return otherUser ? this.options.sql.restoreUser : '';
   }
 
-  /** What the handler sends from now on is refused; what it has sent runs before what is ours. */
+  /** Ends the loan: later statements of the handler are refused; those that it has sent run before ours. */
   takeBack(): void {
     this.loan?.end();
     this.loan = null;

@@ -7,8 +7,8 @@ import { qualified } from './postgres-names.js';
 import { runStatement } from './postgres-statement.js';
 
 /**
- * Of SELECT, INSERT, UPDATE and DELETE those for which row-level security leaves rows out for the user of the connection, as a JSON
- * list. A policy leaves none out where it applies to the user and says no more than `true`, and none beside it restricts it.
+ * SQL for a JSON list of those of SELECT, INSERT, UPDATE and DELETE for which row-level security leaves rows out for the user of the
+ * connection. A policy leaves none out where it applies to the user and says no more than `true`, and none beside it restricts it.
  * @internal
  */
 export function hiddenSql(oid: string): string {

@@ -1,7 +1,7 @@
 /** Something to look at that is no fault of the tables. @public */
 export interface PostgresNotice {
   /**
-   * What it is: for programs. `open-snapshot`: a transaction has been open for more than five minutes, so the server keeps all rows
+   * The kind, for programs. `open-snapshot`: a transaction has been open for more than five minutes, so the server keeps all rows
    * that were published or processed since, and an idle relay walks past them with each claim.
    */
   readonly kind: 'open-snapshot';

@@ -5,8 +5,8 @@ import { sqlStateOf } from './postgres-errors.js';
 const FAILED_BEFORE = '25P02';
 
 /**
- * What went wrong in a transaction before a statement of ours met it. The server tells it once: to the handler, which may pass over it,
- * or to nobody, as it closes a connection that is idle. What comes after that says only that something was.
+ * Keeps the first error of a transaction, for the statements of ours that meet its consequence. The server tells it once: to the
+ * handler, which may pass over it, or to nobody, as it closes a connection that is idle. Later errors say only that there was one.
  * @internal
  */
 // Made once a message: see docs/decisions/0004.

@@ -64,7 +64,7 @@ describe('the budget of reads', () => {
       shards[0].admit(1_000);
       shards[0].came(page(100));
       shards[0].left(0);
-      // What is pushed, and nobody has taken.
+      // These bytes are pushed, and nobody has taken them.
       state.buffered = 8 * MiB;
       expect(shards.map((shard) => shard.admit(1_000))).toEqual([0, 0, 0, 0]);
       state.buffered = 4 * MiB;
@@ -73,7 +73,7 @@ describe('the budget of reads', () => {
       state.buffered = 0;
       budget.room();
       expect(state.woken).toEqual([1, 2]);
-      // What was granted is taken up; who comes anew does not pass those who wait.
+      // The first shard takes up what it was granted; one that comes anew does not pass those that wait.
       expect([shards[0].admit(1_000), open(5).admit(1)]).toEqual([409, 0]);
       shards[0].nothing();
       expect(state.woken).toEqual([1, 2, 3]);

@@ -180,7 +180,7 @@ describe('workers of one consumer', () => {
       const kinesis = fakeKinesis({ s: 2 });
       const workers = workersOf(helpers, kinesis);
       for (const shard of [0, 1]) kinesis.stream('s').append(shard, `${shard}`);
-      // What it has out keeps it from handing over at once.
+      // The first worker acks nothing, which keeps it from handing over at once.
       const first = workers.start({ acks: false });
       helpers.advanceTo(10_000);
       const second = workers.start();

@@ -8,7 +8,7 @@ import { watchPubSub } from '../../support/pubsub-watch.js';
 import { until } from '../../support/until.js';
 
 const MODES = ['streaming', 'pull'] as const;
-// What the client does not try again by itself.
+// The client does not try these again by itself.
 const REFUSALS = [
   ['UNAUTHENTICATED', 'authentication-failed'],
   ['PERMISSION_DENIED', 'not-authorized'],
@@ -146,7 +146,7 @@ describePubSubFake('fromPubSub that has worked', (fake, pubsub) => {
     const seen = open(name, { mode, refusalTimeoutMs }, (source) => source.pipe(ackEach()));
     await until('it has worked', () => seen.values.length === 1, 10_000);
     for (const rpc of ['StreamingPull', 'Pull'] as const) fake().fail(rpc, { code, count: Infinity });
-    // Of what is under way.
+    // Streams that are open already must fail as well.
     fake().cutStreams(code, name);
     await pubsub().publish(topic, 1, { first: 1 });
     return { topic, seen };

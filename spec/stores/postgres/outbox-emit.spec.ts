@@ -22,7 +22,7 @@ interface Application {
   readonly schema: string;
   /** Commits once `work` is done, rolls back where it fails. */
   transaction(work: (own: Own) => Promise<unknown>): Promise<unknown>;
-  /** What an application might give by mistake. */
+  /** Objects that an application might give by mistake. */
   readonly wrong: readonly unknown[];
 }
 
