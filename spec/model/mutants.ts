@@ -35,8 +35,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'I2 batch drops its last member',
     file: 'operators/batch.ts',
-    find: 'for (const member of ref as readonly DeliveryNode[]) if',
-    replace: 'for (const member of (ref as readonly DeliveryNode[]).slice(1)) if',
+    find: '[...unsettledOf(batch), ...others]) settle(member);',
+    replace: '[...unsettledOf(batch), ...others].slice(1)) settle(member);',
   },
   {
     name: 'I3 credits are not counted',
@@ -107,8 +107,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'ORDER a nacked delivery frees its lane',
     file: 'operators/ordered.ts',
-    find: 'const kept = this.comesBack(child);',
-    replace: 'const kept = false as boolean;',
+    find: 'const comeback = this.comebackOf(child);',
+    replace: 'const comeback = null as Comeback | null;',
   },
   {
     name: 'QUIET nobody is told',
