@@ -43,7 +43,8 @@ export function warnOf(session: Session, event: TelemetryEvent): void {
       warnOfRecovery(session, event.what);
       return;
     case 'misuse':
-      tellOnce(session, event.code, event.message);
+      // The warning of the retry has said the same.
+      if (event.code !== 'retried-without-limit') tellOnce(session, event.code, event.message);
       return;
     case 'closed':
       tellSum(session);
@@ -101,7 +102,7 @@ function whatFollows(session: Session, by: 'source' | 'operator'): string {
   const again = 'The source runs it again after a wait';
   const isLog = session.partitions.some(({ window }) => window !== null);
   return isLog && !session.retries
-    ? `${again}, without a limit, for no retryToDlq() stands above what failed.`
+    ? `${again}, without a limit, and it never becomes a dead letter, for no retryToDlq() stands above what failed.`
     : `${again}.`;
 }
 
@@ -123,7 +124,8 @@ function otherWarningOf(event: TelemetryEvent): Warning | null {
       const { message, forMs, why } = event;
       const cause =
         why ??
-        'A handler hangs, or an operator dropped the delivery without settling it (see docs/operators-and-plain-rxjs.md).';
+        'A handler hangs, an operator dropped the delivery without settling it, or the pipeline has no ackEach() at its end ' +
+          '(see docs/operators-and-plain-rxjs.md).';
       return {
         kind: event.type,
         label: 'messages that were unsettled for too long',
@@ -134,9 +136,10 @@ function otherWarningOf(event: TelemetryEvent): Warning | null {
     case 'cut-off': {
       const { partition, unsettled, afterMs, why } = event;
       const cause =
-        why ??
-        'A handler does not end, or a plain RxJS operator holds them and completes only with them (see ' +
-          'docs/operators-and-plain-rxjs.md).';
+        why === undefined
+          ? 'A handler does not end, a plain RxJS operator holds them and completes only with them, or the pipeline has no ackEach() ' +
+            'at its end (see docs/operators-and-plain-rxjs.md).'
+          : `About the oldest of them: ${why}`;
       return {
         kind: event.type,
         label: 'partitions with unsettled deliveries at the end',
@@ -215,7 +218,7 @@ function tellSum({ warnings }: Session): void {
   if (left.length === 0) return;
   const named = left.slice(0, MOST_IN_SUM).map(({ label, count: times }) => `${label}: ${times}`);
   const others = left.length > MOST_IN_SUM ? [`and ${left.length - MOST_IN_SUM} other kinds`] : [];
-  tell(`the source has ended. In all, of what was told once: ${[...named, ...others].join('; ')}.`);
+  tell(`the source has ended. In all: ${[...named, ...others].join('; ')}.`);
 }
 
 const OTHERS = 'failures of other kinds';

@@ -30,12 +30,12 @@ const TOLD: readonly (readonly [mistake: string, ...texts: readonly RegExp[]])[]
   ],
   [
     'a handler that throws, without retryToDlq',
-    /message \S+ failed: RangeError at mistakes\.ts:\d+:\d+\. The source runs it again after a wait, without a limit/,
+    /message \S+ failed: RangeError at mistakes\.ts:\d+:\d+\. The source runs it again after a wait, without a limit, and it never becomes a dead letter, for no retryToDlq\(\) stands/,
   ],
   ['bad JSON, above it retryToDlq', /message \S+ is a dead letter now: .*not JSON/],
   [
     'bad JSON, without retryToDlq',
-    /message \S+ failed: .*not JSON.*\. The source runs it again after a wait, without a limit/,
+    /message \S+ failed: .*not JSON.*\. The source runs it again after a wait, without a limit, and it never becomes a dead letter, for no retryToDlq\(\) stands/,
   ],
   [
     'a topic for dead letters that is not there',
@@ -45,7 +45,7 @@ const TOLD: readonly (readonly [mistake: string, ...texts: readonly RegExp[]])[]
   ['retryToDlq below what fails', /retryToDlq\(\) stands below something that made the value/],
   ['ordered below retryToDlq', /ordered.*retryToDlq/],
   ['map in the middle', /An operator of rxsluice was given .* where a delivery must be/],
-  ['no ackEach at the end', /has been unsettled for 2000 ms.*an operator dropped the delivery without settling it/],
+  ['no ackEach at the end', /has been unsettled for 2000 ms.*or the pipeline has no ackEach\(\) at its end/],
   ['options of the wrong kind', /fromKafka: start must be 'earliest', 'latest', a Date or a list of .*, not 'begin'/],
   ['a subscription of Pub/Sub that is not there', /fromPubSub \(subscription billling\): Pub\/Sub says NOT_FOUND/],
   [
