@@ -1,3 +1,4 @@
+import { createOutage, type Outage } from './outage.js';
 import { refOf, type Partition } from './partition.js';
 import type { Session } from './session.js';
 import { notify } from './telemetry.js';
@@ -22,15 +23,16 @@ export interface EngineLag {
 
 /** @internal */
 export function engineReports(session: Session): EngineReports {
-  const out = new Set<string>();
+  const outages = new Map<string, Outage>();
   return {
     unavailable: (what, error) => {
-      if (out.has(what)) return;
-      out.add(what);
-      notify(session, { type: 'unavailable', what, error });
+      const outage = outages.get(what) ?? createOutage(what);
+      outages.set(what, outage);
+      outage.out(session, error);
     },
     recovered: (what) => {
-      if (out.delete(what)) notify(session, { type: 'recovered', what });
+      outages.get(what)?.over();
+      outages.delete(what);
     },
     misuse: (code, message) => notify(session, { type: 'misuse', code, message }),
   };

@@ -1,9 +1,9 @@
 import { asyncScheduler, defer as deferred, type ObservableInput, type Subscription } from 'rxjs';
 import { exponential } from './backoff.js';
 import type { DeliveryNode } from './delivery-node.js';
+import { createOutage, type Outage } from './outage.js';
 import { cork, defer, uncork } from './pump.js';
 import type { PumpTask, Session } from './session.js';
-import { notify } from './telemetry.js';
 import { hold, unhold } from './units.js';
 
 /** What waits for a call: always about a delivery, so always in credit. @internal */
@@ -13,8 +13,8 @@ export interface Grouped {
 
 /** @internal */
 export interface GroupedCallsOptions<I extends Grouped, A> {
-  /** What is called, in words: telemetry says that it is out. */
-  readonly what: string;
+  /** What is called, in words: telemetry says that it is out. Or its outage, where others find it out too. */
+  readonly what: string | Outage;
   /** Asked anew for each call, as `maxCalls` is. */
   readonly maxBatch: number;
   /** How many calls may be under way at once. Default: 1, which keeps the order of the items. */
@@ -60,7 +60,8 @@ interface Call<I> {
 
 /** @internal */
 export function groupCalls<I extends Grouped, A>(options: GroupedCallsOptions<I, A>): GroupedCalls<I> {
-  const { alternates = false, works = false } = options;
+  const { alternates = false, works = false, what } = options;
+  const outage = typeof what === 'string' ? createOutage(what) : what;
   const backoff = exponential({ initialMs: 100, maxMs: 5_000 });
   let waiting: I[] = [];
   const calls = new Set<Call<I>>();
@@ -113,7 +114,7 @@ export function groupCalls<I extends Grouped, A>(options: GroupedCallsOptions<I,
     }
     waiting = [...call.items, ...waiting];
     failures++;
-    if (session !== null && failures === 1) notify(session, { type: 'unavailable', what: options.what, error });
+    outage.out(session, error);
     timer ??= asyncScheduler.schedule(() => {
       timer = null;
       kick();
@@ -123,7 +124,7 @@ export function groupCalls<I extends Grouped, A>(options: GroupedCallsOptions<I,
 
   const succeed = (call: Call<I>, answers: readonly A[]): void => {
     calls.delete(call);
-    if (failures > 0 && session !== null) notify(session, { type: 'recovered', what: options.what });
+    outage.over();
     failures = 0;
     succeeded.push({ call, answers });
     // One that was answered at once, while the answers before it wait for their turn.

@@ -8,6 +8,7 @@ import type { Committer } from './committer.js';
 import { giveBackCredit, tellSlotListeners, type Partition } from './partition.js';
 import { tellIfEndless } from './passed-retry.js';
 import { pump } from './pump.js';
+import { reportRetry } from './report-retry.js';
 import { messageInfo, notify, reportStale } from './telemetry.js';
 import { hold } from './units.js';
 import type { Window } from './window.js';
@@ -59,14 +60,11 @@ export class LogHook implements SettlementHook {
     }
     const record = delivery.ref as object;
     const failure = classifyFailure(reason);
-    tellIfEndless(delivery, reason, failure, askedMs);
     const outage = failure === 'unavailable' ? (this.outages.get(record) ?? 0) + 1 : 0;
     if (outage > 0) this.outages.set(record, outage);
     const delayMs = askedMs >= 0 ? askedMs : waitOf(this.redelivery, outage > 0 ? outage : attempt);
-    if (epoch.session.telemetry !== null) {
-      const message = messageInfo(delivery);
-      notify(epoch.session, { type: 'retried', message, by: 'source', failure, reason, delayMs });
-    }
+    reportRetry(delivery, failure, reason, delayMs, askedMs);
+    tellIfEndless(delivery, reason, failure, askedMs);
     park(delivery, outage > 0 ? attempt : attempt + 1, delayMs);
   }
 

@@ -21,6 +21,7 @@ import { tellIfPassedRetry } from './passed-retry.js';
 import type { Position } from './position.js';
 import { corked, defer as deferTask, pump } from './pump.js';
 import type { RecordShape } from './record-shape.js';
+import { reportRetry } from './report-retry.js';
 import type { PumpTask, Session } from './session.js';
 import { resolveSourceOptions, type SourceOptions } from './source-options.js';
 import { createSource, sourceError, type EngineSetup } from './source.js';
@@ -248,13 +249,9 @@ function setUp<R extends object, P extends Position>(definition: QueueSourceDefi
         backToBroker(delivery, true);
         return;
       }
-      tellIfPassedRetry(delivery, reason);
       const delayMs = askedMs >= 0 ? askedMs : waitOf(redelivery, attempt);
-      if (epoch.session.telemetry !== null) {
-        const message = messageInfo(delivery);
-        const failure = classifyFailure(reason);
-        notify(epoch.session, { type: 'retried', message, by: 'source', failure, reason, delayMs });
-      }
+      reportRetry(delivery, classifyFailure(reason), reason, delayMs, askedMs);
+      tellIfPassedRetry(delivery, reason);
       const due = asyncScheduler.schedule(() => {
         epoch.parked.delete(due);
         unhold(epoch, 1, 1);

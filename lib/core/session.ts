@@ -1,7 +1,9 @@
 import { Subscription, type Subscriber } from 'rxjs';
 import type { DeliveryNode, SettlementHook } from './delivery-node.js';
+import type { LastFailure } from './last-failure.js';
 import type { Partition } from './partition.js';
 import type { Position } from './position.js';
+import type { WarnedKind } from './process-warnings.js';
 import type { RecordShape } from './record-shape.js';
 import { RingQueue } from './ring-queue.js';
 import type { ResolvedOptions } from './source-options.js';
@@ -66,8 +68,14 @@ export interface Session {
   readonly telemetry: Telemetry | null;
   /** The consumer group, where the broker has such: dead letters name it. */
   readonly group: string | null;
-  /** Kinds of warnings that were given. */
+  /** Codes of misuse that were told. */
   readonly warned: Set<string>;
+  /** Kinds of process warnings that were given, at most `MOST_KINDS`. */
+  readonly warnings: Map<string, WarnedKind>;
+  /** How messages failed last, by their records: as long as these are here. */
+  readonly failures: WeakMap<object, LastFailure>;
+  /** What is out at the moment, in words. */
+  readonly outages: Set<string>;
   /** Assigned and not being revoked. */
   readonly partitions: Partition[];
   /** Being revoked: their started work may still settle. */
@@ -150,6 +158,9 @@ export function createSession(init: Pick<Session, 'subscriber' | 'options' | 'sh
     telemetry: init.options.telemetry,
     group: init.group,
     warned: new Set(),
+    warnings: new Map(),
+    failures: new WeakMap(),
+    outages: new Set(),
     partitions: [],
     draining: [],
     listeners: [],

@@ -1,6 +1,7 @@
 import type { ObservableInput } from 'rxjs';
 import { checkOptions, LONGEST_TIMER_MS } from './options.js';
 import { REFUSAL_TIMEOUT_MS } from './patience.js';
+import { isStopInput } from './stop-signal.js';
 import type { Telemetry } from './telemetry.js';
 
 /**
@@ -42,7 +43,7 @@ export interface SourceOptions {
    * nothing be opened or read. With a Promise the source begins a turn of the event loop later, to learn whether it has.
    */
   readonly stop?: AbortSignal | ObservableInput<unknown>;
-  /** Takes the events. Default: process warnings for stalls, outages and misuse. */
+  /** Takes the events. Default: process warnings for failures, dead letters, stalls, outages and misuse. */
   readonly telemetry?: Telemetry;
 }
 
@@ -82,12 +83,12 @@ export function resolveSourceOptions(owner: string, options: SourceOptions): Res
     {
       maxInFlight: { integer: true, min: 1, max: MOST },
       maxBufferedBytes: { integer: true, min: 1 },
-      maxSpan: { integer: true, min: maxInFlight, max: 64 * MOST },
+      maxSpan: { integer: true, min: { value: maxInFlight, of: 'maxInFlight' }, max: 64 * MOST },
       drainTimeoutMs: { min: 0, max: LONGEST_TIMER_MS },
       unsettledWarnMs: { above: 0, max: LONGEST_TIMER_MS },
       refusalTimeoutMs: { min: 0, max: LONGEST_TIMER_MS },
       until: { oneOf: ['end'] },
-      stop: { type: 'object' },
+      stop: { that: { be: 'an AbortSignal, or an Observable, Promise or iterable', holds: isStopInput } },
       telemetry: { type: 'function' },
     },
   );

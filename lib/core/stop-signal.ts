@@ -1,5 +1,5 @@
 import { isPromiseLike } from './deferred.js';
-import { defer, type ObservableInput, type Subscription } from 'rxjs';
+import { defer, observable, type ObservableInput, type Subscription } from 'rxjs';
 
 /** Calls `stop` once when an abort signal or the first value or completion of an input says so. @internal */
 export function listenForStop(
@@ -28,3 +28,13 @@ export function answersLater(signal: AbortSignal | ObservableInput<unknown>): bo
 function isAbortSignal(signal: object): signal is AbortSignal {
   return 'aborted' in signal && 'addEventListener' in signal;
 }
+
+/** Whether it can say when to stop. @internal */
+export function isStopInput(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const input = value as Readonly<Record<PropertyKey, unknown>>;
+  return isAbortSignal(value) || 'length' in value || INPUTS.some((member) => typeof input[member] === 'function');
+}
+
+/** What RxJS knows an input by. */
+const INPUTS: readonly PropertyKey[] = [observable, 'then', 'getReader', Symbol.iterator, Symbol.asyncIterator];

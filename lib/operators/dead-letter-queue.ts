@@ -2,13 +2,16 @@ import { asyncScheduler, type Subscription } from 'rxjs';
 import { exponential } from '../core/backoff.js';
 import { SluiceError } from '../core/errors.js';
 import { groupCalls } from '../core/grouped-calls.js';
+import { rememberFailure } from '../core/last-failure.js';
 import type { Message } from '../core/message.js';
+import { createOutage } from '../core/outage.js';
 import type { Partition } from '../core/partition.js';
 import type { Publisher, PublishOutcome } from '../core/publisher.js';
+import type { Session } from '../core/session.js';
 import { messageInfo, notify } from '../core/telemetry.js';
 import { hold, unhold } from '../core/units.js';
 import { deadLetterMessage, MOST_TRIM, type DeadLetter, type DeadLetterFormat, type Trim } from './dead-letter.js';
-import { linkPublisher } from './publisher-link.js';
+import { linkPublisher, type PublisherLink } from './publisher-link.js';
 
 /**
  * What to do with a dead letter that the publisher refuses for good: `'hold'`: it stays unsettled, is reported and
@@ -28,6 +31,8 @@ export interface DeadLetterQueueOptions {
 
 /** Publishes dead letters and settles them once that is confirmed (I6). What waits in it is in credit. @internal */
 export interface DeadLetterQueue {
+  /** Names the source that is to hear that none could be published, before there is one. */
+  meet(session: Session): void;
   add(letter: DeadLetter): void;
   drop(partition: Partition): void;
   close(): void;
@@ -40,12 +45,13 @@ const WAIT = { initialMs: 100, maxMs: 30_000 } as const;
 export function createDeadLetterQueue(options: DeadLetterQueueOptions): DeadLetterQueue {
   const { publisher, format, onUndeliverable, stop } = options;
   const backoff = exponential(WAIT);
+  const outage = createOutage('the dead-letter publisher');
   let closed = false;
   // Letters that wait by themselves after a refusal.
   const later = new Map<Subscription, DeadLetter>();
 
   const calls = groupCalls<DeadLetter, PublishOutcome>({
-    what: 'the dead-letter publisher',
+    what: outage,
     maxBatch: MAX_BATCH,
     call: (letters) => link.publish(letters.map((letter) => deadLetterMessage(letter, format))),
     answer: (letter, outcome) => {
@@ -58,7 +64,7 @@ export function createDeadLetterQueue(options: DeadLetterQueueOptions): DeadLett
     giveUp: ({ delivery }) => delivery.abandon(),
   });
 
-  const link = linkPublisher(publisher, () => calls.kick());
+  const link: PublisherLink<Message> = linkPublisher(publisher, () => calls.kick(), outage);
 
   const confirm = ({ delivery, reason }: DeadLetter, published: boolean): void => {
     notify(delivery.epoch.session, { type: 'dead-lettered', message: messageInfo(delivery), reason, published });
@@ -92,6 +98,7 @@ export function createDeadLetterQueue(options: DeadLetterQueueOptions): DeadLett
     }
     const message = messageInfo(letter.delivery);
     notify(letter.delivery.epoch.session, { type: 'undeliverable', message, error: cause });
+    rememberFailure(letter.delivery, cause);
     if (onUndeliverable === 'hold') {
       letter.trim = 0;
       tryLater(letter);
@@ -113,6 +120,7 @@ export function createDeadLetterQueue(options: DeadLetterQueueOptions): DeadLett
   };
 
   return {
+    meet: (session) => link.meet(session),
     add: (letter) => calls.add(letter),
     // What is being published may settle within the drain.
     drop: (partition) => {

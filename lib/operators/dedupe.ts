@@ -8,6 +8,7 @@ import { SluiceError } from '../core/errors.js';
 import { permanent } from '../core/failures.js';
 import { groupCalls, type Grouped } from '../core/grouped-calls.js';
 import type { Claim, HeldClaim, IdempotencyStore } from '../core/idempotency-store.js';
+import { rememberWait } from '../core/last-failure.js';
 import { tellHeldBack } from '../core/held-back.js';
 import { operate } from '../core/operate.js';
 import { checkNames, checkOptions, LONGEST_TIMER_MS } from '../core/options.js';
@@ -66,14 +67,14 @@ const MAX_BATCH = 1_000;
 export function dedupe<T, P extends Position>(
   options: DedupeOptions<T, P>,
 ): OperatorFunction<Deliveries<T, P>, Delivery<T, P>> {
-  const { store, leaseMs = 60_000 } = options;
   checkNames('dedupe', options, ['key', 'store', 'leaseMs']);
+  const { store, leaseMs = 60_000 } = options;
   checkOptions(
     'dedupe',
     { ...options },
     {
       key: { required: true, type: 'function' },
-      store: { required: true, that: { be: 'an idempotency store', holds: isStore } },
+      store: { required: true, that: { be: 'an idempotency store, such as memoryIdempotencyStore()', holds: isStore } },
       leaseMs: { min: 100, max: LONGEST_TIMER_MS },
     },
   );
@@ -153,6 +154,7 @@ export function dedupe<T, P extends Position>(
         letGo(delivery);
         return;
       }
+      rememberWait(delivery, 'a claim on its key, which another message or consumer has');
       tellHeldBack(delivery);
       if (epoch.slotListeners !== null) tellSlotListeners(epoch, delivery.root.slot, 'waits');
       const again = asyncScheduler.schedule(

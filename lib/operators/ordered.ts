@@ -62,8 +62,8 @@ export function ordered<T, P extends Position>(
   options: OrderedOptions<T, P>,
 ): OperatorFunction<Deliveries<T, P>, Delivery<T, P>>;
 export function ordered(options: OrderedOptions<never>): unknown {
-  const { by } = options;
   checkNames('ordered', options, ['by']);
+  const { by } = options;
   checkOptions(
     'ordered',
     { by },
@@ -73,6 +73,7 @@ export function ordered(options: OrderedOptions<never>): unknown {
         that: {
           be: "'key', 'partition' or a function",
           holds: (value) => value === 'key' || value === 'partition' || typeof value === 'function',
+          isNamed: true,
         },
       },
     },

@@ -9,11 +9,12 @@ import { operate } from '../core/operate.js';
 import type { OutboxMessage } from '../core/outbox-message.js';
 import type { OutboxStore } from '../core/outbox-store.js';
 import type { Partition } from '../core/partition.js';
+import { messageInfo, notify } from '../core/telemetry.js';
 import { errorText } from '../core/told-error.js';
 import { headersOf, type OutboxPosition, type RelayRecord } from './outbox-shape.js';
 
 interface Burial extends Grouped {
-  readonly error: string;
+  readonly reason: unknown;
 }
 
 const MAX_BATCH = 500;
@@ -36,17 +37,19 @@ export function relayed(
       maxBatch: MAX_BATCH,
       call: (items) =>
         store.dead(
-          items.map(({ delivery, error }) => {
+          items.map(({ delivery, reason }) => {
             const { id, token } = recordOf(delivery).row;
-            return { id, token, error };
+            return { id, token, error: errorText(reason, MAX_ERROR_BYTES) };
           }),
         ),
-      answer: ({ delivery }, isDead) => {
+      answer: ({ delivery, reason }, isDead) => {
         if (isDead !== true) {
           delivery.abandon();
           return;
         }
         buried.add(recordOf(delivery));
+        const message = messageInfo(delivery);
+        notify(delivery.epoch.session, { type: 'dead-lettered', message, reason, published: true });
         delivery.settle('dead-lettered');
       },
       giveUp: ({ delivery }) => delivery.abandon(),
@@ -65,7 +68,7 @@ export function relayed(
         }
         record.attempt++;
         const isOver = failure === 'permanent' || child.attempt >= maxAttempts;
-        if (isOver && child.epoch.live) burials.add({ delivery, error: errorText(reason, MAX_ERROR_BYTES) });
+        if (isOver && child.epoch.live) burials.add({ delivery, reason });
         else delivery.fail(reason, delayMs);
       },
       onAbandon: ({ up }) => (up as DeliveryNode).abandon(),

@@ -1,6 +1,5 @@
 import { checkNames, checkOptions } from '../core/options.js';
-import { REFUSAL_TIMEOUT_MS } from '../core/patience.js';
-import { SOURCE_OPTION_NAMES, type SourceOptions } from '../core/source-options.js';
+import { resolveSourceOptions, SOURCE_OPTION_NAMES, type SourceOptions } from '../core/source-options.js';
 
 /** What `fromOutbox` takes. @public */
 export interface FromOutboxOptions extends SourceOptions {
@@ -37,10 +36,10 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** @internal */
 export function resolveRelayOptions(owner: string, options: FromOutboxOptions): ResolvedRelayOptions {
-  const { pollMs = 100, leaseMs = 30_000, lagEveryMs = 10_000, maxAttempts = Infinity } = options;
-  const { maxInFlight = 1_000, maxBufferedBytes = 64 * 1024 * 1024, until } = options;
-  const { refusalTimeoutMs = REFUSAL_TIMEOUT_MS } = options;
   checkNames(owner, options, [...SOURCE_OPTION_NAMES, 'pollMs', 'leaseMs', 'maxAttempts', 'lagEveryMs']);
+  const { pollMs = 100, leaseMs = 30_000, lagEveryMs = 10_000, maxAttempts = Infinity } = options;
+  // Those of every source too: the engine, which checks them, is made with the subscription.
+  const { maxInFlight, maxBufferedBytes, refusalTimeoutMs } = resolveSourceOptions(owner, options);
   checkOptions(
     owner,
     { pollMs, leaseMs, lagEveryMs, maxAttempts },
@@ -60,6 +59,6 @@ export function resolveRelayOptions(owner: string, options: FromOutboxOptions): 
     capacity: 2 * maxInFlight,
     maxBytes: Math.max(1, Math.floor(maxBufferedBytes / 2)),
     refusalTimeoutMs,
-    untilEnd: until === 'end',
+    untilEnd: options.until === 'end',
   };
 }

@@ -9,10 +9,12 @@ import { groupCalls, type Grouped } from '../core/grouped-calls.js';
 import type { Message } from '../core/message.js';
 import { operate, pass } from '../core/operate.js';
 import { checkNames, checkOptions } from '../core/options.js';
+import { createOutage } from '../core/outage.js';
 import type { Partition } from '../core/partition.js';
 import { Pending } from '../core/pending.js';
 import type { Position } from '../core/position.js';
 import type { Publisher, PublishOutcome } from '../core/publisher.js';
+import type { Session } from '../core/session.js';
 import type { Taken } from '../core/type-hints.js';
 import { isPublisher, linkPublisher } from './publisher-link.js';
 
@@ -67,8 +69,8 @@ export function publishTo<T, M>(
   toMessage: (value: T, delivery: Delivery<T>) => M | readonly M[] = (value) => value as unknown as M,
   options: PublishToOptions = {},
 ): OperatorFunction<Delivery<T>, Delivery<T>> {
-  const { maxBatch = DEFAULT_MAX_BATCH, maxInFlightBatches = 1 } = options;
   checkNames('publishTo', options, ['maxBatch', 'maxInFlightBatches']);
+  const { maxBatch = DEFAULT_MAX_BATCH, maxInFlightBatches = 1 } = options;
   checkOptions(
     'publishTo',
     { publisher, toMessage, ...options },
@@ -89,9 +91,12 @@ export function publishTo<T, M>(
   return operate((destination) => {
     let closed = false;
     const pending = new Pending(destination);
+    const outage = createOutage('the publisher of publishTo');
+    // The one seen last.
+    let session: Session | null = null;
 
     const calls = groupCalls<Item<M>, readonly (PublishOutcome | undefined)[]>({
-      what: 'the publisher of publishTo',
+      what: outage,
       maxBatch,
       maxCalls: maxInFlightBatches,
       call: (items) => {
@@ -107,7 +112,7 @@ export function publishTo<T, M>(
       },
       giveUp: ({ delivery }) => letGo(delivery),
     });
-    const link = linkPublisher(publisher, () => calls.kick());
+    const link = linkPublisher(publisher, () => calls.kick(), outage);
 
     const settle = ({ delivery }: Item<M>, outcomes: readonly (PublishOutcome | undefined)[]): void => {
       const refusal = refusalOf(delivery, outcomes);
@@ -130,6 +135,10 @@ export function publishTo<T, M>(
       onRevoke: drop,
       onClose: drop,
       next: (delivery) => {
+        if (delivery.epoch.session !== session) {
+          session = delivery.epoch.session;
+          link.meet(session);
+        }
         if (!delivery.epoch.live) {
           delivery.abandon();
           return;

@@ -9,6 +9,7 @@ import { detach } from '../core/detach.js';
 import { environment } from '../core/environment.js';
 import type { SluiceError } from '../core/errors.js';
 import { classifyFailure, type FailureClass } from '../core/failures.js';
+import { rememberFailure } from '../core/last-failure.js';
 import type { Message } from '../core/message.js';
 import { operate, type OperatorParts } from '../core/operate.js';
 import type { Outcome } from '../core/outcome.js';
@@ -72,8 +73,8 @@ const OPTION_NAMES = ['deadLetters', 'maxRetries', 'backoff', 'classify', 'onUnd
 export function retryToDlq(
   options: RetryToDlqOptions,
 ): <D extends Delivery<unknown>>(source: Observable<Taken<D>>) => Observable<D> {
-  const { deadLetters: publisher, maxRetries = 3, onUndeliverable = 'hold', format = 'headers' } = options;
   checkNames('retryToDlq', options, OPTION_NAMES);
+  const { deadLetters: publisher, maxRetries = 3, onUndeliverable = 'hold', format = 'headers' } = options;
   checkOptions(
     'retryToDlq',
     { ...options },
@@ -256,6 +257,7 @@ class RetryToDlq implements OperatorParts, SettlementHook {
   private meet(delivery: DeliveryNode): void {
     const { session } = delivery.epoch;
     this.session = session;
+    this.deadLetters.meet(session);
     const isWork = isWorkUnanswered(delivery);
     if (isWork === null) return;
     session.retries = true;
@@ -286,10 +288,9 @@ class RetryToDlq implements OperatorParts, SettlementHook {
     const { delivery } = next;
     const { epoch } = delivery;
     detach(delivery);
-    if (epoch.session.telemetry !== null) {
-      const message = messageInfo(delivery);
-      notify(epoch.session, { type: 'retried', message, by: 'operator', failure: 'transient', reason, delayMs });
-    }
+    rememberFailure(delivery, reason);
+    const message = messageInfo(delivery);
+    notify(epoch.session, { type: 'retried', message, by: 'operator', failure: 'transient', reason, delayMs });
     // By what it has just been told of, the user's code may have ended the subscription.
     if (this.closed) {
       this.abandon(delivery);

@@ -41,8 +41,8 @@ export function topicPublisher(
   publisherOf: (topic: string) => Publisher<Message>,
   options: TopicPublisherOptions = {},
 ): Publisher<OutboxMessage> {
-  const { maxTopics = 100 } = options;
   checkNames(OWNER, options, ['maxTopics']);
+  const { maxTopics = 100 } = options;
   checkOptions(
     OWNER,
     { publisherOf, maxTopics },
@@ -67,7 +67,7 @@ export function topicPublisher(
         makeRoom();
         const publisher: unknown = publisherOf(name);
         if (!isPublisher(publisher)) throw noPublisher(name, publisher);
-        topic = { link: linkPublisher(publisher as Publisher<Message>, () => undefined), calls: 0 };
+        topic = { link: linkPublisher(publisher as Publisher<Message>), calls: 0 };
       }
       topics.delete(name);
       topics.set(name, topic);

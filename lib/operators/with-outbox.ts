@@ -76,13 +76,13 @@ export function withOutbox<T, Tx, P extends Position, V = never, A = never, B = 
   handler: (value: T, context: OutboxContext<Tx, P>) => Returned<V, A, B, C>,
   options: WithOutboxOptions<T, P, Tx> = {},
 ): OperatorFunction<Deliveries<T, P>, Result<V, A, B, C>['of']> {
-  const { consumer, key, setUp, group = 1, concurrency = 8, timeoutMs = 0, maxEmits = 1_000 } = options;
   checkNames(OWNER, options, ['consumer', 'key', 'setUp', 'group', 'concurrency', 'timeoutMs', 'maxEmits']);
+  const { consumer, key, setUp, group = 1, concurrency = 8, timeoutMs = 0, maxEmits = 1_000 } = options;
   checkOptions(
     OWNER,
     { store, handler, ...options },
     {
-      store: { required: true, that: { be: 'an outbox store', holds: isStore } },
+      store: { required: true, that: { be: 'an outbox store, such as postgresOutboxStore(db)', holds: isStore } },
       handler: { required: true, type: 'function' },
       consumer: { that: { be: 'text that is not empty', holds: (value) => typeof value === 'string' && value !== '' } },
       key: { type: 'function' },

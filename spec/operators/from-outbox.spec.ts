@@ -485,7 +485,7 @@ describe('fromOutbox', () => {
     }));
 
   it.each([
-    [undefined, {}, 'fromOutbox: store must be an outbox store, not undefined.'],
+    [undefined, {}, 'fromOutbox: store must be an outbox store, such as postgresOutboxStore(db), not undefined.'],
     [fakeRows(), { pollMs: 0 }, 'fromOutbox: pollMs must be a number, at least 1 and at most 2147483647, not 0.'],
     [
       fakeRows(),

@@ -588,7 +588,7 @@ describe('ordered', () => {
 
   it('refuses options that are not allowed, and says which, what was given and what is allowed', () => {
     expect(refusal(() => ordered({ by: untyped('topic') }))).toBe(
-      "ordered: by must be 'key', 'partition' or a function, not a string.",
+      "ordered: by must be 'key', 'partition' or a function, not 'topic'.",
     );
     expect(refusal(() => ordered(untyped({})))).toContain('ordered: by must be');
     expect(refusal(() => ordered(untyped({ by: 'key', key: 'x' })))).toBe(

@@ -795,10 +795,10 @@ describe('retryToDlq', () => {
     );
     expect(refusal(() => retryToDlq(untyped({ deadLetters, retries: 3 })))).toContain('there is no option retries');
     expect(refusal(() => exponential({ initialMs: 0 }))).toBe(
-      'exponential: initialMs must be a number, above 0, not 0.',
+      'exponential: initialMs must be a number, above 0 and at most 2147483647, not 0.',
     );
     expect(refusal(() => exponential({ initialMs: 10, maxMs: 5 }))).toContain(
-      'maxMs must be a number, at least 10 and at most 2147483647, not 5',
+      'maxMs must be a number, at least initialMs (10) and at most 2147483647, not 5',
     );
     expect(refusal(() => constant(-1))).toBe(
       'constant: ms must be a number, at least 0 and at most 2147483647, not -1.',

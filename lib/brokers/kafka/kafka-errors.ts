@@ -65,6 +65,12 @@ export function kafkaError(
   });
 }
 
+/** A state of ours in which something cannot be done yet, in words: a bare `Error` would be told by its class. @internal */
+export function kafkaState(why: string): SluiceError {
+  const owner = 'fromKafka';
+  return new SluiceError('source-failed', `${owner}: ${why}. It is tried again.`, { details: { owner } });
+}
+
 /** Whether trying again can help: connections, coordinators, whatever the broker itself calls retriable. @internal */
 export function isPassing(error: unknown): boolean {
   const code = codeOf(error);

@@ -1,8 +1,7 @@
-import { defer } from 'rxjs';
 import type { AssignedPartition, LogCommit, LogEngine } from '../../core/log-engine.js';
 import { decodeAcked, encodeAcked } from './kafka-acked.js';
 import type { KafkaAdminLike, KafkaBatchPayloadLike, KafkaRecord } from './kafka-client.js';
-import { isFenced, isFinal, kafkaError, typeOf } from './kafka-errors.js';
+import { isFenced, isFinal, kafkaError, kafkaState, typeOf } from './kafka-errors.js';
 import { fetchBounds, fetchStarts, nameOf, type LogBounds, type StartPosition } from './kafka-offsets.js';
 import type { ResolvedKafkaOptions } from './kafka-options.js';
 import type { Run, TopicPartition } from './kafka-run.js';
@@ -90,7 +89,14 @@ export function createReadings(
         run,
         topic,
         partition,
-        assigned: engine.assign({ topic, partition }, () => defer(() => lookUp().then((all) => begin(reading, all)))),
+        assigned: engine.assign({ topic, partition }, () =>
+          lookUp()
+            .then((all) => begin(reading, all))
+            .catch((error: unknown) => {
+              // It is told as it is, and tried again: a word of kafkajs alone says nothing to who reads it.
+              throw kafkaError('fromKafka', error, { topic });
+            }),
+        ),
         next: null,
         committed: '0',
         start: '0',
@@ -126,7 +132,7 @@ export function createReadings(
 
   const begin = async (reading: Reading, starts: ReadonlyMap<string, StartPosition>): Promise<void> => {
     const start = starts.get(nameOf(reading));
-    if (start === undefined) throw new Error(`the broker names no position of ${nameOf(reading)}`);
+    if (start === undefined) throw kafkaState(`the broker names no position of ${nameOf(reading)}`);
     if (!isCurrent(reading)) return;
     if (isGone(start.offset, start)) {
       await goOn(reading, start.offset === '-2' ? 'unknown' : start.offset, start);

@@ -7,6 +7,7 @@ import type {
   KafkaOffsetsByTopic,
 } from './kafka-client.js';
 import { kafkaAssigner } from './kafka-assigner.js';
+import { kafkaState } from './kafka-errors.js';
 import { createMembership } from './kafka-membership.js';
 import type { ResolvedKafkaOptions } from './kafka-options.js';
 
@@ -170,7 +171,7 @@ export function startRun(client: KafkaClientLike, options: ResolvedKafkaOptions,
           await consumer.commitOffsets(offsets.map(({ topic, partition, offset }) => ({ topic, partition, offset })));
         else await commitNow(byTopic(offsets));
         // It answers as if all were well where it did nothing, before the consumer runs and once it stops.
-        if (committed === before) throw new Error('kafkajs did not commit: the consumer is not running');
+        if (committed === before) throw kafkaState('kafkajs did not commit, for the consumer is not running');
       });
     },
     // kafkajs gives a sign of life after a fetch at the earliest.

@@ -1,3 +1,4 @@
+import { SluiceError } from '../../core/errors.js';
 /** One source as its group sees it. @internal */
 export interface MemoryMember {
   readonly topics: readonly string[];
@@ -128,7 +129,12 @@ export function createGroup(partitionsOf: (topic: string) => number): MemoryGrou
     acked: (topic, partition) => shareOf(topic, partition).acked,
     commit: (member, topic, partition, next, acked = []) => {
       const share = shareOf(topic, partition);
-      if (share.owner !== member) throw new Error(`${topic}/${partition} belongs to another member of the group`);
+      if (share.owner !== member) {
+        throw new SluiceError(
+          'source-failed',
+          `fromMemory: ${topic}/${partition} belongs to another member of the group.`,
+        );
+      }
       for (const offset of acked) if (share.acked.size < MOST_ACKED) share.acked.add(offset);
       moveTo(share, next ?? share.committed);
     },

@@ -67,7 +67,7 @@ export function fromMemory(
       broker: { required: true, that: { be: 'a memoryBroker()', holds: isMemoryBroker } },
       groupId: { required: true, type: 'string' },
       topics: { required: true, that: { be: 'a list of topic names that is not empty', holds: isTopicList } },
-      start: { that: { be: "'earliest', 'latest' or a Date", holds: isStart } },
+      start: { that: { be: "'earliest', 'latest' or a Date", holds: isStart, isNamed: true } },
       onPositionLost: { oneOf: ['error', 'earliest', 'latest'] },
     },
   );

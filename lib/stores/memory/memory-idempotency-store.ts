@@ -28,8 +28,8 @@ const DAY_MS = 86_400_000;
  * @public
  */
 export function memoryIdempotencyStore(options: MemoryIdempotencyStoreOptions = {}): IdempotencyStore {
-  const { maxKeys = 100_000, retentionMs = DAY_MS } = options;
   checkNames('memoryIdempotencyStore', options, ['maxKeys', 'retentionMs']);
+  const { maxKeys = 100_000, retentionMs = DAY_MS } = options;
   checkOptions(
     'memoryIdempotencyStore',
     { maxKeys, retentionMs },

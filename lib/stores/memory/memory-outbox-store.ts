@@ -28,8 +28,8 @@ export interface MemoryOutboxStore extends OutboxStore<MemoryTransaction> {
  * @public
  */
 export function memoryOutboxStore(options: MemoryOutboxStoreOptions = {}): MemoryOutboxStore {
-  const { maxRows = 100_000, maxKeys = 100_000 } = options;
   checkNames('memoryOutboxStore', options, ['maxRows', 'maxKeys']);
+  const { maxRows = 100_000, maxKeys = 100_000 } = options;
   checkOptions(
     'memoryOutboxStore',
     { maxRows, maxKeys },

@@ -401,8 +401,21 @@ describe('the memory broker', () => {
       );
       expect(outcomes.map(({ status }) => status)).toEqual(['ok', 'permanent', 'permanent', 'permanent']);
       expect(broker.messages('t')).toHaveLength(1);
-      broker.deleteTopic('t');
-      expect(send(broker, { value: 'x' })).toMatchObject([{ status: 'permanent', error: { code: 'unknown-topic' } }]);
+      const publisher = memoryPublisher(broker, { topic: 't' });
+      const late: PublishOutcome[] = [];
+      const publishLate = publisher.connect().pipe(
+        concatMap((connection) => {
+          broker.deleteTopic('t');
+          return connection.publish([{ value: 'x' }]);
+        }),
+      );
+      publishLate.subscribe((all) => late.push(...all)).unsubscribe();
+      expect(late).toMatchObject([{ status: 'permanent', error: { code: 'unknown-topic' } }]);
+      const errors: unknown[] = [];
+      publisher.connect().subscribe({ error: (error) => errors.push(error) });
+      expect(errors).toMatchObject([
+        { code: 'unknown-topic', message: 'memoryPublisher: there is no topic t. Create it first.' },
+      ]);
     }));
 
   it.each([
@@ -423,14 +436,14 @@ describe('the memory broker', () => {
 
   it.each([
     [{ groupId: '' }, 'fromMemory: groupId must be a string that is not empty, not an empty string.'],
-    [{ topics: [] }, 'fromMemory: topics must be a list of topic names that is not empty, not an array.'],
+    [{ topics: [] }, 'fromMemory: topics must be a list of topic names that is not empty, not an empty array.'],
     [{ maxInFlight: 0 }, 'fromMemory: maxInFlight must be a whole number, at least 1 and at most 1000000, not 0.'],
     [
       { maxInFlight: 8, maxSpan: 4 },
-      'fromMemory: maxSpan must be a whole number, at least 8 and at most 64000000, not 4.',
+      'fromMemory: maxSpan must be a whole number, at least maxInFlight (8) and at most 64000000, not 4.',
     ],
     [{ until: 'forever' as 'end' }, "fromMemory: until must be 'end', not 'forever'."],
-    [{ start: 'middle' as 'latest' }, "fromMemory: start must be 'earliest', 'latest' or a Date, not a string."],
+    [{ start: 'middle' as 'latest' }, "fromMemory: start must be 'earliest', 'latest' or a Date, not 'middle'."],
     [{ prefetch: 5 }, 'fromMemory: there is no option prefetch;'],
   ])('refuses %j', (options, message) => {
     expect(() => read(oneTopic(), options as Partial<MemorySourceOptions>)).toThrow(message);
