@@ -1,3 +1,4 @@
+import { cutText } from './cut-text.js';
 import { SluiceError } from './errors.js';
 
 /** What is allowed for one option; an option that is `undefined` is not checked unless `required`. @internal */
@@ -16,6 +17,8 @@ export interface OptionRule {
 
 /** The longest wait that a timer of any platform knows: beyond it they fire at once. Some 24.8 days. @internal */
 export const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+const MOST_SHOWN_BYTES = 64;
 
 /** Throws `invalid-options` for the first option that is not allowed: which, what was given, what is allowed. @internal */
 export function checkOptions(
@@ -43,8 +46,9 @@ export function checkOptions(
 export function checkNames(owner: string, given: object, known: readonly string[]): void {
   for (const name of Object.keys(given)) {
     if (known.includes(name)) continue;
-    throw new SluiceError('invalid-options', `${owner}: there is no option ${name}; there are ${known.join(', ')}.`, {
-      details: { owner, option: name },
+    const option = cutText(name, MOST_SHOWN_BYTES);
+    throw new SluiceError('invalid-options', `${owner}: there is no option ${option}; there are ${known.join(', ')}.`, {
+      details: { owner, option },
     });
   }
 }
