@@ -70,7 +70,9 @@ describe('what is told of an error of others', () => {
     const long: unknown = await readFile(key).catch((error: unknown) => error);
     expect(nameOf(long)).toBe('open ENAMETOOLONG');
 
-    const [missing] = (await once(spawn('card-4111', ['4111']), 'error').catch((error: unknown) => [error])) as [Error];
+    const [missing] = (await once(spawn(process.execPath.replace(/\w+$/, 'card-4111'), ['4111']), 'error').catch(
+      (error: unknown) => [error],
+    )) as [Error];
     expect(nameOf(missing)).toBe('spawn ENOENT');
     expect(nameOf(errorOf({ code: 'ENOTFOUND', syscall: 'getaddrinfo', hostname: 'db.test' }))).toBe(
       'getaddrinfo ENOTFOUND db.test',

@@ -121,7 +121,7 @@ describe('a record that is refused in an answer', () => {
   it('is told by a word of the service, and by no sentence', () => {
     marbles(({ advanceTo }) => {
       const fake = putFake();
-      fake.judge = () => 'no room for card 4111' as never;
+      fake.judge = () => 'no room for card 4111';
       const { publish, close } = hold(fake, { retryTimeoutMs: 0 });
       const call = publish(numbered('a1'));
       advanceTo(500);
