@@ -8,7 +8,7 @@ const SECRET = 'canary 4111 hunter2';
 const printed = (file: string, ...args: string[]): Promise<string> =>
   new Promise((resolve, reject) => {
     const command = ['--import', 'tsx', repositoryFile(`spec/secrets/${file}`), ...args];
-    const options = { cwd: repositoryFile('.'), env: { ...process.env, NODE_OPTIONS: '' } };
+    const options = { cwd: repositoryFile('.'), env: { ...process.env, NODE_OPTIONS: '' }, timeout: 150_000 };
     execFile(process.execPath, command, options, (error, stdout, stderr) => {
       if (error === null) resolve(`${stdout}${stderr}`);
       else reject(new Error(`it ended with ${String(error.code)}: ${stderr}`));
