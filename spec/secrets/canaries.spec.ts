@@ -39,7 +39,7 @@ import type { ScriptedLog, ScriptedPosition } from '../support/scripted-log.js';
 import { MOST_TEXT_BYTES, textsOfError, textsOfEvent } from './our-texts.js';
 
 // No name of a class and no code looks like this, and no name of ours has a part of it.
-const THROWN = 'Canary of what was thrown, 4111 1111';
+const THROWN = 'Canary of what was thrown 4111 1111';
 const VALUE = 'canary-of-the-value';
 const KEY = 'canary-of-the-key';
 const HEADER = 'canary-of-a-header';
