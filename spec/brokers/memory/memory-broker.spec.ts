@@ -425,7 +425,7 @@ describe('the memory broker', () => {
     [{ headers: new Map([['a', 'b']]) }, 'headers must be an object, with bytes or text by name, not Map'],
     [{ timestamp: 1.5 }, 'a timestamp must be whole milliseconds'],
     [{ timestamp: new Date(0) }, 'a timestamp must be whole milliseconds'],
-    [{ partition: '0' }, 't has no partition 0'],
+    [{ partition: '0' }, 'a partition must be a whole number'],
   ])('refuses %j, as other brokers do', (given, why) =>
     virtually(() => {
       const outcomes = send(oneTopic(), { value: 'x', ...given });
