@@ -13,11 +13,12 @@ import { errorText } from '../core/told-error.js';
 import { headersOf, type OutboxPosition, type RelayRecord } from './outbox-shape.js';
 
 interface Burial extends Grouped {
-  readonly error: string;
+  error: string;
 }
 
 const MAX_BATCH = 500;
 const MAX_ERROR_BYTES = 2_048;
+const UNTOLD = 'The store did not take the text of the error.';
 const outageWait = exponential(DEFAULT_NACK);
 
 /**
@@ -48,6 +49,14 @@ export function relayed(
         }
         buried.add(recordOf(delivery));
         delivery.settle('dead-lettered');
+      },
+      culprit: (burial) => {
+        if (burial.error !== UNTOLD) {
+          burial.error = UNTOLD;
+          return burial;
+        }
+        burial.delivery.abandon();
+        return undefined;
       },
       giveUp: ({ delivery }) => delivery.abandon(),
     });

@@ -10,7 +10,7 @@ import {
   type ObservableInput,
 } from 'rxjs';
 import { exponential } from '../core/backoff.js';
-import { nameOf, SluiceError } from '../core/errors.js';
+import { isSluiceError, nameOf, SluiceError } from '../core/errors.js';
 import type { Publisher, PublisherConnection, PublishOutcome } from '../core/publisher.js';
 
 /** A publisher's connection for as long as an operator is subscribed: made again, with backoff, where it breaks. @internal */
@@ -74,6 +74,13 @@ export function linkPublisher<M>(publisher: Publisher<M>, onOpen: () => void): P
       if (state === null) become({ error: new SluiceError('publish-failed', 'The pipeline ended.') });
     },
   };
+}
+
+/** It is said of a topic, and of none of its messages and no other topic. @internal */
+export function isOfTopic(error: unknown): boolean {
+  if (!isSluiceError(error)) return false;
+  const { code, cause } = error;
+  return ['unknown-topic', 'not-authorized', 'invalid-options'].includes(code) || isOfTopic(cause);
 }
 
 /** @internal */
