@@ -42,7 +42,7 @@ export type TelemetryEvent =
    * fail alone. The message is its first.
    */
   | { readonly type: 'bisected'; readonly message: MessageInfo; readonly size: number; readonly reason: unknown }
-  /** A dead letter was refused for good: it stays unsettled and is tried again, unless the user chose otherwise. */
+  /** A dead letter could not be published whole: it stays unsettled and is tried again, or has size and digest of its value alone. */
   | { readonly type: 'undeliverable'; readonly message: MessageInfo; readonly error: unknown }
   /** A delivery waits without counting an attempt: its key is claimed elsewhere, or something is out. */
   | { readonly type: 'parked'; readonly message: MessageInfo; readonly because: 'claimed' | 'unavailable' }

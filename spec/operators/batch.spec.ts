@@ -928,7 +928,7 @@ describe('batch', () => {
         drive(
           source.texts.pipe(
             batch({ maxSize: 2, maxWaitMs: 1 }),
-            retryToDlq({ deadLetters, maxRetries: 0 }),
+            retryToDlq({ deadLetters, maxRetries: 0, onUndeliverable: 'hold' }),
             handle(() => throwError(() => NO)),
             ackEach(),
           ),
@@ -1556,7 +1556,7 @@ describe('batch', () => {
           source.texts.pipe(
             batch({ maxSize: 2, maxWaitMs: 3 }),
             fork(),
-            retryToDlq({ deadLetters, maxRetries: 0 }),
+            retryToDlq({ deadLetters, maxRetries: 0, onUndeliverable: 'hold' }),
             handle(() => throwError(() => NO)),
             ackEach(),
           ),
