@@ -5,7 +5,7 @@ import { detach } from './detach.js';
 import { classifyFailure } from './failures.js';
 import type { Outcome } from './outcome.js';
 import type { Committer } from './committer.js';
-import { giveBackCredit, tellSlotListeners, type Partition } from './partition.js';
+import { addRetry, giveBackCredit, tellSlotListeners, type Partition } from './partition.js';
 import { tellIfEndless } from './passed-retry.js';
 import { pump } from './pump.js';
 import { messageInfo, notify, reportStale } from './telemetry.js';
@@ -98,7 +98,7 @@ function park(delivery: DeliveryNode, attempt: number, delayMs: number): void {
   }
   const due = asyncScheduler.schedule(() => {
     epoch.parked.delete(due);
-    epoch.ready.push(new DeliveryNode(value, attempt, null, op, slot, epoch, ref));
+    addRetry(new DeliveryNode(value, attempt, null, op, slot, epoch, ref));
     pump(epoch.session);
   }, delayMs);
   epoch.parked.set(due, delivery);

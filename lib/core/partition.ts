@@ -1,4 +1,6 @@
 import type { Subscription } from 'rxjs';
+import { retire } from './assignment.js';
+import { noteLow } from './demand.js';
 import type { DeliveryNode } from './delivery-node.js';
 import { RingQueue } from './ring-queue.js';
 import type { Session } from './session.js';
@@ -51,6 +53,12 @@ export interface Partition extends PartitionRef {
   held: number;
   /** Held behind a key or for a retry: what the fairness rule bounds. */
   blocked: number;
+  /** It is in the session's `givers`, behind and before these. */
+  hasTurn: boolean;
+  before: Partition | null;
+  after: Partition | null;
+  /** It is in the session's `retriers`. */
+  hasRetries: boolean;
   /** Fetched and not emitted, in records and in bytes. */
   pending: number;
   pendingBytes: number;
@@ -100,6 +108,10 @@ export function createPartition(
     parts: 0,
     held: 0,
     blocked: 0,
+    hasTurn: false,
+    before: null,
+    after: null,
+    hasRetries: false,
     pending: 0,
     pendingBytes: 0,
     reservedBytes: 0,
@@ -166,6 +178,8 @@ export function onEpochClose(partition: Partition, listener: () => void): () => 
 /** Takes out everything that was fetched and not emitted; the answer is what it was. @internal */
 export function dropPending(partition: Partition): unknown[] {
   const { session, cursor } = partition;
+  session.givers.remove(partition);
+  if (partition.pending > 0 && !partition.gated) session.backlog--;
   session.pendingBytes -= partition.pendingBytes;
   partition.pending = 0;
   partition.pendingBytes = 0;
@@ -206,6 +220,8 @@ export function takePending(partition: Partition, matches: (record: unknown) => 
     if (left.length > 0) chunks.push({ records: left, bytes });
   }
   partition.pending -= taken.length;
+  if (partition.pending === 0) session.backlog--;
+  noteLow(partition);
   return taken;
 }
 
@@ -223,8 +239,23 @@ export function takeParked(partition: Partition): DeliveryNode[] {
 /** A root delivery is out no more. @internal */
 export function giveBackCredit(partition: Partition): void {
   const { session } = partition;
-  partition.out--;
   session.inFlight--;
+  if (--partition.out === 0 && partition.finishDrain !== null) session.drained.push(partition);
+  wake(partition);
+}
+
+/** Something is freed that may have stopped the partition, its span or what is blocked of it: it gets a turn. @internal */
+export function wake(partition: Partition): void {
+  if (partition.pending > 0) partition.session.givers.add(partition);
+}
+
+/** A retry is due. @internal */
+export function addRetry(delivery: DeliveryNode): void {
+  const { epoch } = delivery;
+  epoch.ready.push(delivery);
+  if (epoch.hasRetries) return;
+  epoch.hasRetries = true;
+  epoch.session.retriers.push(epoch);
 }
 
 /**
@@ -245,10 +276,9 @@ export function closePartition(partition: Partition): void {
   session.inFlight -= partition.out;
   session.parts -= partition.parts;
   session.held -= partition.held;
-  remove(session.partitions, partition);
-  remove(session.draining, partition);
+  retire(partition);
+  session.draining.delete(partition);
   session.stalls.delete(partition);
-  if (partition.paused) session.paused--;
   const { signals, closeListeners } = partition;
   partition.signals = null;
   partition.closeListeners = null;

@@ -1,4 +1,5 @@
 import { asyncScheduler, defer, throwError, type Observable, type ObservableInput } from 'rxjs';
+import { join } from './assignment.js';
 import { DEFAULT_NACK, exponential, waitOf, type Backoff } from './backoff.js';
 import type { Delivery } from './delivery.js';
 import type { DeliveryNode, SettlementHook } from './delivery-node.js';
@@ -271,7 +272,7 @@ function setUp<R extends object, P extends Position>(definition: QueueSourceDefi
   const start = (session: Session): void => {
     const assign = (ref: PartitionRef): void => {
       queue = createPartition(session, ref, null);
-      session.partitions.push(queue);
+      join(queue);
       notify(session, { type: 'assigned', partition: ref });
     };
     const assigned = (): Partition => queue ?? failNamed(name);

@@ -6,8 +6,8 @@ const SMALLEST = 16;
  * @internal
  */
 export class RingQueue<T> {
-  private slots: (T | undefined)[] = new Array<T | undefined>(SMALLEST);
-  private mask = SMALLEST - 1;
+  private slots: (T | undefined)[] = [];
+  private mask = -1;
   private head = 0;
   private tail = 0;
 
@@ -16,7 +16,7 @@ export class RingQueue<T> {
   }
 
   push(item: T): void {
-    if (this.tail - this.head > this.mask) this.resize(this.slots.length * 2);
+    if (this.tail - this.head > this.mask) this.resize(Math.max(SMALLEST, this.slots.length * 2));
     this.slots[this.tail++ & this.mask] = item;
   }
 

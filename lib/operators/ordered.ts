@@ -2,13 +2,11 @@ import type { Observable, OperatorFunction, Subscriber } from 'rxjs';
 import type { Delivery } from '../core/delivery.js';
 import { DeliveryNode, type SettlementHook } from '../core/delivery-node.js';
 import { tellHeldBack } from '../core/held-back.js';
+import { BUSY, FREE, KEPT } from '../core/lane-states.js';
 import {
-  BUSY,
   createLanes,
   endKeep,
-  FREE,
   keep,
-  KEPT,
   laneOf,
   mayPass,
   nextOf,
@@ -50,7 +48,8 @@ export interface OrderedOptions<T, P extends Position = Position> {
  * ```
  *
  * Keys are per topic and partition; deliveries without a key are not ordered. What waits is in credit, so `maxInFlight` bounds
- * it. Keys hash to lanes, 32 or more for each credit: two keys that share one wait for each other and lose nothing else.
+ * it. Keys hash to lanes, half a billion of them: two keys that share one wait for each other and lose nothing else. The hash is another
+ * one in each process, so that nobody can choose keys that wait for each other. Memory follows what is out.
  * Place it above `retryToDlq`, and above `batch`, below which it orders nothing. On a revoke what waits is let go (I4).
  * @public
  */
@@ -133,8 +132,7 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
     }
     if (lane === -1 || this.destination.closed) {
       pass(this.destination, delivery);
-    } else if (lanes.states[lane] === FREE) {
-      lanes.states[lane] = BUSY;
+    } else if (lanes.states.take(lane) === FREE) {
       this.destination.next(this.pass(delivery, lane));
     } else {
       this.comeBehind(lanes, lane, delivery);
@@ -197,17 +195,17 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
 
   private comeBehind(lanes: Lanes, lane: number, delivery: DeliveryNode): void {
     const { slot } = delivery.root;
-    const isIdle = lanes.states[lane] === KEPT;
+    const isIdle = lanes.states.get(lane) === KEPT;
     if (isIdle && mayPass(lanes, lane, slot)) {
       const itself = lanes.kept.get(lane)?.find((message) => message.slot === slot && !message.whole);
       if (itself !== undefined) endKeep(lanes, lane, itself);
-      lanes.states[lane] = BUSY;
+      lanes.states.set(lane, BUSY);
       this.destination.next(this.pass(delivery, lane));
       return;
     }
     this.pending.add(delivery.epoch);
     this.behind++;
-    waitIn(lanes, lane, delivery);
+    if (waitIn(lanes, lane, delivery)) delivery.epoch.session.waits++;
     // Where the lane is busy, they hear of it if that fails.
     if (isIdle) tellHeldBack(delivery);
     hold(delivery.epoch, 1, 1);
@@ -216,7 +214,7 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
   private lanesFor(partition: Partition): Lanes {
     let lanes = this.lanesOf.get(partition);
     if (lanes === undefined) {
-      lanes = createLanes(partition.session.options.maxInFlight);
+      lanes = createLanes();
       this.lanesOf.set(partition, lanes);
     }
     this.partition = partition;
@@ -271,10 +269,10 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
     if (!lanes) return;
     const delivery = lanes.waiting.size === 0 ? undefined : nextOf(lanes, lane);
     if (delivery === undefined) {
-      lanes.states[lane] = lanes.kept.size > 0 && lanes.kept.has(lane) ? KEPT : FREE;
+      lanes.states.set(lane, lanes.kept.size > 0 && lanes.kept.has(lane) ? KEPT : FREE);
       return;
     }
-    lanes.states[lane] = BUSY;
+    lanes.states.set(lane, BUSY);
     this.behind--;
     unhold(partition, 1, 1);
     this.due.push(this.pass(delivery, lane));
@@ -287,7 +285,7 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
     const lanes = this.lanesOf.get(epoch) as Lanes;
     const { slot } = child.root;
     const brokersKey = brokersKeyOf(child);
-    lanes.states[lane] = KEPT;
+    lanes.states.set(lane, KEPT);
     if (lanes.kept.get(lane)?.some((message) => message.slot === slot)) return;
     const onNews = (news: SlotNews): void => {
       // On its way back to us it waits for another, which may wait in this lane: for a repeat of it that has its claim.
@@ -295,7 +293,7 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
       endKeep(lanes, lane, message);
       if (news === 'gone' && brokersKey !== null) this.wentBack(epoch, lane, brokersKey);
       if (news === 'gone' && !isOurs(epoch)) this.letWaitingGo(epoch, lane);
-      else if (lanes.states[lane] === KEPT) this.release(epoch, lane);
+      else if (lanes.states.get(lane) === KEPT) this.release(epoch, lane);
     };
     const message: KeptLane = { slot, whole, unlisten: onSlotNews(epoch, slot, onNews) };
     keep(lanes, lane, message);
@@ -308,7 +306,7 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
       if (isOurs(epoch)) this.release(epoch, lane);
       // A message that comes again to another subscription must not be passed by those that wait behind it.
       else this.letWaitingGo(epoch, lane);
-    } else if (lanes !== undefined && lanes.states[lane] === KEPT) {
+    } else if (lanes !== undefined && lanes.states.get(lane) === KEPT) {
       // The others that were made of the message must end before it can come again.
       if (comeback.whole) this.release(epoch, lane);
       if (comeback.retried) lanes.waiting.get(lane)?.forEach(tellHeldBack);

@@ -122,4 +122,34 @@ export const mutants: readonly Mutant[] = [
     find: 'if (open.delete(child)) giveBack(child.epoch.session, claimOf(child));',
     replace: '',
   },
+  {
+    name: 'TURN what comes to a partition gives it no turn',
+    file: 'core/intake.ts',
+    find: 'session.givers.add(partition);',
+    replace: '',
+  },
+  {
+    name: 'TURN a settlement gives its partition no turn',
+    file: 'core/partition.ts',
+    find: 'session.drained.push(partition);\n  wake(partition);',
+    replace: 'session.drained.push(partition);',
+  },
+  {
+    name: 'TURN what is unblocked gives its partition no turn',
+    file: 'core/units.ts',
+    find: 'if (blocked < 0) wake(partition);',
+    replace: '',
+  },
+  {
+    name: 'TURN a start that is durable gives its partition no turn',
+    file: 'core/assignment.ts',
+    find: 'session.backlog++;\n  session.givers.add(partition);',
+    replace: 'session.backlog++;',
+  },
+  {
+    name: 'TURN a drain of which nothing is out is not finished',
+    file: 'core/partition.ts',
+    find: '--partition.out === 0 && partition.finishDrain !== null',
+    replace: '--partition.out < 0',
+  },
 ];
