@@ -5,37 +5,48 @@ export const BUSY = 1;
 /** Nothing of it is out, and it waits for a message that comes again. @internal */
 export const KEPT = 2;
 
-// 64 bytes, which V8 keeps beside the array: more would cost two more objects.
-const SMALLEST = 16;
+const SMALLEST = 8;
+// A table that is empty, for all that need none. Never written to.
+const NO_ENTRIES = new Int32Array(1);
 
 /**
- * The states of those lanes that are not free: a table with open addressing, of 4 bytes for a lane and its state. It grows with what
- * is out and shrinks with it. So all partitions together take what `maxInFlight` deliveries need, and 64 bytes each.
+ * The states of those lanes that are not free: one of them in the object itself, the others in a table with open addressing, of 4 bytes
+ * for a lane and its state. Of thousands of partitions most have one lane out at a time, and need no table. It grows with what is out and
+ * shrinks with it, so all partitions together take what `maxInFlight` deliveries need.
  * @internal
  */
 export class LaneStates {
-  // A lane has 29 bits; below them its state. 0: the place is empty.
-  private entries = new Int32Array(SMALLEST);
-  private mask = SMALLEST - 1;
+  // A lane has 29 bits; below them its state. 0: there is none.
+  private single = 0;
+  private entries = NO_ENTRIES;
+  private mask = 0;
   private used = 0;
 
   get(lane: number): number {
-    const entry = this.entries[this.placeOf(lane)] as number;
-    return entry & 3;
+    const { single } = this;
+    if (single !== 0 && single >> 2 === lane) return single & 3;
+    return (this.entries[this.placeOf(lane)] as number) & 3;
   }
 
   /** Takes a lane that is free, for a delivery that goes on; the answer is what it was. */
   take(lane: number): number {
+    const { single } = this;
+    if (single !== 0 && single >> 2 === lane) return single & 3;
     const place = this.placeOf(lane);
     const entry = this.entries[place] as number;
-    if (entry === 0) this.insert(place, lane, BUSY);
+    if (entry === 0) this.put(place, lane, BUSY);
     return entry & 3;
   }
 
   set(lane: number, state: number): void {
+    const { single } = this;
+    if (single !== 0 && single >> 2 === lane) {
+      this.single = state === FREE ? 0 : (lane << 2) | state;
+      return;
+    }
     const place = this.placeOf(lane);
     if (this.entries[place] === 0) {
-      if (state !== FREE) this.insert(place, lane, state);
+      if (state !== FREE) this.put(place, lane, state);
     } else if (state === FREE) {
       this.empty(place);
     } else {
@@ -54,10 +65,18 @@ export class LaneStates {
     return place;
   }
 
-  private insert(place: number, lane: number, state: number): void {
-    this.entries[place] = (lane << 2) | state;
+  private put(place: number, lane: number, state: number): void {
+    if (this.single === 0) {
+      this.single = (lane << 2) | state;
+      return;
+    }
+    let free = place;
+    if (this.used * 2 >= this.mask) {
+      this.resize(Math.max(SMALLEST, (this.mask + 1) * 2));
+      free = this.placeOf(lane);
+    }
+    this.entries[free] = (lane << 2) | state;
     this.used++;
-    if (this.used * 2 > this.mask) this.resize((this.mask + 1) * 2);
   }
 
   private empty(place: number): void {

@@ -4,7 +4,7 @@ import { SluiceError } from './errors.js';
 import { permanent } from './failures.js';
 import { KEPT, LaneStates } from './lane-states.js';
 import { RingQueue } from './ring-queue.js';
-import { hashWords, secretHashOf, type HashWords } from './secret-hash.js';
+import { hashWords, secretHashOf } from './secret-hash.js';
 
 /** The message that a lane waits for. @internal */
 export interface KeptLane {
@@ -21,23 +21,25 @@ export interface KeptLane {
 /** The keys of one partition, hashed to lanes: 3 × faster than a Map of strings. @internal */
 export interface Lanes {
   readonly states: LaneStates;
-  readonly words: HashWords;
   /** The deliveries that wait for their turn, by lane. */
-  readonly waiting: Map<number, RingQueue<DeliveryNode>>;
+  waiting: Map<number, RingQueue<DeliveryNode>>;
   /** Which messages a lane waits for: mostly one. */
-  readonly kept: Map<number, KeptLane[]>;
+  kept: Map<number, KeptLane[]>;
 }
+
+// What nobody waits in takes no memory: each of thousands of partitions has its lanes. Never written to.
+const NONE = new Map<number, never>();
 
 /** @internal */
 export function createLanes(): Lanes {
-  return { states: new LaneStates(), words: hashWords(), waiting: new Map(), kept: new Map() };
+  return { states: new LaneStates(), waiting: NONE, kept: NONE };
 }
 
 /** The lane of a key; throws for what cannot be one. @internal */
-export function laneOf({ words }: Lanes, key: unknown): number {
+export function laneOf(key: unknown): number {
   // `instanceof` walks the prototypes of a Buffer for each message.
-  if (typeof key === 'string' || ArrayBuffer.isView(key)) return secretHashOf(key as Uint8Array, words);
-  if (typeof key === 'number' && !Number.isNaN(key)) return secretHashOf(String(key), words);
+  if (typeof key === 'string' || ArrayBuffer.isView(key)) return secretHashOf(key as Uint8Array, hashWords());
+  if (typeof key === 'number' && !Number.isNaN(key)) return secretHashOf(String(key), hashWords());
   giveUpOn(key);
   throw permanent(
     new SluiceError('invalid-key', `ordered: a key must be text, bytes or a number, not ${kindOf(key)}.`),
@@ -45,11 +47,12 @@ export function laneOf({ words }: Lanes, key: unknown): number {
 }
 
 /** The answer is true for the first that waits in the lane. @internal */
-export function waitIn({ waiting }: Lanes, lane: number, delivery: DeliveryNode): boolean {
-  const queue = waiting.get(lane) ?? new RingQueue<DeliveryNode>();
+export function waitIn(lanes: Lanes, lane: number, delivery: DeliveryNode): boolean {
+  const queue = lanes.waiting.get(lane) ?? new RingQueue<DeliveryNode>();
   queue.push(delivery);
   if (queue.length > 1) return false;
-  waiting.set(lane, queue);
+  if (lanes.waiting === NONE) lanes.waiting = new Map();
+  lanes.waiting.set(lane, queue);
   return true;
 }
 
@@ -74,10 +77,11 @@ export function nextOf(lanes: Lanes, lane: number): DeliveryNode | undefined {
 }
 
 /** @internal */
-export function keep({ states, kept }: Lanes, lane: number, message: KeptLane): void {
-  states.set(lane, KEPT);
-  const messages = kept.get(lane);
-  if (messages === undefined) kept.set(lane, [message]);
+export function keep(lanes: Lanes, lane: number, message: KeptLane): void {
+  lanes.states.set(lane, KEPT);
+  if (lanes.kept === NONE) lanes.kept = new Map();
+  const messages = lanes.kept.get(lane);
+  if (messages === undefined) lanes.kept.set(lane, [message]);
   else messages.push(message);
 }
 

@@ -1,4 +1,4 @@
-import { asyncScheduler } from 'rxjs';
+import { asyncScheduler, type Subscription } from 'rxjs';
 import { waitOf, type Backoff } from './backoff.js';
 import { DeliveryNode, type SettlementHook } from './delivery-node.js';
 import { detach } from './detach.js';
@@ -97,10 +97,10 @@ function park(delivery: DeliveryNode, attempt: number, delayMs: number): void {
     return;
   }
   const due = asyncScheduler.schedule(() => {
-    epoch.parked.delete(due);
+    epoch.parked?.delete(due);
     addRetry(new DeliveryNode(value, attempt, null, op, slot, epoch, ref));
     pump(epoch.session);
   }, delayMs);
-  epoch.parked.set(due, delivery);
+  (epoch.parked ??= new Map<Subscription, DeliveryNode>()).set(due, delivery);
   hold(epoch, 1, 1);
 }

@@ -1,4 +1,4 @@
-import { asyncScheduler, defer, throwError, type Observable, type ObservableInput } from 'rxjs';
+import { asyncScheduler, defer, throwError, type Observable, type ObservableInput, type Subscription } from 'rxjs';
 import { join } from './assignment.js';
 import { DEFAULT_NACK, exponential, waitOf, type Backoff } from './backoff.js';
 import type { Delivery } from './delivery.js';
@@ -257,11 +257,11 @@ function setUp<R extends object, P extends Position>(definition: QueueSourceDefi
         notify(epoch.session, { type: 'retried', message, by: 'source', failure, reason, delayMs });
       }
       const due = asyncScheduler.schedule(() => {
-        epoch.parked.delete(due);
+        epoch.parked?.delete(due);
         unhold(epoch, 1, 1);
         backToBroker(delivery, true);
       }, delayMs);
-      epoch.parked.set(due, delivery);
+      (epoch.parked ??= new Map<Subscription, DeliveryNode>()).set(due, delivery);
       hold(epoch, 1, 1);
     },
     onAbandon: (delivery) => {

@@ -125,7 +125,7 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
     let lane: number;
     try {
       const key = this.keyOf(delivery);
-      lane = key === null || key === undefined ? -1 : laneOf(lanes, key);
+      lane = key === null || key === undefined ? -1 : laneOf(key);
     } catch (error) {
       delivery.fail(error, -1);
       return;
@@ -133,7 +133,7 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
     if (lane === -1 || this.destination.closed) {
       pass(this.destination, delivery);
     } else if (lanes.states.take(lane) === FREE) {
-      this.destination.next(this.pass(delivery, lane));
+      this.destination.next(this.pass(delivery, lane, lanes));
     } else {
       this.comeBehind(lanes, lane, delivery);
     }
@@ -161,13 +161,13 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
     return this.behind > 0;
   }
 
-  isAwaited({ epoch, slot }: DeliveryNode): boolean {
-    return this.lanesOf.get(epoch)?.waiting.has(slot) === true;
+  isAwaited({ slot, ref }: DeliveryNode): boolean {
+    return (ref as Lanes).waiting.has(slot);
   }
 
   onAck(child: DeliveryNode, outcome: Outcome): void {
     (child.up as DeliveryNode).settle(outcome);
-    this.release(child.epoch, child.slot);
+    this.release(child.epoch, child.slot, child.ref as Lanes);
   }
 
   onNack(child: DeliveryNode, reason: unknown, delayMs: number): void {
@@ -200,7 +200,7 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
       const itself = lanes.kept.get(lane)?.find((message) => message.slot === slot && !message.whole);
       if (itself !== undefined) endKeep(lanes, lane, itself);
       lanes.states.set(lane, BUSY);
-      this.destination.next(this.pass(delivery, lane));
+      this.destination.next(this.pass(delivery, lane, lanes));
       return;
     }
     this.pending.add(delivery.epoch);
@@ -228,6 +228,7 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
     this.lanesOf.delete(partition);
     if (partition === this.partition) this.partition = this.lanes = null;
     for (const waiting of lanes.waiting.values()) this.letGo(partition, waiting.drain());
+    lanes.waiting.clear();
   }
 
   // The broker sends all of a key again, from this one on: what waits of it is not to overtake it.
@@ -259,14 +260,12 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
     }
   }
 
-  private pass(delivery: DeliveryNode, lane: number): DeliveryNode {
-    return new DeliveryNode(delivery.value, delivery.attempt, delivery, this, lane, delivery.epoch, null);
+  private pass(delivery: DeliveryNode, lane: number, lanes: Lanes): DeliveryNode {
+    return new DeliveryNode(delivery.value, delivery.attempt, delivery, this, lane, delivery.epoch, lanes);
   }
 
-  // Nothing of the lane is out any more.
-  private release(partition: Partition, lane: number): void {
-    const lanes = partition === this.partition ? this.lanes : this.lanesOf.get(partition);
-    if (!lanes) return;
+  // Nothing of the lane is out any more. Of lanes that were forgotten nothing waits.
+  private release(partition: Partition, lane: number, lanes: Lanes): void {
     const delivery = lanes.waiting.size === 0 ? undefined : nextOf(lanes, lane);
     if (delivery === undefined) {
       lanes.states.set(lane, lanes.kept.size > 0 && lanes.kept.has(lane) ? KEPT : FREE);
@@ -275,14 +274,14 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
     lanes.states.set(lane, BUSY);
     this.behind--;
     unhold(partition, 1, 1);
-    this.due.push(this.pass(delivery, lane));
+    this.due.push(this.pass(delivery, lane, lanes));
     defer(partition.session, this);
   }
 
   // The source, or a retry above, runs the same slot again: its lane stays taken until it is back or settled.
   private keep(child: DeliveryNode, { whole, claimed }: Comeback): void {
     const { epoch, slot: lane } = child;
-    const lanes = this.lanesOf.get(epoch) as Lanes;
+    const lanes = child.ref as Lanes;
     const { slot } = child.root;
     const brokersKey = brokersKeyOf(child);
     lanes.states.set(lane, KEPT);
@@ -293,22 +292,22 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
       endKeep(lanes, lane, message);
       if (news === 'gone' && brokersKey !== null) this.wentBack(epoch, lane, brokersKey);
       if (news === 'gone' && !isOurs(epoch)) this.letWaitingGo(epoch, lane);
-      else if (lanes.states.get(lane) === KEPT) this.release(epoch, lane);
+      else if (lanes.states.get(lane) === KEPT) this.release(epoch, lane, lanes);
     };
     const message: KeptLane = { slot, whole, unlisten: onSlotNews(epoch, slot, onNews) };
     keep(lanes, lane, message);
   }
 
   // After a nack or an abandon has gone up, by which the lane may have gone to the next one already.
-  private goOn({ epoch, slot: lane }: DeliveryNode, comeback: Comeback | null): void {
-    const lanes = this.lanesOf.get(epoch);
+  private goOn({ epoch, slot: lane, ref }: DeliveryNode, comeback: Comeback | null): void {
+    const lanes = ref as Lanes;
     if (comeback === null) {
-      if (isOurs(epoch)) this.release(epoch, lane);
+      if (isOurs(epoch)) this.release(epoch, lane, lanes);
       // A message that comes again to another subscription must not be passed by those that wait behind it.
       else this.letWaitingGo(epoch, lane);
-    } else if (lanes !== undefined && lanes.states.get(lane) === KEPT) {
+    } else if (lanes.states.get(lane) === KEPT) {
       // The others that were made of the message must end before it can come again.
-      if (comeback.whole) this.release(epoch, lane);
+      if (comeback.whole) this.release(epoch, lane, lanes);
       if (comeback.retried) lanes.waiting.get(lane)?.forEach(tellHeldBack);
     }
   }

@@ -89,7 +89,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'I10 messages are emitted before the start position is durable',
     file: 'core/log-engine.ts',
-    find: 'partition.gated = true;',
+    find: 'gate(partition);',
     replace: '',
   },
   {
