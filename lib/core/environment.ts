@@ -8,11 +8,14 @@ export interface Environment {
   wallClock(): number;
   /** From 0 up to, not including, 1. */
   random(): number;
+  /** Fills with random numbers that nobody outside of the process can foresee. */
+  secret(words: Int32Array): void;
   /** Tells the operator of the process about a misuse or a stall; never about a message's content. */
   warn(message: string): void;
 }
 
 interface Host {
+  crypto?: { getRandomValues?(words: Int32Array): unknown };
   process?: { emitWarning?(message: string, type: string): void };
 }
 
@@ -27,6 +30,12 @@ export const environment: Environment = {
   },
   wallClock: () => asyncScheduler.now(),
   random: () => Math.random(),
+  secret: (words) => {
+    const { crypto } = globalThis as Host;
+    // A context of `node:vm` has none.
+    if (crypto?.getRandomValues) crypto.getRandomValues(words);
+    else for (let i = 0; i < words.length; i++) words[i] = Math.floor(Math.random() * 2 ** 32);
+  },
   warn: (message) => {
     const { process } = globalThis as Host;
     if (process?.emitWarning) process.emitWarning(message, 'RxsluiceWarning');

@@ -1,4 +1,5 @@
 import { defer, retry, timer, type Observable, type ObservableInput } from 'rxjs';
+import { gate, join, ungate } from './assignment.js';
 import { DEFAULT_NACK, exponential, type Backoff } from './backoff.js';
 import { createCommitter } from './committer.js';
 import type { Delivery } from './delivery.js';
@@ -160,7 +161,7 @@ function setUp<R extends object, P extends Position>(definition: LogSourceDefini
   };
 
   const prepareStart = (session: Session, partition: Partition, prepare: () => ObservableInput<unknown>): void => {
-    partition.gated = true;
+    gate(partition);
     const delay = exponential({ initialMs: 100, maxMs: 5_000, jitter: 'none' });
     const report = (error: unknown, failures: number): Observable<unknown> => {
       notify(session, { type: 'ack-failed', partition: refOf(partition), error });
@@ -170,7 +171,7 @@ function setUp<R extends object, P extends Position>(definition: LogSourceDefini
       .pipe(retry({ delay: report }))
       .subscribe({
         complete: () => {
-          partition.gated = false;
+          ungate(partition);
           pump(session);
         },
         error: (cause: unknown) => fail(session, sourceError(name, cause)),
@@ -188,7 +189,7 @@ function setUp<R extends object, P extends Position>(definition: LogSourceDefini
         partition.closed = true;
         return partition;
       }
-      session.partitions.push(partition);
+      join(partition);
       notify(session, { type: 'assigned', partition: refOf(partition) });
       if (prepare !== undefined) prepareStart(session, partition, prepare);
       return partition;

@@ -1,4 +1,5 @@
-import { asyncScheduler, defer, throwError, type Observable, type ObservableInput } from 'rxjs';
+import { asyncScheduler, defer, throwError, type Observable, type ObservableInput, type Subscription } from 'rxjs';
+import { join } from './assignment.js';
 import { DEFAULT_NACK, exponential, waitOf, type Backoff } from './backoff.js';
 import type { Delivery } from './delivery.js';
 import type { DeliveryNode, SettlementHook } from './delivery-node.js';
@@ -253,11 +254,11 @@ function setUp<R extends object, P extends Position>(definition: QueueSourceDefi
       reportRetry(delivery, classifyFailure(reason), reason, delayMs, askedMs);
       tellIfPassedRetry(delivery, reason);
       const due = asyncScheduler.schedule(() => {
-        epoch.parked.delete(due);
+        epoch.parked?.delete(due);
         unhold(epoch, 1, 1);
         backToBroker(delivery, true);
       }, delayMs);
-      epoch.parked.set(due, delivery);
+      (epoch.parked ??= new Map<Subscription, DeliveryNode>()).set(due, delivery);
       hold(epoch, 1, 1);
     },
     onAbandon: (delivery) => {
@@ -268,7 +269,7 @@ function setUp<R extends object, P extends Position>(definition: QueueSourceDefi
   const start = (session: Session): void => {
     const assign = (ref: PartitionRef): void => {
       queue = createPartition(session, ref, null);
-      session.partitions.push(queue);
+      join(queue);
       notify(session, { type: 'assigned', partition: ref });
     };
     const assigned = (): Partition => queue ?? failNamed(name);

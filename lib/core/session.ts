@@ -8,6 +8,7 @@ import type { RecordShape } from './record-shape.js';
 import { RingQueue } from './ring-queue.js';
 import type { ResolvedOptions } from './source-options.js';
 import type { Telemetry } from './telemetry.js';
+import { Turns } from './turns.js';
 
 /** An operator that holds deliveries, as its sessions see it. @internal */
 export interface SessionListener {
@@ -76,10 +77,18 @@ export interface Session {
   readonly failures: WeakMap<object, LastFailure>;
   /** What is out at the moment, in words. */
   readonly outages: Set<string>;
-  /** Assigned and not being revoked. */
-  readonly partitions: Partition[];
+  /** Assigned and not being revoked. There may be thousands: what runs at each settlement, or each push, never walks through them. */
+  readonly partitions: Set<Partition>;
   /** Being revoked: their started work may still settle. */
-  readonly draining: Partition[];
+  readonly draining: Set<Partition>;
+  /** Those of `draining` of which nothing is out any more. */
+  readonly drained: RingQueue<Partition>;
+  /** Those that may have something new to give. */
+  readonly givers: Turns;
+  /** Those that have retries that are due, next first. */
+  readonly retriers: RingQueue<Partition>;
+  /** Those that were asked to stop reading and have room again. */
+  readonly resumable: Set<Partition>;
   readonly listeners: SessionListener[];
   readonly tasks: RingQueue<PumpTask>;
   /** Ends of inner Observables, such as those of `settling`, that wait for the one under way. In credit. */
@@ -90,6 +99,12 @@ export interface Session {
   parts: number;
   /** Units that our operators hold. */
   held: number;
+  /** Partitions whose start position is not durable yet. */
+  gated: number;
+  /** The others of those in which something is fetched and not emitted. */
+  backlog: number;
+  /** How many blocked units stop a partition. */
+  mostBlocked: number;
   /** Fetched and not emitted, in bytes. */
   pendingBytes: number;
   /** On their way, in bytes. */
@@ -100,6 +115,8 @@ export interface Session {
   paused: number;
   /** Operators that can let nothing more through until something settles. */
   full: number;
+  /** How often deliveries that are out began to be waited for, by others that our operators hold. */
+  waits: number;
   /** The source can give nothing more until something settles, or its operators could not let it through. */
   waiting: boolean;
   /** The pump runs. */
@@ -114,8 +131,6 @@ export interface Session {
   telling: boolean;
   /** A `retryToDlq` stands below: a nack that comes to the source was given above it. */
   retries: boolean;
-  /** Round robin. */
-  turn: number;
   /** `until: 'end'`: all was pushed. */
   inputEnded: boolean;
   /** `stop` came: no intake, settle what is out. */
@@ -161,8 +176,12 @@ export function createSession(init: Pick<Session, 'subscriber' | 'options' | 'sh
     warnings: new Map(),
     failures: new WeakMap(),
     outages: new Set(),
-    partitions: [],
-    draining: [],
+    partitions: new Set(),
+    draining: new Set(),
+    drained: new RingQueue(),
+    givers: new Turns(),
+    retriers: new RingQueue(),
+    resumable: new Set(),
     listeners: [],
     tasks: new RingQueue(),
     turns: new RingQueue(),
@@ -170,6 +189,10 @@ export function createSession(init: Pick<Session, 'subscriber' | 'options' | 'sh
     parts: 0,
     held: 0,
     full: 0,
+    waits: 0,
+    gated: 0,
+    backlog: 0,
+    mostBlocked: Infinity,
     pendingBytes: 0,
     reservedBytes: 0,
     wantedBytes: 0,
@@ -181,7 +204,6 @@ export function createSession(init: Pick<Session, 'subscriber' | 'options' | 'sh
     turnTaken: false,
     telling: false,
     retries: false,
-    turn: 0,
     inputEnded: false,
     stopping: false,
     unsubscribed: false,

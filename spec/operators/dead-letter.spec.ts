@@ -450,7 +450,7 @@ describe('a dead letter', () => {
 
     it('has the stack of what was thrown and marked', () =>
       marbles((helpers) => {
-        const { headers } = deadLetterOf(helpers, { value: 'x', error: permanent('text') });
+        const { headers } = deadLetterOf(helpers, { value: 'x', error: permanent(new Error('text')) });
         expect(headers).toHaveProperty('dead-letter-error-stack');
       }));
 

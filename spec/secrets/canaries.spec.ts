@@ -3,6 +3,7 @@ import { mergeMap, of, tap, throwError, type Observable } from 'rxjs';
 import { z } from 'zod';
 import { constant } from '../../lib/core/backoff.js';
 import { environment } from '../../lib/core/environment.js';
+import { SluiceError } from '../../lib/core/errors.js';
 import type { IdempotencyStore } from '../../lib/core/idempotency-store.js';
 import type { Message } from '../../lib/core/message.js';
 import { checkOptions } from '../../lib/core/options.js';
@@ -337,7 +338,7 @@ describe('the texts that are looked at', () => {
   });
 
   it('would show a message that quotes what was thrown', () => {
-    const leaking = Object.assign(permanent('x'), { message: THROWN });
+    const leaking = new SluiceError('publish-failed', THROWN);
     const { ours } = told(PLACES['a handler without retryToDlq'] as Place, leaking, false);
     expect(() => expectClean(ours)).toThrow('anary');
   });

@@ -57,6 +57,8 @@ export function createReadings(
 ): Readings {
   const { onPositionLost, drainOnRebalance, readUncommitted } = options;
   const readings = new Map<string, Reading>();
+  // Those that are not at their end, `until: 'end'`.
+  const unread = new Set<Reading>();
   // How far a commit may go beyond a record: over control records and what the predecessor had done.
   const tails = new WeakMap<KafkaRecord, string>();
   // The broker takes no metadata.
@@ -107,6 +109,7 @@ export function createReadings(
         checking: false,
       };
       readings.set(nameOf(reading), reading);
+      if (ends !== null) unread.add(reading);
       mine.push(reading);
     }
     endIfRead();
@@ -149,7 +152,7 @@ export function createReadings(
     reading.sought = false;
     reading.run.seek(reading, offset);
     if (!reading.assigned.paused && !leaving) reading.run.resume(reading);
-    endIfRead();
+    noteEnd(reading);
   };
 
   // The position is gone (I10).
@@ -198,7 +201,7 @@ export function createReadings(
     if (within.length === messages.length) passOver(reading, lastOffset);
     if (fresh.length === 0) engine.commitSoon(reading.assigned);
     engine.push(reading.assigned, fresh);
-    endIfRead();
+    noteEnd(reading);
   };
 
   const pass = (reading: Reading, lastOffset: string): void => {
@@ -293,17 +296,24 @@ export function createReadings(
   const endOf = (reading: Reading): bigint | null =>
     ends === null ? null : BigInt(ends.get(nameOf(reading))?.high ?? '0');
 
-  const endIfRead = (): void => {
+  const noteEnd = (reading: Reading): void => {
     if (ends === null) return;
-    for (const reading of readings.values()) {
-      if (reading.next === null || BigInt(reading.next) < (endOf(reading) as bigint)) return;
+    if (readings.get(nameOf(reading)) === reading && BigInt(reading.next as string) < (endOf(reading) as bigint)) {
+      unread.add(reading);
+    } else {
+      unread.delete(reading);
     }
-    engine.end();
+    endIfRead();
+  };
+
+  const endIfRead = (): void => {
+    if (ends !== null && unread.size === 0) engine.end();
   };
 
   const loseAll = (): void => {
     const lost = [...readings.values()];
     readings.clear();
+    unread.clear();
     for (const { assigned } of lost) engine.lose(assigned);
     draining = false;
     undrained = 0;
@@ -330,7 +340,7 @@ export function createReadings(
       // kafkajs does not say from where it fetched: what begins beyond our position follows a gap, or a reset.
       if ((firstOffset ?? lastOffset) === reading.next) skip(reading, lastOffset);
       else astray(reading, () => skip(reading, lastOffset));
-      endIfRead();
+      noteEnd(reading);
     },
     commit: async (run, commits) => {
       const offsets = commits.flatMap((commit) => {

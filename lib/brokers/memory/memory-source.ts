@@ -110,6 +110,10 @@ function connect(
   const topics = new Map<string, MemoryTopic>();
   const ends = new Map<MemoryLog, number>();
   const readings = new Map<string, Reading>();
+  // Those that are not at their end, `until: 'end'`.
+  const unread = new Set<Reading>();
+  // Where a partition went on whose position was lost: what is settled of before moves the position no more.
+  const jumps = new WeakMap<AssignedPartition, number>();
   const unlisten: (() => void)[] = [];
 
   const member: MemoryMember = {
@@ -121,7 +125,8 @@ function connect(
       const prepare = () => defer(() => of(group.commit(member, topic, partition, next)));
       const assigned = engine.assign({ topic, partition }, committed === null ? prepare : undefined);
       const acked = new Set(group.acked(topic, partition));
-      const reading = { log, acked, assigned, next, end: ends.get(log) ?? Infinity, feeding: false, lost: false };
+      const end = ends.get(log) ?? Infinity;
+      const reading: Reading = { log, acked, assigned, next, end, feeding: false, lost: false };
       readings.set(nameOf(assigned), reading);
       feed(reading);
     },
@@ -129,8 +134,12 @@ function connect(
       const name = nameOf({ topic, partition });
       const reading = readings.get(name);
       readings.delete(name);
-      if (reading === undefined) done();
-      else engine.revoke(reading.assigned, done);
+      if (reading === undefined) {
+        done();
+        return;
+      }
+      unread.delete(reading);
+      engine.revoke(reading.assigned, done);
     },
     rebalanced: () => endIfRead(),
   };
@@ -148,6 +157,9 @@ function connect(
       engine.push(assigned, lend(left));
     }
     reading.feeding = false;
+    if (until !== 'end') return;
+    if (assigned.live && reading.next < reading.end) unread.add(reading);
+    else unread.delete(reading);
     endIfRead();
   };
 
@@ -162,12 +174,14 @@ function connect(
       return false;
     }
     reading.next = onPositionLost === 'earliest' ? log.first : log.end;
+    // At once, since nothing may ever be settled there: the next start would lose it again, with all that is published until then.
+    group.commit(member, assigned.topic, assigned.partition as number, reading.next);
+    jumps.set(assigned, reading.next);
     return reading.next < reading.end;
   };
 
   const endIfRead = (): void => {
-    if (until !== 'end' || !group.isSettled(member)) return;
-    if ([...readings.values()].every(({ next, end }) => next >= end)) engine.end();
+    if (until === 'end' && unread.size === 0 && group.isSettled(member)) engine.end();
   };
 
   const listen = (topic: MemoryTopic): void => {
@@ -202,7 +216,8 @@ function connect(
         for (const { partition, last, above } of commits) {
           const { topic, partition: number } = partition;
           const acked = above().map(({ stored }) => stored.offset);
-          group.commit(member, topic, number as number, last === null ? null : last.stored.offset + 1, acked);
+          const next = last === null ? null : Math.max(jumps.get(partition) ?? 0, last.stored.offset + 1);
+          group.commit(member, topic, number as number, next, acked);
         }
         return of(undefined);
       }),
