@@ -32,6 +32,8 @@ interface Reading {
   /** What its predecessors had done above the committed offset: it is not read again. */
   readonly acked: ReadonlySet<number>;
   readonly assigned: AssignedPartition;
+  /** What is to be committed as long as nothing that was read from here on is settled. */
+  start: number;
   next: number;
   /** Where `until: 'end'` stops. */
   readonly end: number;
@@ -121,7 +123,8 @@ function connect(
       const prepare = () => defer(() => of(group.commit(member, topic, partition, next)));
       const assigned = engine.assign({ topic, partition }, committed === null ? prepare : undefined);
       const acked = new Set(group.acked(topic, partition));
-      const reading = { log, acked, assigned, next, end: ends.get(log) ?? Infinity, feeding: false, lost: false };
+      const end = ends.get(log) ?? Infinity;
+      const reading = { log, acked, assigned, start: next, next, end, feeding: false, lost: false };
       readings.set(nameOf(assigned), reading);
       feed(reading);
     },
@@ -143,7 +146,6 @@ function connect(
       const records = read(log, reading.next, Math.min(CHUNK_RECORDS, reading.end - reading.next));
       if (records.length === 0) break;
       reading.next += records.length;
-      engine.lag(assigned, { lagMessages: log.end - reading.next });
       const left = acked.size === 0 ? records : records.filter(({ offset }) => !acked.has(offset));
       engine.push(assigned, lend(left));
     }
@@ -162,6 +164,7 @@ function connect(
       return false;
     }
     reading.next = onPositionLost === 'earliest' ? log.first : log.end;
+    reading.start = reading.next;
     return reading.next < reading.end;
   };
 
@@ -206,6 +209,11 @@ function connect(
         }
         return of(undefined);
       }),
+    lag: ({ partition, last }) => {
+      const reading = readings.get(nameOf(partition));
+      if (reading?.assigned !== partition) return null;
+      return { lagMessages: reading.log.end - watermarkOf(reading, last) };
+    },
     leaving: () => group.leaving(member),
     close: () =>
       defer(() => {
@@ -214,6 +222,13 @@ function connect(
         return of(undefined);
       }),
   };
+}
+
+/** Where the next owner would begin. */
+function watermarkOf({ start, acked }: Reading, last: LentRecord | null): number {
+  let watermark = Math.max(start, last === null ? 0 : last.stored.offset + 1);
+  while (acked.has(watermark)) watermark++;
+  return watermark;
 }
 
 function startOf(log: MemoryLog, start: 'earliest' | 'latest' | Date): number {
