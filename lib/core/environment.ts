@@ -1,4 +1,4 @@
-import { asyncScheduler } from 'rxjs';
+import { asyncScheduler, type Subscription } from 'rxjs';
 
 /** What the core takes from the world outside RxJS. A spec may replace a member and must put it back. @internal */
 export interface Environment {
@@ -6,6 +6,10 @@ export interface Environment {
   now(): number;
   /** Milliseconds since 1970, for what people read; virtual inside `TestScheduler.run`. */
   wallClock(): number;
+  /** Whether time is virtual: inside `TestScheduler.run`. */
+  isVirtual(): boolean;
+  /** Lets the process end although the timer, of `asyncScheduler`, is still to come. */
+  unref(timer: Subscription): void;
   /** From 0 up to, not including, 1. */
   random(): number;
   /** Fills with random numbers that nobody outside of the process can foresee. */
@@ -24,11 +28,11 @@ const VIRTUAL_TIME_BELOW = 1e12;
 
 /** The one edge to clock, randomness and warnings. @internal */
 export const environment: Environment = {
-  now: () => {
-    const scheduled = asyncScheduler.now();
-    return scheduled < VIRTUAL_TIME_BELOW ? scheduled : performance.now();
-  },
+  now: () => (environment.isVirtual() ? asyncScheduler.now() : performance.now()),
   wallClock: () => asyncScheduler.now(),
+  isVirtual: () => asyncScheduler.now() < VIRTUAL_TIME_BELOW,
+  // Only Node has it. RxJS keeps the timer in `id`, which in other places is a number.
+  unref: (timer) => (timer as { readonly id?: { unref?(): void } }).id?.unref?.(),
   random: () => Math.random(),
   secret: (words) => {
     const { crypto } = globalThis as Host;

@@ -16,6 +16,7 @@ export function take(partition: Partition, records: readonly unknown[]): void {
   partition.pending += records.length;
   partition.pendingBytes += bytes;
   session.pendingBytes += bytes;
+  session.wakeLagTimer?.();
   pump(session);
   pauseIfFull(session, partition);
 }

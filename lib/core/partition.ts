@@ -191,6 +191,11 @@ export function dropPending(partition: Partition): unknown[] {
     .slice(cursor);
 }
 
+/** The record that is to be emitted next, or `null`. @internal */
+export function nextOf({ chunks, cursor, pending }: Partition): unknown {
+  return pending === 0 ? null : (chunks.peek() as Chunk).records[cursor];
+}
+
 /** How many bytes are on their way to the partition, instead of what was said before. @internal */
 export function reserve(partition: Partition, bytes: number): void {
   if (partition.closed) return;

@@ -1,5 +1,6 @@
-import { Subscription, type Subscriber } from 'rxjs';
+import { Subscription, type ObservableInput, type Subscriber } from 'rxjs';
 import type { DeliveryNode, SettlementHook } from './delivery-node.js';
+import type { EngineLag } from './engine-reports.js';
 import type { LastFailure } from './last-failure.js';
 import type { Partition } from './partition.js';
 import type { Position } from './position.js';
@@ -48,6 +49,10 @@ export interface Engine {
   room(session: Session): void;
   /** The record that has been out longest, or `null`. */
   oldest(partition: Partition): unknown;
+  /** Asks the broker anew for what `lag` tells, and ends once that is known. */
+  refreshLag(): ObservableInput<unknown>;
+  /** How far what is settled is behind the end; `null` where that is not known. */
+  lag(partition: Partition): EngineLag | null;
   /** What was fetched and will not be emitted; a queue broker gets it back. */
   discard(partition: Partition, records: readonly unknown[]): void;
   /** Nothing is out and nothing more will come, or the drain is cut off: make durable what is done. `done` is called once. */
@@ -148,6 +153,8 @@ export interface Session {
   deadline: Subscription | null;
   /** Completion, scheduled so that it is never inside a settlement. */
   ending: Subscription | null;
+  /** The timer of the lag sleeps: a push wakes it. */
+  wakeLagTimer: (() => void) | null;
   /** Work of operators that a close waits for, and what ends it where it takes too long. */
   lingering: number;
   readonly background: Subscription;
@@ -214,6 +221,7 @@ export function createSession(init: Pick<Session, 'subscriber' | 'options' | 'sh
     stalls: new Map(),
     deadline: null,
     ending: null,
+    wakeLagTimer: null,
     lingering: 0,
     background: new Subscription(),
     overflowed: false,

@@ -1,4 +1,6 @@
-import type { AssignedPartition, LogCommit, LogEngine } from '../../core/log-engine.js';
+import type { EngineLag } from '../../core/engine-reports.js';
+import { environment } from '../../core/environment.js';
+import type { AssignedPartition, LogCommit, LogEngine, LogProgress } from '../../core/log-engine.js';
 import { decodeAcked, encodeAcked } from './kafka-acked.js';
 import type { KafkaAdminLike, KafkaBatchPayloadLike, KafkaRecord } from './kafka-client.js';
 import { isFenced, isFinal, kafkaError, kafkaState, typeOf } from './kafka-errors.js';
@@ -22,6 +24,8 @@ interface Reading extends TopicPartition {
   newest: KafkaRecord | null;
   /** What was handed on since the position was lost: the offsets of before say nothing any more. `null`: it never was. */
   since: WeakSet<KafkaRecord> | null;
+  /** Its end, and when a broker told it. */
+  end: { readonly offset: string; readonly at: number } | null;
   /** A fetch came from elsewhere, and we asked for `next` again. */
   sought: boolean;
   /** Whether the position still exists is being looked up. */
@@ -40,6 +44,10 @@ export interface Readings {
   take(payload: KafkaBatchPayloadLike): void;
   skip(skip: TopicPartition & { readonly firstOffset: string | null; readonly lastOffset: string }): void;
   commit(run: Run, commits: readonly LogCommit<KafkaRecord>[]): Promise<void>;
+  /** Asks for the ends of all that is read. Never rejects. */
+  askEnds(run: Run): Promise<void>;
+  /** How far the watermark of a partition is behind its end; `null` while its start or its end is not known. */
+  lag(progress: LogProgress<KafkaRecord>): EngineLag | null;
   resume(run: Run, assigned: AssignedPartition): void;
   /** Fetches nothing more, whatever is found or resumed from here on. */
   leave(): void;
@@ -105,6 +113,7 @@ export function createReadings(
         acked: new Set(),
         newest: null,
         since: null,
+        end: null,
         sought: false,
         checking: false,
       };
@@ -143,6 +152,7 @@ export function createReadings(
     }
     reading.committed = start.offset;
     reading.start = start.offset;
+    hearEnd(reading, start.high);
     reading.acked = decodeAcked(BigInt(start.offset), start.metadata);
     readFrom(reading, start.offset);
   };
@@ -170,6 +180,7 @@ export function createReadings(
     if (!isCurrent(reading)) return;
     reading.committed = found;
     reading.start = found;
+    hearEnd(reading, high);
     // The same offsets may be other messages from here on.
     reading.acked = new Set();
     if (reading.newest !== null) {
@@ -193,8 +204,6 @@ export function createReadings(
     resolveOffset(lastOffset);
     pass(reading, lastOffset);
     const { messages } = batch;
-    const lagMessages = Number(BigInt(batch.highWatermark) - BigInt(reading.next));
-    engine.lag(reading.assigned, { lagMessages });
     const within = withinEnd(reading, messages);
     const fresh = withoutAcked(reading, within);
     if (reading.since !== null) for (const record of fresh) reading.since.add(record);
@@ -277,20 +286,30 @@ export function createReadings(
     if (isCurrent(reading)) readFrom(reading, reading.next as string);
   };
 
-  // The watermark, past what the predecessor had done, and what is done above it.
-  const offsetOf = (reading: Reading, { last, above }: LogCommit<KafkaRecord>) => {
-    const { since } = reading;
-    const counts = (record: KafkaRecord): boolean => since === null || since.has(record);
-    const settled = last !== null && counts(last) ? last : null;
+  const isOf = ({ since }: Reading, record: KafkaRecord): boolean => since === null || since.has(record);
+
+  // Where a restart would begin: past what the predecessor had done.
+  const watermarkOf = (reading: Reading, last: KafkaRecord | null): bigint => {
+    const settled = last !== null && isOf(reading, last) ? last : null;
     let next = settled === null ? BigInt(reading.start) : BigInt(tails.get(settled) ?? settled.offset) + 1n;
     while (reading.acked.has(String(next))) next++;
+    return next;
+  };
+
+  // The watermark, and what is done above it.
+  const offsetOf = (reading: Reading, { last, above }: LogCommit<KafkaRecord>) => {
+    const next = watermarkOf(reading, last);
     const left = [...reading.acked].filter((offset) => BigInt(offset) > next);
     const done = above()
-      .filter(counts)
+      .filter((record) => isOf(reading, record))
       .map(({ offset }) => offset);
     const acked = [...left, ...done].map(BigInt).sort((a, b) => (a < b ? -1 : 1));
     const { topic, partition } = reading;
     return { reading, topic, partition, offset: String(next), metadata: bare ? '' : encodeAcked(next, acked) };
+  };
+
+  const hearEnd = (reading: Reading, offset: string): void => {
+    reading.end = { offset, at: environment.now() };
   };
 
   const endOf = (reading: Reading): bigint | null =>
@@ -360,6 +379,20 @@ export function createReadings(
         await run.commit(offsets.map((offset) => ({ ...offset, metadata: '' })));
       }
       for (const { reading, offset } of offsets) reading.committed = offset;
+    },
+    askEnds: (run) =>
+      run.askEnds([...readings.values()], (of, end) => {
+        const reading = readings.get(nameOf(of));
+        if (reading?.run === run) hearEnd(reading, end);
+      }),
+    lag: ({ partition, last }) => {
+      const reading = readings.get(nameOf(partition as TopicPartition));
+      if (reading?.assigned !== partition || reading.next === null || reading.end === null) return null;
+      const { offset, at } = reading.end;
+      const watermark = watermarkOf(reading, last);
+      // What was fetched since the end was asked for may be beyond it.
+      const ahead = [offset, reading.next].map((end) => Number(BigInt(end) - watermark));
+      return { lagMessages: Math.max(0, ...ahead), ageMs: environment.now() - at };
     },
     resume: (run, assigned) => {
       const reading = readings.get(nameOf(assigned as TopicPartition));

@@ -32,6 +32,8 @@ interface Reading {
   /** What its predecessors had done above the committed offset: it is not read again. */
   readonly acked: ReadonlySet<number>;
   readonly assigned: AssignedPartition;
+  /** What is to be committed as long as nothing that was read from here on is settled. */
+  start: number;
   next: number;
   /** Where `until: 'end'` stops. */
   readonly end: number;
@@ -126,7 +128,7 @@ function connect(
       const assigned = engine.assign({ topic, partition }, committed === null ? prepare : undefined);
       const acked = new Set(group.acked(topic, partition));
       const end = ends.get(log) ?? Infinity;
-      const reading: Reading = { log, acked, assigned, next, end, feeding: false, lost: false };
+      const reading: Reading = { log, acked, assigned, start: next, next, end, feeding: false, lost: false };
       readings.set(nameOf(assigned), reading);
       feed(reading);
     },
@@ -152,7 +154,6 @@ function connect(
       const records = read(log, reading.next, Math.min(CHUNK_RECORDS, reading.end - reading.next));
       if (records.length === 0) break;
       reading.next += records.length;
-      engine.lag(assigned, { lagMessages: log.end - reading.next });
       const left = acked.size === 0 ? records : records.filter(({ offset }) => !acked.has(offset));
       engine.push(assigned, lend(left));
     }
@@ -177,6 +178,7 @@ function connect(
     // At once, since nothing may ever be settled there: the next start would lose it again, with all that is published until then.
     group.commit(member, assigned.topic, assigned.partition as number, reading.next);
     jumps.set(assigned, reading.next);
+    reading.start = reading.next;
     return reading.next < reading.end;
   };
 
@@ -221,6 +223,11 @@ function connect(
         }
         return of(undefined);
       }),
+    lag: ({ partition, last }) => {
+      const reading = readings.get(nameOf(partition));
+      if (reading?.assigned !== partition) return null;
+      return { lagMessages: reading.log.end - watermarkOf(reading, last) };
+    },
     leaving: () => group.leaving(member),
     close: () =>
       defer(() => {
@@ -229,6 +236,13 @@ function connect(
         return of(undefined);
       }),
   };
+}
+
+/** Where the next owner would begin. */
+function watermarkOf({ start, acked }: Reading, last: LentRecord | null): number {
+  let watermark = Math.max(start, last === null ? 0 : last.stored.offset + 1);
+  while (acked.has(watermark)) watermark++;
+  return watermark;
 }
 
 function startOf(log: MemoryLog, start: 'earliest' | 'latest' | Date): number {
