@@ -142,7 +142,7 @@ export function groupCalls<I extends Grouped, A>(options: GroupedCallsOptions<I,
     const culprit = items.length === 0 ? null : suspects.failed(items);
     if (culprit === null) waiting = [...items, ...waiting];
     failures++;
-    if (isNews) outage.out(session, error);
+    outage.out(session, error, isNews);
     timer ??= asyncScheduler.schedule(() => {
       timer = null;
       kick();

@@ -6,31 +6,8 @@ import type { KafkaAdminLike, KafkaBatchPayloadLike, KafkaRecord } from './kafka
 import { isFenced, isFinal, kafkaError, kafkaState, typeOf } from './kafka-errors.js';
 import { fetchBounds, fetchStarts, nameOf, type LogBounds, type StartPosition } from './kafka-offsets.js';
 import type { ResolvedKafkaOptions } from './kafka-options.js';
+import { isOutside, lagBehind, type Reading } from './kafka-reading.js';
 import type { Run, TopicPartition } from './kafka-run.js';
-
-/** A partition that is read in this generation of the group. */
-interface Reading extends TopicPartition {
-  readonly run: Run;
-  readonly assigned: AssignedPartition;
-  /** The offset that the next fetch must ask for; `null` while the start is looked up. */
-  next: string | null;
-  /** What the group has stored. */
-  committed: string;
-  /** What is to be committed as long as nothing that was read from here on is settled. */
-  start: string;
-  /** Offsets above it that are done, by this owner's predecessor: they are not read again. */
-  acked: ReadonlySet<string>;
-  /** The newest record that was handed on. */
-  newest: KafkaRecord | null;
-  /** What was handed on since the position was lost: the offsets of before say nothing any more. `null`: it never was. */
-  since: WeakSet<KafkaRecord> | null;
-  /** Its end, and when a broker told it. */
-  end: { readonly offset: string; readonly at: number } | null;
-  /** A fetch came from elsewhere, and we asked for `next` again. */
-  sought: boolean;
-  /** Whether the position still exists is being looked up. */
-  checking: boolean;
-}
 
 /**
  * What is read, from join to join. kafkajs' own idea of the position is not trusted: a fetch counts only where it asked
@@ -388,11 +365,7 @@ export function createReadings(
     lag: ({ partition, last }) => {
       const reading = readings.get(nameOf(partition as TopicPartition));
       if (reading?.assigned !== partition || reading.next === null || reading.end === null) return null;
-      const { offset, at } = reading.end;
-      const watermark = watermarkOf(reading, last);
-      // What was fetched since the end was asked for may be beyond it.
-      const ahead = [offset, reading.next].map((end) => Number(BigInt(end) - watermark));
-      return { lagMessages: Math.max(0, ...ahead), ageMs: environment.now() - at };
+      return lagBehind(watermarkOf(reading, last), reading.next, reading.end);
     },
     resume: (run, assigned) => {
       const reading = readings.get(nameOf(assigned as TopicPartition));
@@ -405,8 +378,4 @@ export function createReadings(
     },
     loseAll,
   };
-}
-
-function isOutside(offset: string, { low, high }: LogBounds): boolean {
-  return BigInt(offset) < BigInt(low) || BigInt(offset) > BigInt(high);
 }
