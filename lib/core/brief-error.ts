@@ -1,10 +1,10 @@
 import { cutText } from './cut-text.js';
 import { isError, isSluiceError, nameOf } from './errors.js';
+import { safeWord } from './safe-word.js';
 import { whereThrown } from './where-thrown.js';
 
 const MOST_BYTES = 1_024;
 const MAX_CAUSES = 3;
-const NAME = /^[\w.$ -]{1,64}$/;
 const UNREADABLE = 'an error that cannot be read';
 
 /**
@@ -32,8 +32,8 @@ export function kindOfError(error: unknown): string {
     const own = isWrapped(error) ? error.cause : error;
     if (!isError(own)) return `what is no Error (${typeof own})`;
     const { name, code } = own as { name?: unknown; code?: unknown };
-    return [name, code]
-      .filter((word) => typeof word === 'number' || (typeof word === 'string' && NAME.test(word)))
+    return [safeWord(name), typeof code === 'number' ? code : safeWord(code)]
+      .filter((word) => word !== undefined)
       .join(' ');
   } catch {
     return UNREADABLE;

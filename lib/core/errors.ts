@@ -1,3 +1,6 @@
+import { cutText } from './cut-text.js';
+import { safeWord } from './safe-word.js';
+
 /**
  * What went wrong, as a stable code: codes are API. Each is explained in docs/errors.md.
  * @public
@@ -54,9 +57,14 @@ export type SluiceErrorCode =
 
 const BRAND = Symbol.for('rxsluice.error');
 
+/** The most UTF-8 that a message takes: names in it may be of any length. */
+const MOST_MESSAGE_BYTES = 2_048;
+const MOST_BYTES_PER_UNIT = 3;
+
 /**
  * Every error of this library: `code` for programs, `message` for people (what, where, what to do next), `details` as
- * data, `cause` where another error is behind it. It never carries a payload or a credential.
+ * data, `cause` where another error is behind it. Its message, at most 2,048 bytes of UTF-8, and its details carry neither a
+ * payload nor a credential nor the text of another error; the `cause` is that error itself and may carry all of these.
  * @public
  */
 export class SluiceError extends Error {
@@ -73,7 +81,7 @@ export class SluiceError extends Error {
     message: string,
     options: { readonly cause?: unknown; readonly details?: Readonly<Record<string, unknown>> } = {},
   ) {
-    super(message, 'cause' in options ? { cause: options.cause } : undefined);
+    super(bounded(message), 'cause' in options ? { cause: options.cause } : undefined);
     this.code = code;
     this.details = options.details ?? {};
     Object.defineProperty(this, BRAND, { value: true });
@@ -86,15 +94,65 @@ export function isSluiceError(error: unknown): error is SluiceError {
 }
 
 /**
- * Tells of any error as much as can be told without a secret: our own message, that of a system error (a call, a code, an
- * address), else class and code. @internal
+ * Tells of any error as much as can be told without a secret: our own message, that of a system error as we put it, else class
+ * and code. Never a text that somebody else made. @internal
  */
 export function nameOf(error: unknown): string {
   if (isSluiceError(error)) return error.message;
   if (!isError(error)) return `not an Error (${typeof error})`;
-  const { code, syscall } = error as { code?: unknown; syscall?: unknown };
-  if (typeof syscall === 'string' && typeof error.message === 'string' && error.message !== '') return error.message;
-  return typeof code === 'string' ? `${error.name} ${code}` : error.name;
+  const system = systemText(error);
+  if (system !== undefined) return system;
+  const code = safeWord(fieldOf(error, 'code'));
+  return code === undefined ? classOf(error) : `${classOf(error)} ${code}`;
+}
+
+/**
+ * Tells a system error by its parts: "connect ECONNREFUSED 127.0.0.1:5432". Not by its own text: that quotes paths and commands, and
+ * where somebody gives the content of a key file in the place of its path, the key. `undefined` for all other errors. @internal
+ */
+export function systemText(error: Error): string | undefined {
+  // "spawn" comes with the command.
+  const call = /^[a-z_0-9]{1,32}/i.exec(textOf(error, 'syscall'))?.[0];
+  const code = safeWord(fieldOf(error, 'code'));
+  if (code === undefined) return undefined;
+  if (call === undefined) return systemTextOfFirst(error);
+  const port = fieldOf(error, 'port');
+  const address = ADDRESS.exec(textOf(error, 'address'))?.[0] ?? HOST.exec(textOf(error, 'hostname'))?.[0];
+  if (address === undefined) return `${call} ${code}`;
+  return `${call} ${code} ${address}${typeof port === 'number' ? `:${port}` : ''}`;
+}
+
+/** Where Node has tried several addresses of a host, it tells each by an error of its own. */
+function systemTextOfFirst(error: Error): string | undefined {
+  const errors = fieldOf(error, 'errors');
+  const first: unknown = Array.isArray(errors) ? errors[0] : undefined;
+  return isError(first) && fieldOf(first, 'errors') === undefined ? systemText(first) : undefined;
+}
+
+// Of a network, or the path of a socket.
+const ADDRESS = /^[\w.:%/-]{1,255}$/;
+const HOST = /^[\w.-]{1,255}$/;
+
+function classOf(error: Error): string {
+  const { name } = (fieldOf(error, 'constructor') ?? {}) as { readonly name?: unknown };
+  return safeWord(fieldOf(error, 'name')) ?? safeWord(name) ?? 'Error';
+}
+
+function textOf(error: Error, property: string): string {
+  const text = fieldOf(error, property);
+  return typeof text === 'string' ? text : '';
+}
+
+function fieldOf(error: Error, property: string): unknown {
+  try {
+    return (error as unknown as Readonly<Record<string, unknown>>)[property];
+  } catch {
+    return undefined;
+  }
+}
+
+function bounded(message: string): string {
+  return message.length * MOST_BYTES_PER_UNIT > MOST_MESSAGE_BYTES ? cutText(message, MOST_MESSAGE_BYTES) : message;
 }
 
 /** Also one of another realm. @internal */

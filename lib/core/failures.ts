@@ -1,4 +1,4 @@
-import { SluiceError } from './errors.js';
+import { nameOf, SluiceError } from './errors.js';
 
 /**
  * What a failure means for the next step. `permanent`: no retry can help (undecodable, invalid). `transient`: try again,
@@ -49,7 +49,9 @@ function mark(error: unknown, failure: FailureClass): Error {
   const target =
     error instanceof Error && Object.isExtensible(error)
       ? error
-      : new SluiceError('failed', error instanceof Error ? error.message : String(error), { cause: error });
+      : new SluiceError('failed', `Marked as ${failure}: ${nameOf(error)}. The cause is what was thrown.`, {
+          cause: error,
+        });
   Object.defineProperty(target, MARK, { value: failure, configurable: true, writable: true });
   return target;
 }

@@ -1,11 +1,11 @@
-import { asyncScheduler } from 'rxjs';
+import { asyncScheduler, type Subscription } from 'rxjs';
 import { waitOf, type Backoff } from './backoff.js';
 import { DeliveryNode, type SettlementHook } from './delivery-node.js';
 import { detach } from './detach.js';
 import { classifyFailure } from './failures.js';
 import type { Outcome } from './outcome.js';
 import type { Committer } from './committer.js';
-import { giveBackCredit, tellSlotListeners, type Partition } from './partition.js';
+import { addRetry, giveBackCredit, tellSlotListeners, type Partition } from './partition.js';
 import { tellIfEndless } from './passed-retry.js';
 import { pump } from './pump.js';
 import { reportRetry } from './report-retry.js';
@@ -95,10 +95,10 @@ function park(delivery: DeliveryNode, attempt: number, delayMs: number): void {
     return;
   }
   const due = asyncScheduler.schedule(() => {
-    epoch.parked.delete(due);
-    epoch.ready.push(new DeliveryNode(value, attempt, null, op, slot, epoch, ref));
+    epoch.parked?.delete(due);
+    addRetry(new DeliveryNode(value, attempt, null, op, slot, epoch, ref));
     pump(epoch.session);
   }, delayMs);
-  epoch.parked.set(due, delivery);
+  (epoch.parked ??= new Map<Subscription, DeliveryNode>()).set(due, delivery);
   hold(epoch, 1, 1);
 }

@@ -1,3 +1,4 @@
+import { cutText } from './cut-text.js';
 import { SluiceError } from './errors.js';
 
 /** What is allowed for one option; an option that is `undefined` is not checked unless `required`. @internal */
@@ -19,6 +20,8 @@ export type Bound = number | { readonly value: number; readonly of: string };
 
 /** The longest wait that a timer of any platform knows: beyond it they fire at once. Some 24.8 days. @internal */
 export const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+const MOST_SHOWN_BYTES = 64;
 
 /**
  * Throws `invalid-options` for the first option that is not allowed: which, what was given, what is allowed. `users` are the options
@@ -54,8 +57,9 @@ export function checkNames(owner: string, given: object, known: readonly string[
   }
   for (const name of Object.keys(given)) {
     if (known.includes(name)) continue;
-    throw new SluiceError('invalid-options', `${owner}: there is no option ${name}; there are ${known.join(', ')}.`, {
-      details: { owner, option: name },
+    const option = cutText(name, MOST_SHOWN_BYTES);
+    throw new SluiceError('invalid-options', `${owner}: there is no option ${option}; there are ${known.join(', ')}.`, {
+      details: { owner, option },
     });
   }
 }

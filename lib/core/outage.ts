@@ -5,8 +5,11 @@ import { notify, type TelemetryEvent } from './telemetry.js';
 
 /** Something that a pipeline needs, as its operators find it: out, or back. Told once until it is over. @internal */
 export interface Outage {
-  /** It failed, or failed again. `null` where nobody is known yet to tell it to. */
-  out(session: Session | null, error: unknown): void;
+  /**
+   * It failed, or failed again. `null` where nobody is known yet to tell it to. `isNews: false`: what failed had failed before, and may
+   * be to blame itself; so that tells of no new outage.
+   */
+  out(session: Session | null, error: unknown, isNews?: boolean): void;
   over(): void;
 }
 
@@ -21,13 +24,13 @@ interface Told {
 export function createOutage(what: string): Outage {
   let told: Told | null = null;
   return {
-    out: (session, error) => {
+    out: (session, error, isNews = true) => {
       // Where warnings of it were too many, this one may be due.
       if (told !== null && !told.session.closed) {
         if (told.session.telemetry === null) warnOf(told.session, told.event);
         return;
       }
-      if (session === null) return;
+      if (session === null || !isNews) return;
       told = {
         session,
         event: { type: 'unavailable', what, error },

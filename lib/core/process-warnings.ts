@@ -100,7 +100,7 @@ function warningOf(session: Session, event: TelemetryEvent): Warning | null {
 function whatFollows(session: Session, by: 'source' | 'operator'): string {
   if (by === 'operator') return 'retryToDlq() tries it again after a wait.';
   const again = 'The source runs it again after a wait';
-  const isLog = session.partitions.some(({ window }) => window !== null);
+  const isLog = [...session.partitions].some(({ window }) => window !== null);
   return isLog && !session.retries
     ? `${again}, without a limit, and it never becomes a dead letter, for no retryToDlq() stands above what failed.`
     : `${again}.`;

@@ -1,5 +1,5 @@
 import type { ObservableInput } from 'rxjs';
-import { checkOptions, LONGEST_TIMER_MS } from './options.js';
+import { checkOptions, LONGEST_TIMER_MS, type OptionRule } from './options.js';
 import { REFUSAL_TIMEOUT_MS } from './patience.js';
 import { isStopInput } from './stop-signal.js';
 import type { Telemetry } from './telemetry.js';
@@ -28,6 +28,11 @@ export interface SourceOptions {
   /** After how long the oldest unsettled delivery is reported, in milliseconds (I2). Default: 60,000. */
   readonly unsettledWarnMs?: number;
   /**
+   * How often the lag of each partition is told to `telemetry`, in milliseconds, at least 100; with `Infinity` never. Where the broker
+   * has to be asked for the end, it is asked as often. Default: 5,000.
+   */
+  readonly lagEveryMs?: number;
+  /**
    * For how long a source that has worked may be refused (credentials, a permission, a stream, topic or table that is not
    * there) before it ends with the typed error, in milliseconds, 0 to 2 ** 31 - 1. Until then it tries again and tells of it as
    * `unavailable`. One that has never worked ends at its first refusal. Default: 300,000.
@@ -54,6 +59,7 @@ export interface ResolvedOptions {
   readonly maxSpan: number;
   readonly drainTimeoutMs: number;
   readonly unsettledWarnMs: number;
+  readonly lagEveryMs: number;
   readonly refusalTimeoutMs: number;
   readonly stop: AbortSignal | ObservableInput<unknown> | null;
   readonly telemetry: Telemetry | null;
@@ -66,6 +72,7 @@ export const SOURCE_OPTION_NAMES: readonly string[] = [
   'maxSpan',
   'drainTimeoutMs',
   'unsettledWarnMs',
+  'lagEveryMs',
   'refusalTimeoutMs',
   'until',
   'stop',
@@ -73,6 +80,13 @@ export const SOURCE_OPTION_NAMES: readonly string[] = [
 ];
 
 const MOST = 1_000_000;
+
+const LAG_EVERY: OptionRule = {
+  that: {
+    be: `a number, at least 100 and at most ${LONGEST_TIMER_MS}, or Infinity for never`,
+    holds: (ms) => ms === Infinity || (typeof ms === 'number' && ms >= 100 && ms <= LONGEST_TIMER_MS),
+  },
+};
 
 /** Checks the options that every source has and fills in the defaults; `owner` is named in the error. @internal */
 export function resolveSourceOptions(owner: string, options: SourceOptions): ResolvedOptions {
@@ -86,6 +100,7 @@ export function resolveSourceOptions(owner: string, options: SourceOptions): Res
       maxSpan: { integer: true, min: { value: maxInFlight, of: 'maxInFlight' }, max: 64 * MOST },
       drainTimeoutMs: { min: 0, max: LONGEST_TIMER_MS },
       unsettledWarnMs: { above: 0, max: LONGEST_TIMER_MS },
+      lagEveryMs: LAG_EVERY,
       refusalTimeoutMs: { min: 0, max: LONGEST_TIMER_MS },
       until: { oneOf: ['end'] },
       stop: { that: { be: 'an AbortSignal, or an Observable, Promise or iterable', holds: isStopInput } },
@@ -98,6 +113,7 @@ export function resolveSourceOptions(owner: string, options: SourceOptions): Res
     maxSpan: options.maxSpan ?? 16 * maxInFlight,
     drainTimeoutMs: options.drainTimeoutMs ?? 10_000,
     unsettledWarnMs: options.unsettledWarnMs ?? 60_000,
+    lagEveryMs: options.lagEveryMs ?? 5_000,
     refusalTimeoutMs: options.refusalTimeoutMs ?? REFUSAL_TIMEOUT_MS,
     stop: options.stop ?? null,
     telemetry: options.telemetry ?? null,

@@ -42,7 +42,7 @@ export type TelemetryEvent =
    * fail alone. The message is its first.
    */
   | { readonly type: 'bisected'; readonly message: MessageInfo; readonly size: number; readonly reason: unknown }
-  /** A dead letter was refused for good: it stays unsettled and is tried again, unless the user chose otherwise. */
+  /** A dead letter could not be published whole: it stays unsettled and is tried again, or has size and digest of its value alone. */
   | { readonly type: 'undeliverable'; readonly message: MessageInfo; readonly error: unknown }
   /** A delivery waits without counting an attempt: its key is claimed elsewhere, or something is out. */
   | { readonly type: 'parked'; readonly message: MessageInfo; readonly because: 'claimed' | 'unavailable' }
@@ -71,12 +71,27 @@ export type TelemetryEvent =
    * this speed its key goes on.
    */
   | { readonly type: 'held-back'; readonly message: MessageInfo; readonly forMs: number }
-  /** How far behind the end of the partition the source reads. */
+  /**
+   * How far what is settled of a partition is behind its end: each `lagEveryMs` for each partition, whatever that waits for. What the
+   * broker does not tell, or has not told yet, is not there.
+   */
   | {
       readonly type: 'lag';
       readonly partition: PartitionRef;
+      /** In messages: from the watermark, where a restart would begin, to the end. In Kafka a difference of offsets. */
       readonly lagMessages?: number;
+      /** There are more than `lagMessages`: the outbox is counted up to a bound. */
+      readonly more?: boolean;
+      /** In milliseconds: the age of the oldest message that is not settled; 0 where there is none. */
       readonly lagMs?: number;
+      /** How long ago the broker told of the end, in milliseconds. It grows while the broker does not answer. */
+      readonly ageMs?: number;
+      /** In messages: fetched and not emitted yet. */
+      readonly bufferedMessages: number;
+      /** The same in bytes. */
+      readonly bufferedBytes: number;
+      /** In messages: emitted and unsettled, those that wait for a retry included. */
+      readonly inFlight: number;
     }
   | { readonly type: 'assigned'; readonly partition: PartitionRef }
   /** `drained` is false where started work was cut off by `drainTimeoutMs` or the ownership was lost outright. */

@@ -1,10 +1,11 @@
 import { cutText } from './cut-text.js';
-import { isError, isSluiceError } from './errors.js';
+import { isError, isSluiceError, systemText } from './errors.js';
+import { safeWord } from './safe-word.js';
 import { withoutSecrets } from './without-secrets.js';
 
 /** The text of a failure that is kept where a message ends up: in a dead letter, in a row of an outbox. @internal */
 export interface ToldError {
-  /** The name of its class. */
+  /** The name of its class, at most 64 characters. */
   readonly name: string;
   readonly message: string;
   /** Empty where there is none. */
@@ -28,10 +29,11 @@ const DATA_EXCEPTION = /^22[0-9A-Z]{3}$/;
  * fail: getters may throw, a stack may be no text, a cause may be its own cause.
  *
  * Errors that are not ours are told as they are, but for credentials. Behind one of ours stands an error of a client or a server,
- * whose message may quote the message's content: of that class and code are told, and the text of a system error.
+ * whose message may quote the message's content: of that class and code are told, and a system error by its parts.
  * @internal
  */
-export function tellError(reason: unknown): ToldError {
+export function tellError(given: unknown): ToldError {
+  const reason = unwrapped(given);
   const { name, message } = ownTextOf(reason);
   const stack = isError(reason) ? read(reason, 'stack') : undefined;
   return {
@@ -43,10 +45,16 @@ export function tellError(reason: unknown): ToldError {
 }
 
 /** The same as one text, at most so long. @internal */
-export function errorText(reason: unknown, maxBytes: number): string {
+export function errorText(given: unknown, maxBytes: number): string {
+  const reason = unwrapped(given);
   const { message, causes } = tellError(reason);
   const own = isSluiceError(reason) ? message : lineOf(reason, message);
   return cutText([own, ...causes].join('\n'), maxBytes);
+}
+
+/** Ours says only that something was wrapped to be marked: what it was is told in its place. */
+function unwrapped(reason: unknown): unknown {
+  return isSluiceError(reason) && reason.code === 'failed' ? reason.cause : reason;
 }
 
 function causesOf(reason: unknown): string[] {
@@ -54,13 +62,13 @@ function causesOf(reason: unknown): string[] {
   const lines: string[] = [];
   let last = isError(reason) ? read(reason, 'message') : reason;
   const tell = (error: unknown, depth: number, ofOurs: boolean): void => {
-    const behindOurs = ofOurs || (isSluiceError(error) && error.code !== 'failed');
+    const behindOurs = ofOurs || isSluiceError(error);
     for (const cause of behind(error)) {
       if (depth >= MAX_DEPTH || lines.length >= MAX_CAUSES || seen.has(cause)) return;
       seen.add(cause);
       const message = isError(cause) ? read(cause, 'message') : cause;
-      // An error that was wrapped, to be marked, says the same again.
-      if (message !== last) lines.push(lineOf(cause, mayTell(cause, behindOurs) ? ownTextOf(cause).message : ''));
+      // People who wrap an error often say the same again.
+      if (message !== last) lines.push(lineOf(cause, behindOurs ? ownWordsOf(cause) : ownTextOf(cause).message));
       last = message;
       tell(cause, depth + 1, behindOurs);
     }
@@ -73,12 +81,13 @@ function behind(error: unknown): unknown[] {
   if (!isError(error)) return [];
   const [cause, errors] = [read(error, 'cause'), read(error, 'errors')];
   const members = Array.isArray(errors) ? errors.slice(0, MAX_CAUSES).filter(isError) : [];
-  return cause === undefined || cause === null ? members : [cause, ...members];
+  return (cause === undefined || cause === null ? members : [cause, ...members]).map(unwrapped);
 }
 
-function mayTell(cause: unknown, behindOurs: boolean): boolean {
-  // "connect ECONNREFUSED 127.0.0.1:5432": made of a call, a code and an address.
-  return !behindOurs || isSluiceError(cause) || (isError(cause) && typeof read(cause, 'syscall') === 'string');
+/** Our own words of what stands behind an error of ours; empty where we have none. */
+function ownWordsOf(cause: unknown): string {
+  if (isSluiceError(cause)) return cause.message;
+  return (isError(cause) ? systemText(cause) : undefined) ?? '';
 }
 
 function lineOf(error: unknown, message: string): string {
@@ -90,12 +99,12 @@ function lineOf(error: unknown, message: string): string {
 function ownTextOf(reason: unknown): { readonly name: string; readonly message: string } {
   if (!isError(reason)) return { name: reason === undefined ? 'none' : typeof reason, message: plainText(reason) };
   const constructor = read(reason, 'constructor') as { readonly name?: unknown } | undefined;
-  const name = [constructor?.name, read(reason, 'name')].find((each) => typeof each === 'string' && each !== '');
+  const name = safeWord(constructor?.name) ?? safeWord(read(reason, 'name')) ?? 'Error';
   const message = read(reason, 'message');
   // That of several tries to connect has none.
   const text = message === '' ? codeOf(reason) : message;
   const told = typeof text === 'string' ? safeText(reason, text) : plainText(text);
-  return { name: typeof name === 'string' ? name : 'Error', message: told };
+  return { name, message: told };
 }
 
 function plainText(reason: unknown): string {
@@ -112,7 +121,7 @@ function safeText(error: unknown, text: string): string {
 
 function codeOf(error: unknown): string {
   const code = isError(error) ? read(error, 'code') : undefined;
-  return typeof code === 'string' ? cutText(code, 64) : typeof code === 'number' ? String(code) : '';
+  return typeof code === 'number' ? String(code) : (safeWord(code) ?? '');
 }
 
 function read(error: Error, property: string): unknown {

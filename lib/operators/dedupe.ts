@@ -5,6 +5,7 @@ import type { Delivery } from '../core/delivery.js';
 import { DeliveryNode, isSettled, type SettlementHook } from '../core/delivery-node.js';
 import { environment } from '../core/environment.js';
 import { SluiceError } from '../core/errors.js';
+import { failedAlone } from '../core/failed-alone.js';
 import { permanent } from '../core/failures.js';
 import { groupCalls, type Grouped } from '../core/grouped-calls.js';
 import type { Claim, HeldClaim, IdempotencyStore } from '../core/idempotency-store.js';
@@ -114,6 +115,12 @@ export function dedupe<T, P extends Position>(
           return;
         }
         pending.remove(delivery.epoch);
+      },
+      culprit: ({ delivery }, error) => {
+        if (closed || isSettled(delivery) || !delivery.epoch.live) delivery.abandon();
+        else delivery.fail(failedAlone('store-failed', 'dedupe', delivery.id, error), -1);
+        pending.remove(delivery.epoch);
+        return undefined;
       },
       giveUp: ({ delivery }) => letGo(delivery),
     });

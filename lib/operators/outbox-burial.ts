@@ -15,10 +15,12 @@ import { headersOf, type OutboxPosition, type RelayRecord } from './outbox-shape
 
 interface Burial extends Grouped {
   readonly reason: unknown;
+  error: string;
 }
 
 const MAX_BATCH = 500;
 const MAX_ERROR_BYTES = 2_048;
+const UNTOLD = 'The store did not take the text of the error.';
 const outageWait = exponential(DEFAULT_NACK);
 
 /**
@@ -37,9 +39,9 @@ export function relayed(
       maxBatch: MAX_BATCH,
       call: (items) =>
         store.dead(
-          items.map(({ delivery, reason }) => {
+          items.map(({ delivery, error }) => {
             const { id, token } = recordOf(delivery).row;
-            return { id, token, error: errorText(reason, MAX_ERROR_BYTES) };
+            return { id, token, error };
           }),
         ),
       answer: ({ delivery, reason }, isDead) => {
@@ -51,6 +53,14 @@ export function relayed(
         const message = messageInfo(delivery);
         notify(delivery.epoch.session, { type: 'dead-lettered', message, reason, published: true });
         delivery.settle('dead-lettered');
+      },
+      culprit: (burial) => {
+        if (burial.error !== UNTOLD) {
+          burial.error = UNTOLD;
+          return burial;
+        }
+        burial.delivery.abandon();
+        return undefined;
       },
       giveUp: ({ delivery }) => delivery.abandon(),
     });
@@ -68,7 +78,7 @@ export function relayed(
         }
         record.attempt++;
         const isOver = failure === 'permanent' || child.attempt >= maxAttempts;
-        if (isOver && child.epoch.live) burials.add({ delivery, reason });
+        if (isOver && child.epoch.live) burials.add({ delivery, reason, error: errorText(reason, MAX_ERROR_BYTES) });
         else delivery.fail(reason, delayMs);
       },
       onAbandon: ({ up }) => (up as DeliveryNode).abandon(),

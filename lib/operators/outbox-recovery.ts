@@ -1,7 +1,13 @@
 import { catchError, concatMap, from, map, of, tap, throwError, timer, toArray, type Observable } from 'rxjs';
 import { exponential } from '../core/backoff.js';
 import { transient } from '../core/failures.js';
-import { GroupFailure, runInOneTransaction, type OutboxAnswer, type OutboxGroupOptions } from './outbox-group.js';
+import {
+  faultOf,
+  GroupFailure,
+  runInOneTransaction,
+  type OutboxAnswer,
+  type OutboxGroupOptions,
+} from './outbox-group.js';
 import type { OutboxPace } from './outbox-pace.js';
 import { OutboxTimeout, type OutboxWork } from './outbox-work.js';
 
@@ -37,7 +43,7 @@ function runTogether(
     catchError((failure: unknown) => {
       if (!(failure instanceof GroupFailure) || isOut(options, failure)) return throwError(() => causeOf(failure));
       const { error, work } = failure;
-      if (options.store.faultOf(error) === 'conflict') conflict();
+      if (faultOf(options.store, error) === 'conflict') conflict();
       const late = error instanceof OutboxTimeout ? work : null;
       const rest = works.filter((each) => each !== late);
       return singly(options, rest).pipe(
@@ -78,7 +84,7 @@ function runAlone(options: OutboxGroupOptions, work: OutboxWork): Observable<rea
     runInOneTransaction(options, [work]).pipe(
       catchError((failure: unknown) => {
         if (!(failure instanceof GroupFailure)) return throwError(() => failure);
-        const isConflict = options.store.faultOf(failure.error) === 'conflict';
+        const isConflict = faultOf(options.store, failure.error) === 'conflict';
         if (isConflict && conflicts < MAX_CONFLICTS) return timer(backoff(++conflicts)).pipe(concatMap(attempt));
         if (isOut(options, failure)) return throwError(() => failure.error);
         return of([answerTo(options, work, failure)]);
@@ -89,7 +95,7 @@ function runAlone(options: OutboxGroupOptions, work: OutboxWork): Observable<rea
 
 function answerTo(options: OutboxGroupOptions, work: OutboxWork, { error }: GroupFailure): OutboxAnswer {
   if (error instanceof OutboxTimeout) return { status: 'failed', error: error.failure };
-  const fault = options.store.faultOf(error);
+  const fault = faultOf(options.store, error);
   if (fault === null) return { status: 'failed', error };
   if (fault === 'unavailable' && ++work.losses >= MAX_LOSSES) return { status: 'failed', error: transient(error) };
   return { status: 'again' };
@@ -97,7 +103,7 @@ function answerTo(options: OutboxGroupOptions, work: OutboxWork, { error }: Grou
 
 /** Whether it is the store that is out. A connection that was lost later may be the handler's doing; the next one will show. */
 function isOut({ store }: OutboxGroupOptions, { phase, error }: GroupFailure): boolean {
-  return phase === 'opening' && store.faultOf(error) !== 'conflict';
+  return phase === 'opening' && faultOf(store, error) !== 'conflict';
 }
 
 function causeOf(failure: unknown): unknown {

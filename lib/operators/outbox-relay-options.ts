@@ -15,15 +15,12 @@ export interface FromOutboxOptions extends SourceOptions {
   readonly leaseMs?: number;
   /** After how many attempts a message that fails is dead, at least 1. Default: only what fails for good is. */
   readonly maxAttempts?: number;
-  /** How often the lag is told to telemetry, in milliseconds, at least 100. Default: 10,000. */
-  readonly lagEveryMs?: number;
 }
 
 /** @internal */
 export interface ResolvedRelayOptions {
   readonly pollMs: number;
   readonly leaseMs: number;
-  readonly lagEveryMs: number;
   readonly maxAttempts: number;
   /** How many rows may be leased at once, those in flight included. */
   readonly capacity: number;
@@ -36,24 +33,22 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** @internal */
 export function resolveRelayOptions(owner: string, options: FromOutboxOptions): ResolvedRelayOptions {
-  checkNames(owner, options, [...SOURCE_OPTION_NAMES, 'pollMs', 'leaseMs', 'maxAttempts', 'lagEveryMs']);
-  const { pollMs = 100, leaseMs = 30_000, lagEveryMs = 10_000, maxAttempts = Infinity } = options;
+  checkNames(owner, options, [...SOURCE_OPTION_NAMES, 'pollMs', 'leaseMs', 'maxAttempts']);
+  const { pollMs = 100, leaseMs = 30_000, maxAttempts = Infinity } = options;
   // Those of every source too: the engine, which checks them, is made with the subscription.
   const { maxInFlight, maxBufferedBytes, refusalTimeoutMs } = resolveSourceOptions(owner, options);
   checkOptions(
     owner,
-    { pollMs, leaseMs, lagEveryMs, maxAttempts },
+    { pollMs, leaseMs, maxAttempts },
     {
       pollMs: { min: 1, max: LONGEST_TIMER_MS },
       leaseMs: { min: 1_000, max: LONGEST_TIMER_MS },
-      lagEveryMs: { min: 100, max: LONGEST_TIMER_MS },
       maxAttempts: { min: 1 },
     },
   );
   return {
     pollMs,
     leaseMs,
-    lagEveryMs,
     maxAttempts,
     // The next rows are read while the ones before are published.
     capacity: 2 * maxInFlight,

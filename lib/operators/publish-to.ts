@@ -4,9 +4,10 @@ import { isPromiseLike } from '../core/deferred.js';
 import type { Delivery } from '../core/delivery.js';
 import { isSettled, type DeliveryNode } from '../core/delivery-node.js';
 import { SluiceError } from '../core/errors.js';
+import { failedAlone } from '../core/failed-alone.js';
 import { classifyFailure, permanent, transient } from '../core/failures.js';
 import { groupCalls, type Grouped } from '../core/grouped-calls.js';
-import type { Message } from '../core/message.js';
+import type { Message, MessageBytes } from '../core/message.js';
 import { operate, pass } from '../core/operate.js';
 import { checkNames, checkOptions } from '../core/options.js';
 import { createOutage } from '../core/outage.js';
@@ -110,6 +111,13 @@ export function publishTo<T, M>(
         settle(item, outcomes ?? item.messages.map(() => undefined));
         pending.remove(item.delivery.epoch);
       },
+      culprit: ({ delivery }, error) => {
+        if (closed || delivery.epoch.closed) delivery.abandon();
+        else delivery.fail(failedAlone('publish-failed', 'publishTo', delivery.id, error), -1);
+        pending.remove(delivery.epoch);
+        return undefined;
+      },
+      keysOf,
       giveUp: ({ delivery }) => letGo(delivery),
     });
     const link = linkPublisher(publisher, () => calls.kick(), outage);
@@ -168,6 +176,19 @@ export function publishTo<T, M>(
       },
     };
   });
+}
+
+// Messages of one key keep their order, whichever deliveries they are of.
+function keysOf({ delivery, messages }: Item<unknown>): MessageBytes[] {
+  const keys = messages.map((message) => {
+    try {
+      const { key } = message as Message;
+      return typeof key === 'string' || key instanceof Uint8Array ? key : null;
+    } catch {
+      return null;
+    }
+  });
+  return [delivery.key, ...keys];
 }
 
 // One list for each of messages; `undefined` where there are fewer outcomes than messages.

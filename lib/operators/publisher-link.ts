@@ -97,6 +97,13 @@ function noConnection(cause: unknown): SluiceError {
   return new SluiceError('publish-failed', text, { cause });
 }
 
+/** It is said of a topic, and of none of its messages and no other topic. @internal */
+export function isOfTopic(error: unknown): boolean {
+  if (!isSluiceError(error)) return false;
+  const { code, cause } = error;
+  return ['unknown-topic', 'not-authorized', 'invalid-options'].includes(code) || isOfTopic(cause);
+}
+
 /** @internal */
 export function isPublisher(value: unknown): boolean {
   return typeof value === 'object' && value !== null && typeof (value as Publisher).connect === 'function';

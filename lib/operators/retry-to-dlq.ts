@@ -39,9 +39,12 @@ export interface RetryToDlqOptions {
   readonly backoff?: Backoff;
   /** Classifies a failure; `undefined`, or what is no class, leaves it to the marks (`permanent`, `unavailable`). Default: the marks. */
   readonly classify?: (error: unknown) => FailureClass | undefined;
-  /** What to do with a dead letter that is refused for good, also trimmed. Default: `'hold'`. */
+  /** What to do with a dead letter that cannot be published, also without stack, headers and key. Default: `'digest'`. */
   readonly onUndeliverable?: OnUndeliverable;
-  /** `'headers'`: the raw value, `dead-letter-*` headers. `'json'`: `{ original, error, failed_at }`. Default: `'headers'`. */
+  /**
+   * `'headers'`: the raw value, `dead-letter-*` headers. `'json'`: `{ original, encoding, error, failed_at }`, or the raw value where
+   * that is too large. Default: `'headers'`.
+   */
   readonly format?: DeadLetterFormat;
 }
 
@@ -74,7 +77,7 @@ export function retryToDlq(
   options: RetryToDlqOptions,
 ): <D extends Delivery<unknown>>(source: Observable<Taken<D>>) => Observable<D> {
   checkNames('retryToDlq', options, OPTION_NAMES);
-  const { deadLetters: publisher, maxRetries = 3, onUndeliverable = 'hold', format = 'headers' } = options;
+  const { deadLetters: publisher, maxRetries = 3, onUndeliverable = 'digest', format = 'headers' } = options;
   checkOptions(
     'retryToDlq',
     { ...options },
@@ -83,7 +86,7 @@ export function retryToDlq(
       maxRetries: { integer: true, min: 0 },
       backoff: { type: 'function' },
       classify: { type: 'function' },
-      onUndeliverable: { oneOf: ['hold', 'stop', 'ack'] },
+      onUndeliverable: { oneOf: ['digest', 'hold', 'stop', 'ack'] },
       format: { oneOf: ['headers', 'json'] },
     },
   );

@@ -2,6 +2,7 @@ import type { OperatorFunction } from 'rxjs';
 import { giveUpOn, kindOf } from '../core/at-once.js';
 import { batchOf, type DeliveryNode } from '../core/delivery-node.js';
 import { SluiceError } from '../core/errors.js';
+import { failedAlone } from '../core/failed-alone.js';
 import { permanent } from '../core/failures.js';
 import { groupCalls } from '../core/grouped-calls.js';
 import { operate } from '../core/operate.js';
@@ -125,6 +126,12 @@ export function withOutbox<T, Tx, P extends Position, V = never, A = never, B = 
       answer: (work, answer) => {
         settle(work, answer);
         pending.remove(work.delivery.epoch);
+      },
+      culprit: (work, error) => {
+        const { delivery } = work;
+        settle(work, { status: 'failed', error: failedAlone('store-failed', OWNER, delivery.id, error) });
+        pending.remove(delivery.epoch);
+        return undefined;
       },
       giveUp: ({ delivery }) => letGo(delivery),
     });

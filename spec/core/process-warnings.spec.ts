@@ -178,6 +178,8 @@ describe('without telemetry a failure', () => {
     const refused = Object.assign(new Error('connect ECONNREFUSED 127.0.0.1:8080'), {
       code: 'ECONNREFUSED',
       syscall: 'connect',
+      address: '127.0.0.1',
+      port: 8080,
     });
     warned(
       (source) =>

@@ -1,4 +1,4 @@
-import { asyncScheduler, defer, from, Subscription, type SchedulerAction } from 'rxjs';
+import { asyncScheduler, defer, EMPTY, from, Subscription, type SchedulerAction } from 'rxjs';
 import { exponential } from '../../core/backoff.js';
 import { environment } from '../../core/environment.js';
 import { isSluiceError, SluiceError } from '../../core/errors.js';
@@ -213,6 +213,13 @@ export function connectKafka(
       closeAfter(committing);
       return from(committing);
     },
+    refreshLag: () => {
+      if (run === null || readings === null) return EMPTY;
+      const asking = readings.askEnds(run);
+      closeAfter(asking);
+      return from(asking);
+    },
+    lag: (progress) => readings?.lag(progress) ?? null,
     leaving: () => {
       leaving = true;
       claim?.leave();

@@ -1,4 +1,5 @@
 import { isSluiceError, nameOf, SluiceError, type SluiceErrorCode } from '../../core/errors.js';
+import { safeWord } from '../../core/safe-word.js';
 
 /** What kafkajs says of a failure; all of it optional, since anything may be thrown. */
 interface KafkaFailure {
@@ -105,7 +106,8 @@ const FENCED = new Set(['UNKNOWN_MEMBER_ID', 'ILLEGAL_GENERATION', 'FENCED_INSTA
 
 /** The broker's own word for the failure, such as `MESSAGE_TOO_LARGE`. @internal */
 export function typeOf(error: unknown): string | null {
-  return chainOf(error).find(({ type }) => typeof type === 'string')?.type ?? null;
+  for (const { type } of chainOf(error)) if (safeWord(type) !== undefined) return type as string;
+  return null;
 }
 
 function codeOf(error: unknown): SluiceErrorCode {

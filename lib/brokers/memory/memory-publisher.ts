@@ -67,7 +67,8 @@ function store(topic: MemoryTopic, message: Message): MemoryPosition {
   if (size > maxMessageBytes)
     throw refused(`${size} bytes are more than the ${maxMessageBytes} that ${topic.name} takes`);
   const partition = message.partition ?? partitionOf(topic, key);
-  const log = Number.isInteger(partition) ? topic.logs[partition] : undefined;
+  if (!Number.isInteger(partition)) throw refused('a partition must be a whole number');
+  const log = topic.logs[partition];
   if (log === undefined) throw refused(`${topic.name} has no partition ${partition}`);
   const { timestamp = environment.wallClock() } = message;
   if (!Number.isSafeInteger(timestamp)) throw refused('a timestamp must be whole milliseconds');

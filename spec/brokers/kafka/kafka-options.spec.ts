@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { fromKafka, kafkaPublisher, type KafkaSourceOptions } from 'rxsluice/kafka';
 import { resolveKafkaOptions } from '../../../lib/brokers/kafka/kafka-options.js';
 import { fakeKafka } from '../../support/kafka-fake.js';
+import { until } from '../../support/until.js';
 
 const kafka = fakeKafka();
 const base = { groupId: 'g', topics: ['t'] };
@@ -32,6 +33,23 @@ describe('the options of fromKafka', () => {
       refusalTimeoutMs: 300_000,
       until: null,
     });
+  });
+
+  it('give kafkajs the bounds of a fetch', async () => {
+    const given: object[] = [];
+    const client = fakeKafka({ t: 1 });
+    const { consumer } = client;
+    Object.assign(client, {
+      consumer: (config: Parameters<typeof consumer>[0]) => {
+        given.push(config);
+        return consumer(config);
+      },
+    });
+    const bounds = { fetchMaxBytes: 5_000, fetchMaxBytesPerPartition: 500 };
+    const subscription = fromKafka(client, { ...base, ...bounds }).subscribe();
+    await until('it has a consumer', () => given.length > 0);
+    subscription.unsubscribe();
+    expect(given[0]).toMatchObject({ maxBytes: 5_000, maxBytesPerPartition: 500 });
   });
 
   it('follow drainTimeoutMs, maxInFlight and maxSpan where they are not given', () => {

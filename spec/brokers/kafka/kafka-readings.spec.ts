@@ -71,7 +71,7 @@ describe('control records', () => {
   it('at the end of a batch are committed past, so that the lag reaches 0', async () => {
     const kafka = fakeKafka();
     kafka.append('t', 0, 'a', 'b', { control: true }, { control: true });
-    const read = reader(kafka);
+    const read = reader(kafka, { lagEveryMs: 100 });
     await pass();
     read.ack(0);
     await pass();

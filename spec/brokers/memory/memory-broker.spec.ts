@@ -378,6 +378,58 @@ describe('the memory broker', () => {
       expect(lost('latest')).toEqual({ ids: 1, ends: [], lost: 1 });
     }));
 
+  it.each(['earliest', 'latest'] as const)(
+    'loses its position once, however soon the source ends after it went on: %s (I10)',
+    (onPositionLost) =>
+      virtually(({ advance }) => {
+        for (const lifeMs of [0, 1, 5, 200]) {
+          const broker = oneTopic(1, { retainMessages: 10 });
+          const losses: string[] = [];
+          const options: Partial<MemorySourceOptions> = {
+            onPositionLost,
+            maxInFlight: 1,
+            telemetry: (event) => void (event.type === 'position-lost' && losses.push(event.found)),
+          };
+          send(broker, ...values(1));
+          const first = read(broker, options).pipe(ackEach()).subscribe();
+          advance(1);
+          first.unsubscribe();
+          advance(1);
+          send(broker, ...values(30));
+          // Whatever it reads there, it settles none of it.
+          const second = collect(read(broker, options));
+          advance(lifeMs);
+          second.subscription.unsubscribe();
+          second.all[0]?.nack();
+          advance(20_000);
+          const position = onPositionLost === 'latest' ? 31 : 21;
+          expect(broker.committed('g', 't')).toEqual([position]);
+          send(broker, ...values(5));
+          const { ids } = collect(read(broker, { ...options, maxInFlight: 100 }));
+          // Of 15 that are kept the first 5 are gone now, where it went on at the earliest.
+          expect([ids[0], ids.at(-1)]).toEqual([`0/${Math.max(26, position)}#1`, '0/35#1']);
+          expect(losses).toHaveLength(onPositionLost === 'latest' ? 1 : 2);
+        }
+      }),
+  );
+
+  it('moves a position back by nothing that was read before it was lost (I5)', () =>
+    virtually(({ advance }) => {
+      const broker = oneTopic(1, { retainMessages: 5 });
+      send(broker, ...values(2));
+      const { all } = collect(read(broker, { maxInFlight: 2, onPositionLost: 'latest', maxBufferedBytes: 1 }));
+      send(broker, ...values(10));
+      send(broker, ...values(10));
+      all[0]?.ack();
+      all[1]?.ack();
+      advance(1);
+      const [position] = broker.committed('g', 't') as [number];
+      expect(position).toBeGreaterThan(2);
+      for (const delivery of all.slice(2)) delivery.ack();
+      advance(1);
+      expect(broker.committed('g', 't')[0]).toBeGreaterThanOrEqual(position);
+    }));
+
   it('fails with a typed error for a topic that is not there, or is deleted', () =>
     virtually(() => {
       const broker = oneTopic();
@@ -425,7 +477,7 @@ describe('the memory broker', () => {
     [{ headers: new Map([['a', 'b']]) }, 'headers must be an object, with bytes or text by name, not Map'],
     [{ timestamp: 1.5 }, 'a timestamp must be whole milliseconds'],
     [{ timestamp: new Date(0) }, 'a timestamp must be whole milliseconds'],
-    [{ partition: '0' }, 't has no partition 0'],
+    [{ partition: '0' }, 'a partition must be a whole number'],
   ])('refuses %j, as other brokers do', (given, why) =>
     virtually(() => {
       const outcomes = send(oneTopic(), { value: 'x', ...given });
