@@ -1,7 +1,7 @@
 import type { Partition } from './partition.js';
 import type { Session } from './session.js';
 
-// What one partition may have blocked is its part of this share of the credits.
+// All partitions together may have this share of the credits blocked, and each has an equal part of it.
 const BLOCKED_SHARE = 0.75;
 
 /** From here on the partition is given from. @internal */

@@ -8,7 +8,7 @@ const MAX_CAUSES = 3;
 const UNREADABLE = 'an error that cannot be read';
 
 /**
- * What a process warning says of an error, to be followed by a full stop: its class and code and those of its causes, our own words,
+ * The words of a process warning for an error, without a full stop: its class and code and those of its causes, our own words,
  * the place in the user's code. Never the text that somebody threw: it may quote a message.
  * @internal
  */
@@ -40,7 +40,7 @@ export function kindOfError(error: unknown): string {
   }
 }
 
-// What was marked and could bear no mark: the text of the wrapper is that of what was thrown.
+// A wrapper stands for something that was marked and could bear no mark: its text is that of what was thrown.
 function isWrapped(error: unknown): error is { readonly cause?: unknown } {
   return isSluiceError(error) && error.code === 'failed';
 }

@@ -129,7 +129,7 @@ function systemTextOfFirst(error: Error): string | undefined {
   return isError(first) && fieldOf(first, 'errors') === undefined ? systemText(first) : undefined;
 }
 
-// Of a network, or the path of a socket.
+// The address of a network, or the path of a socket.
 const ADDRESS = /^[\w.:%/-]{1,255}$/;
 const HOST = /^[\w.-]{1,255}$/;
 

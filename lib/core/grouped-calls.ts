@@ -15,7 +15,7 @@ export interface Grouped {
 
 /** @internal */
 export interface GroupedCallsOptions<I extends Grouped, A> {
-  /** What is called, in words: telemetry says that it is out. Or its outage, where others find it out too. */
+  /** The name of the thing that is called, for telemetry to say that it is out. Or its outage, where others find it out too. */
   readonly what: string | Outage;
   /** Asked anew for each call, as `maxCalls` is. */
   readonly maxBatch: number;

@@ -1,4 +1,4 @@
-/** What bytes are, as JSON can hold them. @internal */
+/** Bytes in a form that JSON can hold. @internal */
 export type JsonEncoding = 'json' | 'text' | 'base64' | 'none';
 
 /** A piece of JSON that holds bytes. @internal */

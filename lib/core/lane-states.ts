@@ -82,7 +82,7 @@ export class LaneStates {
   private empty(place: number): void {
     const { entries, mask } = this;
     let hole = place;
-    // Whatever stands behind it in a row, and could stand in the hole, moves there: else it would not be found any more.
+    // Entries behind it in a row that could stand in the hole move there: else they would not be found any more.
     for (let at = (hole + 1) & mask; entries[at] !== 0; at = (at + 1) & mask) {
       const home = ((entries[at] as number) >> 2) & mask;
       if (((at - home) & mask) < ((at - hole) & mask)) continue;

@@ -27,7 +27,7 @@ export interface Lanes {
   kept: Map<number, KeptLane[]>;
 }
 
-// What nobody waits in takes no memory: each of thousands of partitions has its lanes. Never written to.
+// Lanes in which nobody waits take no memory: each of thousands of partitions has its lanes. Never written to.
 const NONE = new Map<number, never>();
 
 /** @internal */

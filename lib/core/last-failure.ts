@@ -3,12 +3,12 @@ import { briefError } from './brief-error.js';
 import type { DeliveryNode } from './delivery-node.js';
 import type { Session } from './session.js';
 
-/** What is known of a message that is not settled yet. @internal */
+/** All that is known of a message that is not settled yet. @internal */
 export interface LastFailure {
   readonly times: number;
-  /** What a warning may say of the last failure. */
+  /** The words that a warning may say of the last failure. */
   readonly told: string;
-  /** What it waited for without failing; empty where it did not. */
+  /** The thing that it waited for without failing; empty where it waited for nothing. */
   readonly waitedFor: string;
 }
 
@@ -31,7 +31,7 @@ export function rememberWait(delivery: DeliveryNode, waitedFor: string): void {
   for (const message of messagesOf(delivery)) note(message, (before) => ({ ...before, waitedFor }));
 }
 
-/** What the library knows of why a message is not settled yet, in sentences; `null` where it knows nothing. @internal */
+/** Says in sentences why a message is not settled yet, as far as the library knows; `null` where it knows nothing. @internal */
 export function whyUnsettled(session: Session, record: unknown): string | null {
   const { times, told, waitedFor } = knownOf(session, record) ?? NOTHING;
   const sentences = [

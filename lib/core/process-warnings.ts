@@ -7,7 +7,7 @@ import type { TelemetryEvent } from './telemetry.js';
 
 /** How many kinds of failures one subscription counts each by itself; those beyond are counted as one. @internal */
 export const MOST_KINDS = 64;
-/** Of those that our own code names, such as codes of misuse: they are few. */
+/** It is one that our own code names, such as a code of misuse: there are few. */
 const MOST_NAMED = 2 * MOST_KINDS;
 /** How long a kind is counted in silence after it was told: this long at first, then four times as long each time. */
 const FIRST_SILENCE_MS = 15_000;
@@ -20,12 +20,12 @@ export interface WarnedKind {
   /** For the sum at the end. */
   readonly label: string;
   count: number;
-  /** Of them, those since it was told last. */
+  /** How many of them came since it was told last. */
   untold: number;
   silenceMs: number;
   /** When it may be told again, by the monotonic clock. */
   dueAt: number;
-  /** Of an outage: it was told, and its end was not. */
+  /** It is an outage that was told, and its end was not. */
   isOut: boolean;
 }
 

@@ -1,5 +1,5 @@
 const SMALLEST = 4;
-// What holds nothing yet takes no memory: there is one in each of thousands of partitions. Never written to.
+// A queue that holds nothing yet takes no memory: there is one in each of thousands of partitions. Never written to.
 const NO_SLOTS: never[] = [];
 
 /**

@@ -80,7 +80,7 @@ export interface Session {
   readonly warnings: Map<string, WarnedKind>;
   /** How messages failed last, by their records: as long as these are here. */
   readonly failures: WeakMap<object, LastFailure>;
-  /** What is out at the moment, in words. */
+  /** The things that are out at the moment, in words. */
   readonly outages: Set<string>;
   /** Assigned and not being revoked. There may be thousands: what runs at each settlement, or each push, never walks through them. */
   readonly partitions: Set<Partition>;

@@ -77,5 +77,5 @@ export function isStopInput(value: unknown): boolean {
   return isAbortSignal(value) || 'length' in value || INPUTS.some((member) => typeof input[member] === 'function');
 }
 
-/** What RxJS knows an input by. */
+/** The members by which RxJS knows an input. */
 const INPUTS: readonly PropertyKey[] = [observable, 'then', 'getReader', Symbol.iterator, Symbol.asyncIterator];

@@ -161,7 +161,7 @@ export function createSuspects<I extends object>(options: SuspectsOptions<I>): S
       alone.delete(item);
       alone.add(item);
       if (++trouble.alone < 2 || trouble.strikes < STRIKES) return null;
-      // What is tried in its place needs one more of these, and no more.
+      // The item that is tried in its place needs one more of these, and no more.
       trouble.strikes = STRIKES - 1;
       trouble.blamed = true;
       return item;

@@ -3,7 +3,7 @@ import { isSluiceError } from '../core/errors.js';
 import { MOST_TOLD, tellError } from '../core/told-error.js';
 import type { DeadLetter } from './dead-letter.js';
 
-/** What a dead letter says of its error. @internal */
+/** The error as a dead letter tells it. @internal */
 export interface LetterError {
   readonly name: string;
   readonly message: string;

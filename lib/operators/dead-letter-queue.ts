@@ -112,7 +112,7 @@ export function createDeadLetterQueue(options: DeadLetterQueueOptions): DeadLett
 
   const trimmed = (letter: DeadLetter, why: 'refused' | 'failed', error: unknown): boolean => {
     letter.refusedFor = error;
-    // Whatever is left out, a topic that is not there takes nothing.
+    // A topic that is not there takes nothing, also where much is left out.
     if (isOfTopic(error)) return false;
     return trimFurther(letter, why, trimming);
   };

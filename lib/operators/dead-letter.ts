@@ -27,7 +27,7 @@ export interface DeadLetter {
 export type DeadLetterFormat = 'headers' | 'json';
 
 /**
- * What a dead letter leaves out that cannot be published, step by step.
+ * How much a dead letter that cannot be published leaves out, step by step.
  *
  * - 0: nothing.
  * - 1: the partition, which the other topic may not have.

@@ -14,7 +14,7 @@ const ESCAPED = bytesOf('"\\/bfnrt');
 const UNICODE = 0x75;
 const WORDS = ['true', 'false', 'null'].map(bytesOf);
 
-/** What may come next: a value, the first one of an array or its end, the same of names, a name, a colon, or what ends a value. */
+/** The kinds of token that may come next: a value, the first one of an array or its end, the same of names, a name, a colon, or what ends a value. */
 type Next = 'value' | 'item or end' | 'name or end' | 'name' | 'colon' | 'end of value';
 
 /**

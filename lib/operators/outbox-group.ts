@@ -282,7 +282,7 @@ class GroupRun {
   }
 }
 
-/** What an error means to the store. One that cannot even be looked at is nobody's but the handler's. @internal */
+/** Says what an error means to the store. One that cannot even be looked at is nobody's but the handler's. @internal */
 export function faultOf(store: OutboxStore, error: unknown): OutboxFault {
   try {
     return store.faultOf(error);

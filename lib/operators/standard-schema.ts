@@ -30,7 +30,7 @@ export interface StandardIssue {
 }
 
 const MOST_PATHS = 5;
-// What is looked at, and kept as data: a value can have an issue for each of its bytes.
+// The most issues that are looked at, and kept as data: a value can have an issue for each of its bytes.
 const MOST_ISSUES = 100;
 const MOST_SEGMENTS = 16;
 // A name that somebody gave to a property, in any script. Keys that are data (of a card, a token, an account) have more digits.

@@ -145,7 +145,7 @@ function outcomesOf(
   return outcomes;
 }
 
-// What it reads may be anything, and must not fail the call of others.
+// The value that it reads may be anything, and must not fail the call of others.
 function topicOf(message: OutboxMessage): string | null {
   try {
     const { topic } = message as Partial<OutboxMessage>;

@@ -1,7 +1,7 @@
 import type { KafkaClusterLike } from './kafka-client.js';
 import type { TopicPartition } from './kafka-run.js';
 
-// Of Kafka's protocol.
+// The isolation levels of Kafka's protocol.
 const READ_UNCOMMITTED = 0;
 const READ_COMMITTED = 1;
 const END = -1;
@@ -49,7 +49,7 @@ export function createEnds(readUncommitted: boolean): Ends {
 
   return {
     ask: async (cluster, partitions, told) => {
-      // What cannot be learned now gets older, and telemetry says how old.
+      // An end that cannot be learned now gets older, and telemetry says how old.
       await Promise.allSettled(
         [...byLeader(cluster, partitions)].map(([leader, led]) => askLeader(cluster, leader, led, told)),
       );

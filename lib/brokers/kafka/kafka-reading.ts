@@ -17,15 +17,15 @@ export interface Reading extends TopicPartition {
   readonly assigned: AssignedPartition;
   /** The offset that the next fetch must ask for; `null` while the start is looked up. */
   next: string | null;
-  /** What the group has stored. */
+  /** The offset that the group has stored. */
   committed: string;
-  /** What is to be committed as long as nothing that was read from here on is settled. */
+  /** The offset to commit as long as nothing that was read from here on is settled. */
   start: string;
   /** Offsets above it that are done, by this owner's predecessor: they are not read again. */
   acked: ReadonlySet<string>;
   /** The newest record that was handed on. */
   newest: KafkaRecord | null;
-  /** What was handed on since the position was lost: the offsets of before say nothing any more. `null`: it never was. */
+  /** The records that were handed on since the position was lost: older offsets say nothing any more. `null`: it never was lost. */
   since: WeakSet<KafkaRecord> | null;
   /** Its end, and when a broker told it. */
   end: ToldEnd | null;

@@ -181,7 +181,7 @@ export function startRun(client: KafkaClientLike, options: ResolvedKafkaOptions,
     askEnds: async (partitions, told) => {
       if (ended || membership.cluster === null) return;
       await ends.ask(membership.cluster, partitions, told);
-      // What it opened after our disconnect nobody else would close.
+      // Nobody else would close the connection that it opened after our disconnect.
       if (ended) await consumer.disconnect().catch(() => undefined);
     },
     // kafkajs gives a sign of life after a fetch at the earliest.

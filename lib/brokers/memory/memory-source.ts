@@ -32,7 +32,7 @@ interface Reading {
   /** What its predecessors had done above the committed offset: it is not read again. */
   readonly acked: ReadonlySet<number>;
   readonly assigned: AssignedPartition;
-  /** What is to be committed as long as nothing that was read from here on is settled. */
+  /** The offset to commit as long as nothing that was read from here on is settled. */
   start: number;
   next: number;
   /** Where `until: 'end'` stops. */

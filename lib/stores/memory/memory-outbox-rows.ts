@@ -21,7 +21,7 @@ export interface MemoryOutboxRows extends Pick<
   'claim' | 'renew' | 'published' | 'dead' | 'release' | 'lag'
 > {
   readonly size: number;
-  /** Of keys and values. */
+  /** The bytes of keys and values. */
   readonly bytes: number;
   append(messages: readonly OutboxMessage[]): void;
   messages(): MemoryOutboxMessage[];

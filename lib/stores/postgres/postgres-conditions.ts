@@ -100,5 +100,5 @@ export function meaningOf(sqlState: string): string | undefined {
 }
 
 const PLACES = ['constraint', 'column', 'table'] as const;
-// Of a length that PostgreSQL takes. A trigger that raises an error may give it any text for a name.
+// A name of a length that PostgreSQL takes. A trigger that raises an error may give it any text for a name.
 const NAME = /^[\p{L}_][\p{L}\p{M}\d_$-]{0,62}$/u;
