@@ -1,3 +1,7 @@
+import { isError } from './is-error.js';
+import { kindOf } from './kind-of.js';
+import { readSafely } from './read-safely.js';
+
 /**
  * What went wrong, as a stable code: codes are API. Each is explained in docs/errors.md.
  * @public
@@ -80,24 +84,21 @@ export class SluiceError extends Error {
   }
 }
 
-/** Tells an error of this library, also one of another copy of it, where `instanceof` does not. @public */
+/** Tells an error of this library, also one of another copy of it, where `instanceof` does not. It never throws. @public */
 export function isSluiceError(error: unknown): error is SluiceError {
-  return typeof error === 'object' && error !== null && (error as { [BRAND]?: unknown })[BRAND] === true;
+  return typeof error === 'object' && error !== null && readSafely(error, BRAND) === true;
 }
 
 /**
  * Tells of any error as much as can be told without a secret: our own message, that of a system error (a call, a code, an
- * address), else class and code. @internal
+ * address), else class and code. Whatever was thrown, it does not throw. @internal
  */
 export function nameOf(error: unknown): string {
-  if (isSluiceError(error)) return error.message;
-  if (!isError(error)) return `not an Error (${typeof error})`;
-  const { code, syscall } = error as { code?: unknown; syscall?: unknown };
-  if (typeof syscall === 'string' && typeof error.message === 'string' && error.message !== '') return error.message;
-  return typeof code === 'string' ? `${error.name} ${code}` : error.name;
-}
-
-/** Also one of another realm. @internal */
-export function isError(value: unknown): value is Error {
-  return value instanceof Error || Object.prototype.toString.call(value) === '[object Error]';
+  const message = readSafely(error, 'message');
+  if (isSluiceError(error)) return String(message);
+  if (!isError(error)) return `not an Error (${kindOf(error)})`;
+  const [name, code] = [readSafely(error, 'name'), readSafely(error, 'code')];
+  if (typeof readSafely(error, 'syscall') === 'string' && typeof message === 'string' && message !== '') return message;
+  const told = typeof name === 'string' ? name : 'Error';
+  return typeof code === 'string' ? `${told} ${code}` : told;
 }

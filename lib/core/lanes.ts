@@ -1,8 +1,9 @@
-import { giveUpOn, kindOf } from './at-once.js';
+import { giveUpOn } from './at-once.js';
 import type { DeliveryNode } from './delivery-node.js';
 import { SluiceError } from './errors.js';
 import { permanent } from './failures.js';
 import { hashOf } from './hash.js';
+import { kindOf } from './kind-of.js';
 import { RingQueue } from './ring-queue.js';
 
 /** The state of a lane: nothing of it is out. @internal */

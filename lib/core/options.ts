@@ -1,4 +1,5 @@
 import { SluiceError } from './errors.js';
+import { kindOf } from './kind-of.js';
 
 /** What is allowed for one option; an option that is `undefined` is not checked unless `required`. @internal */
 export interface OptionRule {
@@ -80,5 +81,5 @@ function describeValue({ oneOf }: OptionRule, value: unknown): string {
   }
   if (value === '') return 'an empty string';
   if (typeof value === 'string') return oneOf && value.length <= 32 ? `'${value}'` : 'a string';
-  return Array.isArray(value) ? 'an array' : typeof value === 'object' ? 'an object' : `a ${typeof value}`;
+  return kindOf(value);
 }

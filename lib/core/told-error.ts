@@ -1,5 +1,9 @@
 import { cutText } from './cut-text.js';
-import { isError, isSluiceError } from './errors.js';
+import { errorClass } from './error-class.js';
+import { isSluiceError } from './errors.js';
+import { isError } from './is-error.js';
+import { kindOf } from './kind-of.js';
+import { readSafely } from './read-safely.js';
 import { withoutSecrets } from './without-secrets.js';
 
 /** The text of a failure that is kept where a message ends up: in a dead letter, in a row of an outbox. @internal */
@@ -33,7 +37,7 @@ const DATA_EXCEPTION = /^22[0-9A-Z]{3}$/;
  */
 export function tellError(reason: unknown): ToldError {
   const { name, message } = ownTextOf(reason);
-  const stack = isError(reason) ? read(reason, 'stack') : undefined;
+  const stack = isError(reason) ? readSafely(reason, 'stack') : undefined;
   return {
     name,
     message: cutText(message, MOST_TOLD.messageBytes),
@@ -52,13 +56,13 @@ export function errorText(reason: unknown, maxBytes: number): string {
 function causesOf(reason: unknown): string[] {
   const seen = new Set<unknown>([reason]);
   const lines: string[] = [];
-  let last = isError(reason) ? read(reason, 'message') : reason;
+  let last = isError(reason) ? readSafely(reason, 'message') : reason;
   const tell = (error: unknown, depth: number, ofOurs: boolean): void => {
     const behindOurs = ofOurs || (isSluiceError(error) && error.code !== 'failed');
     for (const cause of behind(error)) {
       if (depth >= MAX_DEPTH || lines.length >= MAX_CAUSES || seen.has(cause)) return;
       seen.add(cause);
-      const message = isError(cause) ? read(cause, 'message') : cause;
+      const message = isError(cause) ? readSafely(cause, 'message') : cause;
       // An error that was wrapped, to be marked, says the same again.
       if (message !== last) lines.push(lineOf(cause, mayTell(cause, behindOurs) ? ownTextOf(cause).message : ''));
       last = message;
@@ -71,14 +75,22 @@ function causesOf(reason: unknown): string[] {
 
 function behind(error: unknown): unknown[] {
   if (!isError(error)) return [];
-  const [cause, errors] = [read(error, 'cause'), read(error, 'errors')];
-  const members = Array.isArray(errors) ? errors.slice(0, MAX_CAUSES).filter(isError) : [];
+  const cause = readSafely(error, 'cause');
+  const members = membersOf(readSafely(error, 'errors'));
   return cause === undefined || cause === null ? members : [cause, ...members];
+}
+
+function membersOf(errors: unknown): unknown[] {
+  try {
+    return Array.isArray(errors) ? errors.slice(0, MAX_CAUSES).filter(isError) : [];
+  } catch {
+    return [];
+  }
 }
 
 function mayTell(cause: unknown, behindOurs: boolean): boolean {
   // "connect ECONNREFUSED 127.0.0.1:5432": made of a call, a code and an address.
-  return !behindOurs || isSluiceError(cause) || (isError(cause) && typeof read(cause, 'syscall') === 'string');
+  return !behindOurs || isSluiceError(cause) || (isError(cause) && typeof readSafely(cause, 'syscall') === 'string');
 }
 
 function lineOf(error: unknown, message: string): string {
@@ -89,20 +101,18 @@ function lineOf(error: unknown, message: string): string {
 
 function ownTextOf(reason: unknown): { readonly name: string; readonly message: string } {
   if (!isError(reason)) return { name: reason === undefined ? 'none' : typeof reason, message: plainText(reason) };
-  const constructor = read(reason, 'constructor') as { readonly name?: unknown } | undefined;
-  const name = [constructor?.name, read(reason, 'name')].find((each) => typeof each === 'string' && each !== '');
-  const message = read(reason, 'message');
+  const message = readSafely(reason, 'message');
   // That of several tries to connect has none.
   const text = message === '' ? codeOf(reason) : message;
   const told = typeof text === 'string' ? safeText(reason, text) : plainText(text);
-  return { name: typeof name === 'string' ? name : 'Error', message: told };
+  return { name: errorClass(reason), message: told };
 }
 
 function plainText(reason: unknown): string {
   if (reason === undefined) return 'nacked without a reason';
   if (typeof reason === 'string') return withoutSecrets(cutText(reason, MAX_READ_BYTES));
   const plain = reason === null || typeof reason === 'number' || typeof reason === 'boolean';
-  return plain ? String(reason) : `a ${typeof reason}`;
+  return plain ? String(reason) : kindOf(reason);
 }
 
 function safeText(error: unknown, text: string): string {
@@ -111,14 +121,11 @@ function safeText(error: unknown, text: string): string {
 }
 
 function codeOf(error: unknown): string {
-  const code = isError(error) ? read(error, 'code') : undefined;
+  const code = isError(error) && !isOfDom(error) ? readSafely(error, 'code') : undefined;
   return typeof code === 'string' ? cutText(code, 64) : typeof code === 'number' ? String(code) : '';
 }
 
-function read(error: Error, property: string): unknown {
-  try {
-    return (error as unknown as Readonly<Record<string, unknown>>)[property];
-  } catch {
-    return undefined;
-  }
+// Its number is a relic: 23 for a TimeoutError.
+function isOfDom(error: Error): boolean {
+  return readSafely(readSafely(error, 'constructor'), 'name') === 'DOMException';
 }

@@ -1,11 +1,12 @@
 import { map, of, type Observable, type OperatorFunction } from 'rxjs';
-import { giveUpOn, kindOf } from '../core/at-once.js';
+import { giveUpOn } from '../core/at-once.js';
 import { isPromiseLike } from '../core/deferred.js';
 import type { Delivery } from '../core/delivery.js';
 import { isSettled, type DeliveryNode } from '../core/delivery-node.js';
 import { SluiceError } from '../core/errors.js';
 import { classifyFailure, permanent, transient } from '../core/failures.js';
 import { groupCalls, type Grouped } from '../core/grouped-calls.js';
+import { kindOf } from '../core/kind-of.js';
 import type { Message } from '../core/message.js';
 import { operate, pass } from '../core/operate.js';
 import { checkNames, checkOptions } from '../core/options.js';

@@ -1,6 +1,7 @@
 import { catchError, defer, finalize, forkJoin, last, map, Observable, of, ReplaySubject, share } from 'rxjs';
-import { giveUpOn, kindOf } from '../core/at-once.js';
+import { giveUpOn } from '../core/at-once.js';
 import { isSluiceError, SluiceError } from '../core/errors.js';
+import { kindOf } from '../core/kind-of.js';
 import type { Message } from '../core/message.js';
 import { checkNames, checkOptions } from '../core/options.js';
 import type { OutboxMessage } from '../core/outbox-message.js';

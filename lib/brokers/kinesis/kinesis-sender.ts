@@ -1,4 +1,6 @@
 import { catchError, concat, last, map, of, reduce, throwError, type Observable } from 'rxjs';
+import { isError } from '../../core/is-error.js';
+import { readSafely } from '../../core/read-safely.js';
 import { callKinesis } from './kinesis-call.js';
 import type { KinesisClientLike, KinesisEntryLike, KinesisPutResultLike } from './kinesis-client.js';
 import { isRefusal, isRefusalName, isThrottled, kinesisError } from './kinesis-errors.js';
@@ -61,7 +63,8 @@ function answerOf(stream: string, result: KinesisPutResultLike | undefined): Rec
 }
 
 function wordOf(error: unknown): string {
-  return error instanceof Error ? error.name : 'something';
+  const name = isError(error) ? readSafely(error, 'name') : undefined;
+  return typeof name === 'string' ? name : 'something';
 }
 
 function refusalOf(stream: string, word: string, cause?: unknown): unknown {

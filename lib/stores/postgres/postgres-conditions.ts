@@ -1,3 +1,5 @@
+import { readSafely } from '../../core/read-safely.js';
+
 /** The names that PostgreSQL has for the errors that are met here; else that of the class, by its first two characters. */
 const NAMES: Readonly<Record<string, string>> = {
   '08': 'connection_exception',
@@ -80,7 +82,7 @@ const MEANINGS: Readonly<Record<string, string>> = {
 export function conditionOf(sqlState: string, error: unknown): string {
   const name = NAMES[sqlState] ?? NAMES[sqlState.slice(0, 2)];
   const where = PLACES.flatMap((place) => {
-    const named = (error as Readonly<Record<string, unknown>> | null)?.[place];
+    const named = readSafely(error, place);
     return typeof named === 'string' && named !== '' ? [`${place} "${named}"`] : [];
   });
   return [`${sqlState}${name === undefined ? '' : ` (${name})`}`, ...where].join(', ');

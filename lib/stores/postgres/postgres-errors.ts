@@ -1,5 +1,6 @@
 import { cutText } from '../../core/cut-text.js';
 import { isSluiceError, nameOf, SluiceError, type SluiceErrorCode } from '../../core/errors.js';
+import { readSafely } from '../../core/read-safely.js';
 import { conditionOf, meaningOf } from './postgres-conditions.js';
 import { qualified, type PostgresTable, type ResolvedNames } from './postgres-names.js';
 import { SHAPES } from './postgres-schema.js';
@@ -72,8 +73,8 @@ export function postgresError({ owner, names, table }: PostgresCall, error: unkn
 
 /** The error that a handler passed over, where a statement of ours met only its consequence; see `TransactionTroubles`. */
 function firstFailureOf(error: unknown): string | null {
-  const { cause } = (error ?? {}) as { readonly cause?: unknown };
-  return sqlStateOf(cause) === undefined ? null : (cause as Error).message;
+  const cause = readSafely(error, 'cause');
+  return sqlStateOf(cause) === undefined ? null : String(readSafely(cause, 'message'));
 }
 
 // These messages are the driver's, about its connections, and made of nothing but that; others may quote anything.
@@ -81,7 +82,7 @@ const OF_DRIVER =
   /^(Connection |Client (was|has)|timeout |Query read timeout|Cannot use a pool|The server does not support SSL|SASL: )/;
 
 function driverText(error: unknown): string {
-  const { message } = (error ?? {}) as { readonly message?: unknown };
+  const message = readSafely(error, 'message');
   const isOfDriver = typeof message === 'string' && OF_DRIVER.test(message);
   return isOfDriver ? cutText(message, MAX_DRIVER_BYTES).replace(/\.$/, '') : nameOf(error);
 }
@@ -106,6 +107,6 @@ function codeOf(error: unknown): SluiceErrorCode {
 
 /** @internal */
 export function sqlStateOf(error: unknown): string | undefined {
-  const { code } = (error ?? {}) as { readonly code?: unknown };
+  const code = readSafely(error, 'code');
   return typeof code === 'string' && SQL_STATE.test(code) ? code : undefined;
 }
