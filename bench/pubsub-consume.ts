@@ -57,7 +57,9 @@ async function bare(task: PubSubTask, meter: Meter): Promise<void> {
   let done = 0;
   await new Promise<void>((resolve, reject) => {
     const finished = (): void => {
-      if (++done === messages) resolve();
+      if (++done < messages) return;
+      meter.last();
+      resolve();
     };
     subscription.on('error', reject);
     subscription.on('message', (message) => {
@@ -104,7 +106,9 @@ function ours(task: PubSubTask, meter: Meter): Promise<void> {
   return new Promise((resolve, reject) => {
     acked.subscribe({
       next: () => {
-        if (++done === messages) stop.abort();
+        if (++done < messages) return;
+        meter.last();
+        stop.abort();
       },
       error: reject,
       complete: () => {
@@ -123,6 +127,8 @@ interface Meter {
   /** A handler begins; the first one starts the clock. */
   begin(): void;
   end(): void;
+  /** The last message is acked. How long a reader takes to close is no part of its speed: a pull that waits for messages may take seconds. */
+  last(): void;
   taken(): Taken;
 }
 
@@ -131,6 +137,7 @@ function createMeter(): Meter {
   let cpu: NodeJS.CpuUsage;
   let running = 0;
   let peak = 0;
+  let taken: Taken | undefined;
   return {
     begin: () => {
       if (begun === 0) {
@@ -140,10 +147,13 @@ function createMeter(): Meter {
       if (++running > peak) peak = running;
     },
     end: () => void running--,
-    taken: () => {
+    last: () => {
       const { user, system } = process.cpuUsage(cpu);
-      if (touched < 0) throw new Error('never');
-      return { seconds: (performance.now() - begun) / 1_000, cpuSeconds: (user + system) / 1e6, peak };
+      taken = { seconds: (performance.now() - begun) / 1_000, cpuSeconds: (user + system) / 1e6, peak };
+    },
+    taken: () => {
+      if (taken === undefined || touched < 0) throw new Error('Not all messages came.');
+      return taken;
     },
   };
 }

@@ -3,6 +3,7 @@ export type {
   KafkaAssignerLike,
   KafkaBatchLike,
   KafkaBatchPayloadLike,
+  KafkaBrokerLike,
   KafkaClientLike,
   KafkaClusterLike,
   KafkaConsumerConfig,

@@ -1,6 +1,6 @@
 import { giveUpOn } from './at-once.js';
 import { environment } from './environment.js';
-import { checkOptions, LONGEST_TIMER_MS } from './options.js';
+import { checkNames, checkOptions, LONGEST_TIMER_MS } from './options.js';
 
 /**
  * How long to wait before the next try: `failures` is how often it has failed so far, from 1; the answer is in
@@ -26,7 +26,7 @@ export interface ExponentialOptions {
 
 /** The same wait each time, in milliseconds, 0 to 2,147,483,647 (24.8 days). @public */
 export function constant(ms: number): Backoff {
-  checkOptions('constant', { ms }, { ms: { min: 0, max: LONGEST_TIMER_MS } });
+  checkOptions('constant', { ms }, { ms: { required: true, min: 0, max: LONGEST_TIMER_MS } });
   return () => ms;
 }
 
@@ -36,16 +36,18 @@ export function constant(ms: number): Backoff {
  * @public
  */
 export function exponential(options: ExponentialOptions): Backoff {
+  checkNames('exponential', options, ['initialMs', 'maxMs', 'factor', 'jitter']);
   const { initialMs, maxMs = 30_000, factor = 2, jitter = 'full' } = options;
   checkOptions(
     'exponential',
     { initialMs, maxMs, factor, jitter },
     {
-      initialMs: { above: 0 },
-      maxMs: { min: initialMs, max: LONGEST_TIMER_MS },
+      initialMs: { required: true, above: 0, max: LONGEST_TIMER_MS },
+      maxMs: { min: { value: initialMs, of: 'initialMs' }, max: LONGEST_TIMER_MS },
       factor: { min: 1 },
       jitter: { oneOf: ['full', 'none'] },
     },
+    options,
   );
   return (failures) => {
     const grown = Math.min(maxMs, initialMs * factor ** Math.max(0, failures - 1));

@@ -31,7 +31,7 @@ export function createCommitter(
   const backoff: Backoff = exponential({ initialMs: 100, maxMs: 5_000, jitter: 'none' });
   let dirty: Partition[] = [];
   // What the commit under way carries.
-  let carried: readonly Partition[] = [];
+  let carried: ReadonlySet<Partition> = new Set();
   let current: Subscription | null = null;
   let busy = false;
   let timer: Subscription | null = null;
@@ -55,37 +55,41 @@ export function createCommitter(
   };
 
   const answerWaiters = (): void => {
-    const settled = waiters.filter(({ partitions }) => !partitions.some(isUncommitted));
-    waiters = waiters.filter((waiter) => !settled.includes(waiter));
+    if (waiters.length === 0) return;
+    const settled: Waiter[] = [];
+    const left: Waiter[] = [];
+    for (const waiter of waiters) (waiter.partitions.some(isUncommitted) ? left : settled).push(waiter);
+    waiters = left;
     for (const { done } of settled) done();
   };
 
   const isUncommitted = (partition: Partition): boolean =>
-    !partition.closed && (partition.dirty || carried.includes(partition));
+    !partition.closed && (partition.dirty || carried.has(partition));
 
   const start = (): void => {
     if (busy || closed) return;
     timer?.unsubscribe();
     timer = null;
-    carried = dirty.filter((partition) => !partition.closed);
+    const taken = dirty.filter((partition) => !partition.closed);
+    carried = new Set(taken);
     dirty = [];
     hurried = false;
-    for (const partition of carried) {
+    for (const partition of taken) {
       partition.dirty = false;
       partition.committed = partition.window?.head ?? 0;
     }
-    if (carried.length === 0) {
+    if (taken.length === 0) {
       answerWaiters();
       return;
     }
     busy = true;
     const begun = ++starts;
-    const commitment = defer(() => commit(carried)).subscribe({
+    const commitment = defer(() => commit(taken)).subscribe({
       error: (error: unknown) => {
         failures++;
-        const [first] = carried as [Partition, ...Partition[]];
+        const [first] = taken as [Partition, ...Partition[]];
         notify(first.session, { type: 'ack-failed', partition: refOf(first), error });
-        for (const partition of carried) remember(partition);
+        for (const partition of taken) remember(partition);
         end(backoff(failures));
       },
       complete: () => {
@@ -99,7 +103,7 @@ export function createCommitter(
 
   const end = (nextMs: number): void => {
     busy = false;
-    carried = [];
+    carried = new Set();
     if (closed) return;
     answerWaiters();
     if (dirty.length === 0) return;

@@ -1,4 +1,4 @@
-import { refOf, type Partition } from './partition.js';
+import { createOutage, type Outage } from './outage.js';
 import type { Session } from './session.js';
 import { notify } from './telemetry.js';
 
@@ -12,31 +12,31 @@ export interface EngineReports {
   misuse(code: string, message: string): void;
 }
 
-/** How far behind the end a partition is read. @public */
+/** How far what is settled of a partition is behind its end, as far as the adapter knows. @public */
 export interface EngineLag {
-  /** In messages: those that are not read yet. */
+  /** In messages: from the watermark, where a restart would begin, to the end. */
   readonly lagMessages?: number;
-  /** In milliseconds. */
+  /** There are more than `lagMessages`: they were counted up to a bound. Default: false. */
+  readonly more?: boolean;
+  /** In milliseconds: the age of the oldest message that is not settled; 0 where there is none. */
   readonly lagMs?: number;
+  /** How long ago the broker told of this, in milliseconds. Default: 0. */
+  readonly ageMs?: number;
 }
 
 /** @internal */
 export function engineReports(session: Session): EngineReports {
-  const out = new Set<string>();
+  const outages = new Map<string, Outage>();
   return {
     unavailable: (what, error) => {
-      if (out.has(what)) return;
-      out.add(what);
-      notify(session, { type: 'unavailable', what, error });
+      const outage = outages.get(what) ?? createOutage(what);
+      outages.set(what, outage);
+      outage.out(session, error);
     },
     recovered: (what) => {
-      if (out.delete(what)) notify(session, { type: 'recovered', what });
+      outages.get(what)?.over();
+      outages.delete(what);
     },
     misuse: (code, message) => notify(session, { type: 'misuse', code, message }),
   };
-}
-
-/** @internal */
-export function reportLag(partition: Partition, lag: EngineLag): void {
-  notify(partition.session, { type: 'lag', partition: refOf(partition), ...lag });
 }

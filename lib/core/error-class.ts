@@ -1,4 +1,5 @@
 import { readSafely } from './read-safely.js';
+import { safeWord } from './safe-word.js';
 
 // What stands for many kinds of failure; the error's own name says which.
 const GENERIC: ReadonlySet<unknown> = new Set(['Error', 'DOMException', 'Object']);
@@ -8,10 +9,7 @@ const GENERIC: ReadonlySet<unknown> = new Set(['Error', 'DOMException', 'Object'
  * `TimeoutError`, and not `DOMException`. @internal
  */
 export function errorClass(error: Error): string {
-  const names = [readSafely(readSafely(error, 'constructor'), 'name'), readSafely(error, 'name')].filter(isName);
-  return names.find((name) => !GENERIC.has(name)) ?? names[0] ?? 'Error';
-}
-
-function isName(name: unknown): name is string {
-  return typeof name === 'string' && name !== '';
+  const ofConstructor = safeWord(readSafely(readSafely(error, 'constructor'), 'name'));
+  const own = safeWord(readSafely(error, 'name'));
+  return [ofConstructor, own].find((name) => name !== undefined && !GENERIC.has(name)) ?? ofConstructor ?? own ?? 'Error';
 }

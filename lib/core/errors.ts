@@ -1,6 +1,7 @@
+import { cutText } from './cut-text.js';
 import { isError } from './is-error.js';
-import { kindOf } from './kind-of.js';
 import { readSafely } from './read-safely.js';
+import { safeWord } from './safe-word.js';
 
 /**
  * What went wrong, as a stable code: codes are API. Each is explained in docs/errors.md.
@@ -58,9 +59,14 @@ export type SluiceErrorCode =
 
 const BRAND = Symbol.for('rxsluice.error');
 
+/** The most UTF-8 that a message takes: names in it may be of any length. */
+const MOST_MESSAGE_BYTES = 2_048;
+const MOST_BYTES_PER_UNIT = 3;
+
 /**
  * Every error of this library: `code` for programs, `message` for people (what, where, what to do next), `details` as
- * data, `cause` where another error is behind it. It never carries a payload or a credential.
+ * data, `cause` where another error is behind it. Its message, at most 2,048 bytes of UTF-8, and its details carry neither a
+ * payload nor a credential nor the text of another error; the `cause` is that error itself and may carry all of these.
  * @public
  */
 export class SluiceError extends Error {
@@ -77,7 +83,7 @@ export class SluiceError extends Error {
     message: string,
     options: { readonly cause?: unknown; readonly details?: Readonly<Record<string, unknown>> } = {},
   ) {
-    super(message, 'cause' in options ? { cause: options.cause } : undefined);
+    super(bounded(message), 'cause' in options ? { cause: options.cause } : undefined);
     this.code = code;
     this.details = options.details ?? {};
     Object.defineProperty(this, BRAND, { value: true });
@@ -90,15 +96,56 @@ export function isSluiceError(error: unknown): error is SluiceError {
 }
 
 /**
- * Tells of any error as much as can be told without a secret: our own message, that of a system error (a call, a code, an
- * address), else class and code. Whatever was thrown, it does not throw. @internal
+ * Tells of any error as much as can be told without a secret: our own message, that of a system error as we put it, else class
+ * and code. Never a text that somebody else made. @internal
  */
 export function nameOf(error: unknown): string {
-  const message = readSafely(error, 'message');
-  if (isSluiceError(error)) return String(message);
-  if (!isError(error)) return `not an Error (${kindOf(error)})`;
-  const [name, code] = [readSafely(error, 'name'), readSafely(error, 'code')];
-  if (typeof readSafely(error, 'syscall') === 'string' && typeof message === 'string' && message !== '') return message;
-  const told = typeof name === 'string' ? name : 'Error';
-  return typeof code === 'string' ? `${told} ${code}` : told;
+  if (isSluiceError(error)) return String(readSafely(error, 'message'));
+  const kind = typeof error;
+  if (!isError(error)) return `not an Error (${kind})`;
+  const system = systemText(error);
+  if (system !== undefined) return system;
+  const code = safeWord(readSafely(error, 'code'));
+  return code === undefined ? classOf(error) : `${classOf(error)} ${code}`;
+}
+
+/**
+ * Tells a system error by its parts: "connect ECONNREFUSED 127.0.0.1:5432". Not by its own text: that quotes paths and commands, and
+ * where somebody gives the content of a key file in the place of its path, the key. `undefined` for all other errors. @internal
+ */
+export function systemText(error: Error): string | undefined {
+  // "spawn" comes with the command.
+  const call = /^[a-z_0-9]{1,32}/i.exec(textOf(error, 'syscall'))?.[0];
+  const code = safeWord(readSafely(error, 'code'));
+  if (code === undefined) return undefined;
+  if (call === undefined) return systemTextOfFirst(error);
+  const port = readSafely(error, 'port');
+  const address = ADDRESS.exec(textOf(error, 'address'))?.[0] ?? HOST.exec(textOf(error, 'hostname'))?.[0];
+  if (address === undefined) return `${call} ${code}`;
+  return `${call} ${code} ${address}${typeof port === 'number' ? `:${port}` : ''}`;
+}
+
+/** Where Node has tried several addresses of a host, it tells each by an error of its own. */
+function systemTextOfFirst(error: Error): string | undefined {
+  const errors = readSafely(error, 'errors');
+  const first = readSafely(errors, 0);
+  return isError(first) && readSafely(first, 'errors') === undefined ? systemText(first) : undefined;
+}
+
+// Of a network, or the path of a socket.
+const ADDRESS = /^[\w.:%/-]{1,255}$/;
+const HOST = /^[\w.-]{1,255}$/;
+
+function classOf(error: Error): string {
+  const ofConstructor = readSafely(readSafely(error, 'constructor'), 'name');
+  return safeWord(readSafely(error, 'name')) ?? safeWord(ofConstructor) ?? 'Error';
+}
+
+function textOf(error: Error, property: string): string {
+  const text = readSafely(error, property);
+  return typeof text === 'string' ? text : '';
+}
+
+function bounded(message: string): string {
+  return message.length * MOST_BYTES_PER_UNIT > MOST_MESSAGE_BYTES ? cutText(message, MOST_MESSAGE_BYTES) : message;
 }

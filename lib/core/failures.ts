@@ -1,6 +1,5 @@
-import { SluiceError } from './errors.js';
+import { nameOf, SluiceError } from './errors.js';
 import { isError } from './is-error.js';
-import { kindOf } from './kind-of.js';
 import { readSafely } from './read-safely.js';
 
 /**
@@ -12,7 +11,6 @@ export type FailureClass = 'permanent' | 'transient' | 'unavailable';
 
 const MARK = Symbol.for('rxsluice.failure');
 const MAX_CAUSES = 8;
-const PLAIN: ReadonlySet<string> = new Set(['number', 'bigint', 'boolean', 'symbol']);
 
 /**
  * Marks an error as permanent: it skips the retries. An `Error`, of whichever realm, is marked itself and stays what it is; what cannot
@@ -62,7 +60,8 @@ export function isFailureClass(value: unknown): value is FailureClass {
 
 function mark(error: unknown, failure: FailureClass): Error {
   if (isError(error) && takesMark(error, failure)) return error;
-  const wrapper = new SluiceError('failed', textOf(error), { cause: error });
+  const text = `Marked as ${failure}: ${nameOf(error)}. The cause is what was thrown.`;
+  const wrapper = new SluiceError('failed', text, { cause: error });
   takesMark(wrapper, failure);
   return wrapper;
 }
@@ -75,11 +74,4 @@ function takesMark(error: Error, failure: FailureClass): boolean {
   } catch {
     return false;
   }
-}
-
-// An object that is no error may be a payload, so it is told by its kind alone.
-function textOf(thrown: unknown): string {
-  const text = isError(thrown) ? readSafely(thrown, 'message') : thrown;
-  if (typeof text === 'string') return text;
-  return PLAIN.has(typeof text) ? String(text) : kindOf(thrown);
 }

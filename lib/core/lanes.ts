@@ -2,16 +2,10 @@ import { giveUpOn } from './at-once.js';
 import type { DeliveryNode } from './delivery-node.js';
 import { SluiceError } from './errors.js';
 import { permanent } from './failures.js';
-import { hashOf } from './hash.js';
 import { kindOf } from './kind-of.js';
+import { KEPT, LaneStates } from './lane-states.js';
 import { RingQueue } from './ring-queue.js';
-
-/** The state of a lane: nothing of it is out. @internal */
-export const FREE = 0;
-/** A delivery of it is unsettled below. @internal */
-export const BUSY = 1;
-/** Nothing of it is out, and it waits for a message that comes again. @internal */
-export const KEPT = 2;
+import { hashWords, secretHashOf } from './secret-hash.js';
 
 /** The message that a lane waits for. @internal */
 export interface KeptLane {
@@ -25,40 +19,42 @@ export interface KeptLane {
   readonly unlisten: () => void;
 }
 
-/** The keys of one partition, hashed: 3 × faster than a Map of strings, and of a fixed size. @internal */
+/** The keys of one partition, hashed to lanes: 3 × faster than a Map of strings. @internal */
 export interface Lanes {
-  readonly states: Uint8Array;
+  readonly states: LaneStates;
   /** The deliveries that wait for their turn, by lane. */
-  readonly waiting: Map<number, RingQueue<DeliveryNode>>;
+  waiting: Map<number, RingQueue<DeliveryNode>>;
   /** Which messages a lane waits for: mostly one. */
-  readonly kept: Map<number, KeptLane[]>;
+  kept: Map<number, KeptLane[]>;
 }
 
-const LANES_A_CREDIT = 32;
+// What nobody waits in takes no memory: each of thousands of partitions has its lanes. Never written to.
+const NONE = new Map<number, never>();
 
 /** @internal */
-export function createLanes(maxInFlight: number): Lanes {
-  const lanes = 2 ** Math.ceil(Math.log2(maxInFlight * LANES_A_CREDIT));
-  return { states: new Uint8Array(lanes), waiting: new Map(), kept: new Map() };
+export function createLanes(): Lanes {
+  return { states: new LaneStates(), waiting: NONE, kept: NONE };
 }
 
 /** The lane of a key; throws for what cannot be one. @internal */
-export function laneOf({ states }: Lanes, key: unknown): number {
-  const lanes = states.length - 1;
+export function laneOf(key: unknown): number {
   // `instanceof` walks the prototypes of a Buffer for each message.
-  if (typeof key === 'string' || ArrayBuffer.isView(key)) return hashOf(key as Uint8Array) & lanes;
-  if (typeof key === 'number' && !Number.isNaN(key)) return hashOf(String(key)) & lanes;
+  if (typeof key === 'string' || ArrayBuffer.isView(key)) return secretHashOf(key as Uint8Array, hashWords());
+  if (typeof key === 'number' && !Number.isNaN(key)) return secretHashOf(String(key), hashWords());
   giveUpOn(key);
   throw permanent(
     new SluiceError('invalid-key', `ordered: a key must be text, bytes or a number, not ${kindOf(key)}.`),
   );
 }
 
-/** @internal */
-export function waitIn({ waiting }: Lanes, lane: number, delivery: DeliveryNode): void {
-  let queue = waiting.get(lane);
-  if (queue === undefined) waiting.set(lane, (queue = new RingQueue()));
+/** The answer is true for the first that waits in the lane. @internal */
+export function waitIn(lanes: Lanes, lane: number, delivery: DeliveryNode): boolean {
+  const queue = lanes.waiting.get(lane) ?? new RingQueue<DeliveryNode>();
   queue.push(delivery);
+  if (queue.length > 1) return false;
+  if (lanes.waiting === NONE) lanes.waiting = new Map();
+  lanes.waiting.set(lane, queue);
+  return true;
 }
 
 /**
@@ -82,10 +78,11 @@ export function nextOf(lanes: Lanes, lane: number): DeliveryNode | undefined {
 }
 
 /** @internal */
-export function keep({ states, kept }: Lanes, lane: number, message: KeptLane): void {
-  states[lane] = KEPT;
-  const messages = kept.get(lane);
-  if (messages === undefined) kept.set(lane, [message]);
+export function keep(lanes: Lanes, lane: number, message: KeptLane): void {
+  lanes.states.set(lane, KEPT);
+  if (lanes.kept === NONE) lanes.kept = new Map();
+  const messages = lanes.kept.get(lane);
+  if (messages === undefined) lanes.kept.set(lane, [message]);
   else messages.push(message);
 }
 

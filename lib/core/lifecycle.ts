@@ -1,5 +1,6 @@
 import { asyncScheduler } from 'rxjs';
 import { closeTimeoutMs } from './close-timeout.js';
+import { whyUnsettled } from './last-failure.js';
 import {
   closePartition,
   dropPending,
@@ -111,7 +112,10 @@ function cutOff(session: Session): void {
   const { drainTimeoutMs: afterMs } = session.options;
   for (const partition of [...session.partitions, ...session.draining]) {
     const { out } = partition;
-    if (out > 0) notify(session, { type: 'cut-off', partition: refOf(partition), unsettled: out, afterMs });
+    if (out === 0) continue;
+    const why = whyUnsettled(session, session.engine.oldest(partition));
+    const ref = refOf(partition);
+    notify(session, { type: 'cut-off', partition: ref, unsettled: out, afterMs, ...(why === null ? {} : { why }) });
   }
   close(session);
 }

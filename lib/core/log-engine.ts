@@ -1,13 +1,22 @@
 import { defer, retry, timer, type Observable, type ObservableInput } from 'rxjs';
+import { gate, join, ungate } from './assignment.js';
 import { DEFAULT_NACK, exponential, type Backoff } from './backoff.js';
 import { createCommitter } from './committer.js';
 import type { Delivery } from './delivery.js';
 import { SluiceError } from './errors.js';
 import { hasRoom } from './demand.js';
 import { take, takesMore } from './intake.js';
-import { engineReports, reportLag, type EngineLag, type EngineReports } from './engine-reports.js';
+import { engineReports, type EngineLag, type EngineReports } from './engine-reports.js';
 import { fail } from './lifecycle.js';
-import { createPartition, onEpochClose, refOf, reserve, type Partition, type PartitionRef } from './partition.js';
+import {
+  createPartition,
+  onEpochClose,
+  refOf,
+  nextOf,
+  reserve,
+  type Partition,
+  type PartitionRef,
+} from './partition.js';
 import type { Position } from './position.js';
 import { pump } from './pump.js';
 import type { RecordShape } from './record-shape.js';
@@ -60,8 +69,6 @@ export interface LogEngine<R> extends EngineReports {
     partition: AssignedPartition,
     lost: { readonly expected: string; readonly found: string; readonly action: 'error' | 'earliest' | 'latest' },
   ): void;
-  /** How far behind the end it reads; only told to telemetry. */
-  lag(partition: AssignedPartition, lag: EngineLag): void;
   /**
    * All that is assigned was pushed to its end: settle, commit, close, complete. `assign`, `revoke` and `lose` take it
    * back, for what was under way comes again: say it anew once it is true of what is assigned then.
@@ -81,6 +88,16 @@ export interface LogCommit<R> {
   above(): readonly R[];
 }
 
+/** Where a partition stands, for its lag. @public */
+export interface LogProgress<R> {
+  /** Which partition. */
+  readonly partition: AssignedPartition;
+  /** The newest record below the watermark; `null` where that has not moved from the start. */
+  readonly last: R | null;
+  /** The oldest record that is here and not settled, be it out or not emitted yet; `null` where there is none. */
+  readonly oldest: R | null;
+}
+
 /** What the adapter of a log does for the engine. Any of these may throw or fail; the engine tries again or reports. @public */
 export interface LogAdapter<R> {
   /** Begins: assign, read, push. Called once. */
@@ -91,6 +108,16 @@ export interface LogAdapter<R> {
   room?(): void;
   /** Makes watermarks durable; one call at a time. */
   commit(commits: readonly LogCommit<R>[]): ObservableInput<unknown>;
+  /**
+   * Asks the broker anew for what `lag` answers, and completes once that is known. Called each `lagEveryMs`, also where the last call
+   * has not ended: what was asked need not be asked twice. One that fails leaves what is known. Optional.
+   */
+  refreshLag?(): ObservableInput<unknown>;
+  /**
+   * How far the end of a partition is beyond what is settled, by what is known at this moment; `null` where nothing is. Called for each
+   * partition and `lagEveryMs`: it costs no walk over what is out. Optional: telemetry is told no lag then, only what is buffered.
+   */
+  lag?(progress: LogProgress<R>): EngineLag | null;
   /** The intake has ended for good, by `stop` or an unsubscribe: `close` follows once all is settled. Optional. */
   leaving?(): void;
   /** Ends every timer, socket and listener. Called once, after the last commit. */
@@ -160,7 +187,7 @@ function setUp<R extends object, P extends Position>(definition: LogSourceDefini
   };
 
   const prepareStart = (session: Session, partition: Partition, prepare: () => ObservableInput<unknown>): void => {
-    partition.gated = true;
+    gate(partition);
     const delay = exponential({ initialMs: 100, maxMs: 5_000, jitter: 'none' });
     const report = (error: unknown, failures: number): Observable<unknown> => {
       notify(session, { type: 'ack-failed', partition: refOf(partition), error });
@@ -170,7 +197,7 @@ function setUp<R extends object, P extends Position>(definition: LogSourceDefini
       .pipe(retry({ delay: report }))
       .subscribe({
         complete: () => {
-          partition.gated = false;
+          ungate(partition);
           pump(session);
         },
         error: (cause: unknown) => fail(session, sourceError(name, cause)),
@@ -188,7 +215,7 @@ function setUp<R extends object, P extends Position>(definition: LogSourceDefini
         partition.closed = true;
         return partition;
       }
-      session.partitions.push(partition);
+      join(partition);
       notify(session, { type: 'assigned', partition: refOf(partition) });
       if (prepare !== undefined) prepareStart(session, partition, prepare);
       return partition;
@@ -216,7 +243,6 @@ function setUp<R extends object, P extends Position>(definition: LogSourceDefini
       if (lost.action === 'error') fail(session, positionLostError(name, partition, lost));
     },
     ...engineReports(session),
-    lag: (partition, lag) => reportLag(partition as Partition, lag),
     end: () => {
       session.inputEnded = true;
       pump(session);
@@ -231,6 +257,14 @@ function setUp<R extends object, P extends Position>(definition: LogSourceDefini
       leaving: () => adapter?.leaving?.(),
       room: (session) => guarded(session, () => adapter?.room?.()),
       oldest: (partition) => (partition.window as Window).oldest,
+      refreshLag: () => adapter?.refreshLag?.() ?? [],
+      lag: (partition) => {
+        const { last, oldest } = partition.window as Window;
+        return (
+          adapter?.lag?.({ partition, last: last as R | null, oldest: (oldest ?? nextOf(partition)) as R | null }) ??
+          null
+        );
+      },
       discard: () => undefined,
       settleUp: committer.flush,
       close: (done) => {

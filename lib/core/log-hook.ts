@@ -1,13 +1,14 @@
-import { asyncScheduler } from 'rxjs';
+import { asyncScheduler, type Subscription } from 'rxjs';
 import { waitOf, type Backoff } from './backoff.js';
 import { DeliveryNode, type SettlementHook } from './delivery-node.js';
 import { detach } from './detach.js';
 import { classifyFailure } from './failures.js';
 import type { Outcome } from './outcome.js';
 import type { Committer } from './committer.js';
-import { giveBackCredit, tellSlotListeners, type Partition } from './partition.js';
+import { addRetry, giveBackCredit, tellSlotListeners, type Partition } from './partition.js';
 import { tellIfEndless } from './passed-retry.js';
 import { pump } from './pump.js';
+import { reportRetry } from './report-retry.js';
 import { messageInfo, notify, reportStale } from './telemetry.js';
 import { hold } from './units.js';
 import type { Window } from './window.js';
@@ -59,14 +60,11 @@ export class LogHook implements SettlementHook {
     }
     const record = delivery.ref as object;
     const failure = classifyFailure(reason);
-    tellIfEndless(delivery, reason, failure, askedMs);
     const outage = failure === 'unavailable' ? (this.outages.get(record) ?? 0) + 1 : 0;
     if (outage > 0) this.outages.set(record, outage);
     const delayMs = askedMs >= 0 ? askedMs : waitOf(this.redelivery, outage > 0 ? outage : attempt);
-    if (epoch.session.telemetry !== null) {
-      const message = messageInfo(delivery);
-      notify(epoch.session, { type: 'retried', message, by: 'source', failure, reason, delayMs });
-    }
+    reportRetry(delivery, failure, reason, delayMs, askedMs);
+    tellIfEndless(delivery, reason, failure, askedMs);
     park(delivery, outage > 0 ? attempt : attempt + 1, delayMs);
   }
 
@@ -97,10 +95,10 @@ function park(delivery: DeliveryNode, attempt: number, delayMs: number): void {
     return;
   }
   const due = asyncScheduler.schedule(() => {
-    epoch.parked.delete(due);
-    epoch.ready.push(new DeliveryNode(value, attempt, null, op, slot, epoch, ref));
+    epoch.parked?.delete(due);
+    addRetry(new DeliveryNode(value, attempt, null, op, slot, epoch, ref));
     pump(epoch.session);
   }, delayMs);
-  epoch.parked.set(due, delivery);
+  (epoch.parked ??= new Map<Subscription, DeliveryNode>()).set(due, delivery);
   hold(epoch, 1, 1);
 }

@@ -3,6 +3,7 @@ import { isBytes } from './is-bytes.js';
 import { kindOf } from './kind-of.js';
 import type { HeaderValue, MessageBytes, MessageHeaders } from './message.js';
 import type { OutboxMessage } from './outbox-message.js';
+import { safeWord } from './safe-word.js';
 
 /** Says why something is no message, in words that finish "…: ", by throwing. @internal */
 export type Refuse = (why: string) => never;
@@ -63,7 +64,8 @@ export function ownHeaders(headers: MessageHeaders): MessageHeaders {
 export function wrongHeaders(headers: unknown): string | null {
   // A Map, Headers of fetch or a list would be published as nothing, or as something else.
   const kind = Object.prototype.toString.call(headers).slice(8, -1);
-  return kind === 'Object' ? null : `headers must be an object, with bytes or text by name, not ${kind}`;
+  if (kind === 'Object') return null;
+  return `headers must be an object, with bytes or text by name, not ${safeWord(kind) ?? 'something else'}`;
 }
 
 /** Whether the columns of a database, and the names of most brokers, can hold the text. @internal */

@@ -1,4 +1,6 @@
 import type { Subscription } from 'rxjs';
+import { retire } from './assignment.js';
+import { noteLow } from './demand.js';
 import type { DeliveryNode } from './delivery-node.js';
 import { RingQueue } from './ring-queue.js';
 import type { Session } from './session.js';
@@ -51,6 +53,12 @@ export interface Partition extends PartitionRef {
   held: number;
   /** Held behind a key or for a retry: what the fairness rule bounds. */
   blocked: number;
+  /** It is in the session's `givers`, behind and before these. */
+  hasTurn: boolean;
+  before: Partition | null;
+  after: Partition | null;
+  /** It is in the session's `retriers`. */
+  hasRetries: boolean;
   /** Fetched and not emitted, in records and in bytes. */
   pending: number;
   pendingBytes: number;
@@ -61,8 +69,8 @@ export interface Partition extends PartitionRef {
   cursor: number;
   /** Retries that are due. */
   readonly ready: RingQueue<DeliveryNode>;
-  /** Deliveries that wait for a retry, by the timer that ends the wait. */
-  readonly parked: Map<Subscription, DeliveryNode>;
+  /** Deliveries that wait for a retry, by the timer that ends the wait; made on first use. */
+  parked: Map<Subscription, DeliveryNode> | null;
   /** The watermark of a log; a queue broker has none. */
   readonly window: Window | null;
   /** Where there is no window: the slot of what is emitted next, which names a root and nothing else. */
@@ -87,33 +95,38 @@ export function createPartition(
   shares: readonly Share[] | null = null,
 ): Partition {
   return {
+    // First what each settlement looks at: with thousands of partitions that is a matter of how many cache lines it takes.
     session,
-    topic: ref.topic,
-    partition: ref.partition,
+    pending: 0,
+    out: 0,
+    blocked: 0,
+    hasTurn: false,
+    before: null,
+    after: null,
+    chunks: new RingQueue(),
+    cursor: 0,
+    window,
     live: true,
     closed: false,
     gated: false,
     paused: false,
     dirty: false,
     committed: 0,
-    out: 0,
+    pendingBytes: 0,
+    finishDrain: null,
+    slotListeners: null,
+    signals: null,
+    shares,
+    nextSlot: 0,
+    topic: ref.topic,
+    partition: ref.partition,
     parts: 0,
     held: 0,
-    blocked: 0,
-    pending: 0,
-    pendingBytes: 0,
+    hasRetries: false,
     reservedBytes: 0,
-    chunks: new RingQueue(),
-    cursor: 0,
     ready: new RingQueue(),
-    parked: new Map(),
-    window,
-    nextSlot: 0,
-    signals: null,
+    parked: null,
     closeListeners: null,
-    slotListeners: null,
-    finishDrain: null,
-    shares,
   };
 }
 
@@ -166,6 +179,8 @@ export function onEpochClose(partition: Partition, listener: () => void): () => 
 /** Takes out everything that was fetched and not emitted; the answer is what it was. @internal */
 export function dropPending(partition: Partition): unknown[] {
   const { session, cursor } = partition;
+  session.givers.remove(partition);
+  if (partition.pending > 0 && !partition.gated) session.backlog--;
   session.pendingBytes -= partition.pendingBytes;
   partition.pending = 0;
   partition.pendingBytes = 0;
@@ -174,6 +189,11 @@ export function dropPending(partition: Partition): unknown[] {
     .drain()
     .flatMap(({ records }) => records)
     .slice(cursor);
+}
+
+/** The record that is to be emitted next, or `null`. @internal */
+export function nextOf({ chunks, cursor, pending }: Partition): unknown {
+  return pending === 0 ? null : (chunks.peek() as Chunk).records[cursor];
 }
 
 /** How many bytes are on their way to the partition, instead of what was said before. @internal */
@@ -206,14 +226,17 @@ export function takePending(partition: Partition, matches: (record: unknown) => 
     if (left.length > 0) chunks.push({ records: left, bytes });
   }
   partition.pending -= taken.length;
+  if (partition.pending === 0) session.backlog--;
+  noteLow(partition);
   return taken;
 }
 
 /** Takes back what waits for a retry, timers included; the answer is what it was, still counted as out. @internal */
 export function takeParked(partition: Partition): DeliveryNode[] {
-  const waiting = [...partition.parked.values(), ...partition.ready.drain()];
-  for (const timer of partition.parked.keys()) timer.unsubscribe();
-  partition.parked.clear();
+  const parked = [...(partition.parked ?? [])];
+  const waiting = [...parked.map(([, delivery]) => delivery), ...partition.ready.drain()];
+  for (const [timer] of parked) timer.unsubscribe();
+  partition.parked = null;
   partition.held -= waiting.length;
   partition.blocked -= waiting.length;
   partition.session.held -= waiting.length;
@@ -223,8 +246,23 @@ export function takeParked(partition: Partition): DeliveryNode[] {
 /** A root delivery is out no more. @internal */
 export function giveBackCredit(partition: Partition): void {
   const { session } = partition;
-  partition.out--;
   session.inFlight--;
+  if (--partition.out === 0 && partition.finishDrain !== null) session.drained.push(partition);
+  wake(partition);
+}
+
+/** Something is freed that may have stopped the partition, its span or what is blocked of it: it gets a turn. @internal */
+export function wake(partition: Partition): void {
+  if (partition.pending > 0) partition.session.givers.add(partition);
+}
+
+/** A retry is due. @internal */
+export function addRetry(delivery: DeliveryNode): void {
+  const { epoch } = delivery;
+  epoch.ready.push(delivery);
+  if (epoch.hasRetries) return;
+  epoch.hasRetries = true;
+  epoch.session.retriers.push(epoch);
 }
 
 /**
@@ -245,10 +283,9 @@ export function closePartition(partition: Partition): void {
   session.inFlight -= partition.out;
   session.parts -= partition.parts;
   session.held -= partition.held;
-  remove(session.partitions, partition);
-  remove(session.draining, partition);
+  retire(partition);
+  session.draining.delete(partition);
   session.stalls.delete(partition);
-  if (partition.paused) session.paused--;
   const { signals, closeListeners } = partition;
   partition.signals = null;
   partition.closeListeners = null;

@@ -1,5 +1,5 @@
+import { briefError } from './brief-error.js';
 import type { DeliveryNode } from './delivery-node.js';
-import { nameOf } from './errors.js';
 import type { FailureClass } from './failures.js';
 import { misuse } from './telemetry.js';
 
@@ -15,7 +15,7 @@ const MANY = 10;
 export function tellIfPassedRetry(delivery: DeliveryNode, reason: unknown): void {
   const { session } = delivery.epoch;
   if (!session.retries) return;
-  const text = `${delivery.id} failed above retryToDlq(), or beside it: ${withoutStop(reason)}.`;
+  const text = `${delivery.id} failed above retryToDlq(), or beside it: ${briefError(reason)}.`;
   misuse(session, 'failed-above-retry', `${text} ${NEVER_DEAD} ${ORDER}`);
 }
 
@@ -29,7 +29,7 @@ export function tellIfEndless(delivery: DeliveryNode, reason: unknown, failure: 
   tellIfPassedRetry(delivery, reason);
   if (epoch.session.retries || failure === 'unavailable') return;
   if (failure === 'transient' && (attempt < MANY || askedMs >= 0)) return;
-  const text = `${delivery.id} failed ${failure === 'permanent' ? 'for good' : `${attempt} times`}: ${withoutStop(reason)}.`;
+  const text = `${delivery.id} failed ${failure === 'permanent' ? 'for good' : `${attempt} times`}: ${briefError(reason)}.`;
   misuse(epoch.session, 'retried-without-limit', `${text} ${NEVER_DEAD} ${ORDER}`);
 }
 
@@ -39,8 +39,4 @@ export function tellWorkAboveRetry({ epoch: { session } }: DeliveryNode): void {
     'retryToDlq() stands below something that made the value (decode, mapValue, handle or settling), and no other retryToDlq() stands ' +
     'above that: what fails there comes again without a limit, and never becomes a dead letter.';
   misuse(session, 'work-above-retry', `${text} ${ORDER}`);
-}
-
-function withoutStop(reason: unknown): string {
-  return nameOf(reason).replace(/\.$/, '');
 }

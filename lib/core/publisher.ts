@@ -27,7 +27,9 @@ export interface PublisherConnection<M = Message> {
 export interface Publisher<M = Message> {
   /**
    * Emits one open connection, shared by all who hold it, and stays open until the last lets go; then it flushes and
-   * closes. It errors where no connection can be had.
+   * closes. It errors where no connection can be had, and with `unknown-topic` where the broker can be asked for the topic and does
+   * not have it: a pipeline connects as it is subscribed, so a mistyped name is told before the first message needs it. That the
+   * right to ask is missing is no error, and to ask makes no topic.
    */
   connect(): Observable<PublisherConnection<M>>;
 }

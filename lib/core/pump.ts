@@ -1,6 +1,6 @@
-import { resumeIfLow, tellRoom } from './demand.js';
+import { noteLow, resumeIfLow, tellRoom } from './demand.js';
 import { DeliveryNode } from './delivery-node.js';
-import type { Chunk, Partition } from './partition.js';
+import { wake, type Chunk, type Partition } from './partition.js';
 import { tellQuiet } from './quiet.js';
 import type { PumpTask, Session } from './session.js';
 import { isStackOverflow, noteOverflow } from './stack.js';
@@ -8,7 +8,6 @@ import { messageInfo, notify } from './telemetry.js';
 import { watch } from './watchdog.js';
 
 const BURST = 32;
-const BLOCKED_SHARE = 0.75;
 
 /**
  * Gives what can be given. The only place where the source emits, and never re-entered: a settlement marks state and
@@ -87,54 +86,59 @@ function runTasks(session: Session): void {
 }
 
 function finishDrains(session: Session): void {
-  if (session.draining.length === 0) return;
-  for (const partition of [...session.draining]) {
-    if (partition.out === 0) partition.finishDrain?.();
-  }
+  const { drained } = session;
+  for (let partition = drained.shift(); partition !== undefined; partition = drained.shift()) partition.finishDrain?.();
 }
 
+// In turns: the retries that are due of one partition, then a burst of another. Neither can keep the other from its turn.
 function give(session: Session): void {
-  const { subscriber, partitions, options } = session;
-  // Partitions in a row that had nothing to give; a whole round of them ends the pump.
-  let idle = 0;
-  while (idle < partitions.length && !subscriber.closed && !session.closing) {
-    const partition = partitions[session.turn++ % partitions.length] as Partition;
-    const limit =
-      partitions.length > 1
-        ? Math.max(1, Math.floor((options.maxInFlight * BLOCKED_SHARE) / partitions.length))
-        : Infinity;
-    idle = giveRetries(session, partition) + giveBurst(session, partition, limit) > 0 ? 0 : idle + 1;
+  const { subscriber, givers, retriers } = session;
+  while (!subscriber.closed && !session.closing) {
+    const retrier = retriers.shift();
+    if (retrier !== undefined) giveRetries(session, retrier);
+    const giver = mayGive(session) ? givers.next() : null;
+    if (giver !== null) giveBurst(session, giver);
     if (session.tasks.length > 0) runTasks(session);
+    else if (retrier === undefined && giver === null) return;
   }
 }
 
-function giveRetries(session: Session, partition: Partition): number {
-  let given = 0;
-  while (given < BURST && partition.ready.length > 0 && !session.subscriber.closed) {
-    const delivery = partition.ready.shift() as DeliveryNode;
+function mayGive({ stopping, inFlight, options }: Session): boolean {
+  return !stopping && inFlight < options.maxInFlight;
+}
+
+function giveRetries(session: Session, partition: Partition): void {
+  const { subscriber, retriers } = session;
+  const { ready } = partition;
+  for (let left = BURST; left > 0 && ready.length > 0 && !subscriber.closed; left--) {
+    const delivery = ready.shift() as DeliveryNode;
     partition.held--;
     partition.blocked--;
     session.held--;
-    given++;
-    session.subscriber.next(delivery);
+    wake(partition);
+    subscriber.next(delivery);
   }
-  return given;
+  if (ready.length > 0) retriers.push(partition);
+  else partition.hasRetries = false;
 }
 
-function giveBurst(session: Session, partition: Partition, blockedLimit: number): number {
-  const { subscriber } = session;
+function giveBurst(session: Session, partition: Partition): void {
+  const { subscriber, mostBlocked } = session;
   // What settles meanwhile frees more, for the next burst: within one, the bounds are looked at once.
   const most = session.stopping || partition.gated ? 0 : room(session, partition);
   let given = 0;
-  while (given < most && partition.pending > 0 && partition.blocked < blockedLimit && !subscriber.closed) {
+  while (given < most && partition.pending > 0 && partition.blocked < mostBlocked && !subscriber.closed) {
     given++;
     const delivery = take(session, partition);
     // Telemetry was just told of it, and may have unsubscribed.
     if (subscriber.closed) delivery.abandon();
     else subscriber.next(delivery);
   }
-  if (given > 0) session.emitted = true;
-  return given;
+  // One that is stopped waits for what frees it, without a turn.
+  if (given === 0) return;
+  session.emitted = true;
+  if (partition.pending > 0) session.givers.add(partition);
+  if (partition.paused) noteLow(partition);
 }
 
 function room(session: Session, { window }: Partition): number {
@@ -151,6 +155,7 @@ function take(session: Session, partition: Partition): DeliveryNode {
     partition.cursor = 0;
     partition.pendingBytes -= chunk.bytes;
     session.pendingBytes -= chunk.bytes;
+    if (partition.chunks.length === 0) session.backlog--;
   }
   partition.pending--;
   partition.out++;
@@ -167,10 +172,10 @@ function canGiveNothing(session: Session): boolean {
   if (session.full > 0) return true;
   if (session.stopping || session.unsubscribed || session.inputEnded) return true;
   if (session.inFlight >= session.options.maxInFlight) return true;
-  return session.partitions.some((partition) => partition.pending > 0 && !partition.gated);
+  return session.backlog > 0;
 }
 
 function isEnding(session: Session): boolean {
   if (session.stopping || session.unsubscribed) return true;
-  return session.inputEnded && !session.partitions.some(({ gated, pending }) => gated || pending > 0);
+  return session.inputEnded && session.gated === 0 && session.backlog === 0;
 }

@@ -1,10 +1,11 @@
-import { asyncScheduler, defer, throwError, type Observable, type ObservableInput } from 'rxjs';
+import { asyncScheduler, defer, throwError, type Observable, type ObservableInput, type Subscription } from 'rxjs';
+import { join } from './assignment.js';
 import { DEFAULT_NACK, exponential, waitOf, type Backoff } from './backoff.js';
 import type { Delivery } from './delivery.js';
 import type { DeliveryNode, SettlementHook } from './delivery-node.js';
 import { SluiceError } from './errors.js';
 import { classifyFailure } from './failures.js';
-import { engineReports, reportLag, type EngineLag, type EngineReports } from './engine-reports.js';
+import { engineReports, type EngineLag, type EngineReports } from './engine-reports.js';
 import { take, takesMore } from './intake.js';
 import { fail } from './lifecycle.js';
 import type { Outcome } from './outcome.js';
@@ -21,6 +22,7 @@ import { tellIfPassedRetry } from './passed-retry.js';
 import type { Position } from './position.js';
 import { corked, defer as deferTask, pump } from './pump.js';
 import type { RecordShape } from './record-shape.js';
+import { reportRetry } from './report-retry.js';
 import type { PumpTask, Session } from './session.js';
 import { resolveSourceOptions, type SourceOptions } from './source-options.js';
 import { createSource, sourceError, type EngineSetup } from './source.js';
@@ -33,8 +35,6 @@ export interface QueueEngine<R> extends EngineReports {
   assign(queue: PartitionRef): void;
   /** Messages as the broker gives them. Those that come after `stop` or an unsubscribe are given back. */
   push(records: readonly R[]): void;
-  /** What waits in the queue; only told to telemetry. */
-  lag(lag: EngineLag): void;
   /** An ack that was answered with success turns out to have failed: its message comes again. Only told to telemetry. */
   ackFailed(error: unknown): void;
   /** Nothing more will be pushed: settle, ack, close, complete. */
@@ -59,6 +59,16 @@ export interface QueueAdapter<R> {
    * was let go, or never begun.
    */
   nack(records: readonly R[], tried: boolean): void;
+  /**
+   * Asks the broker anew for what `lag` answers, and completes once that is known. Called each `lagEveryMs`, also where the last call
+   * has not ended: what was asked need not be asked twice. One that fails leaves what is known. Optional.
+   */
+  refreshLag?(): ObservableInput<unknown>;
+  /**
+   * What waits in the queue, what is out included, by what is known at this moment; `null` where nothing is. Optional: telemetry is told
+   * no lag then, only what is buffered.
+   */
+  lag?(): EngineLag | null;
   /**
    * The intake has ended for good, by `stop` or an unsubscribe: `close` follows once all is settled. What is pushed from here on
    * is given back. Optional; the default is `demand(false)`.
@@ -248,19 +258,15 @@ function setUp<R extends object, P extends Position>(definition: QueueSourceDefi
         backToBroker(delivery, true);
         return;
       }
-      tellIfPassedRetry(delivery, reason);
       const delayMs = askedMs >= 0 ? askedMs : waitOf(redelivery, attempt);
-      if (epoch.session.telemetry !== null) {
-        const message = messageInfo(delivery);
-        const failure = classifyFailure(reason);
-        notify(epoch.session, { type: 'retried', message, by: 'source', failure, reason, delayMs });
-      }
+      reportRetry(delivery, classifyFailure(reason), reason, delayMs, askedMs);
+      tellIfPassedRetry(delivery, reason);
       const due = asyncScheduler.schedule(() => {
-        epoch.parked.delete(due);
+        epoch.parked?.delete(due);
         unhold(epoch, 1, 1);
         backToBroker(delivery, true);
       }, delayMs);
-      epoch.parked.set(due, delivery);
+      (epoch.parked ??= new Map<Subscription, DeliveryNode>()).set(due, delivery);
       hold(epoch, 1, 1);
     },
     onAbandon: (delivery) => {
@@ -271,7 +277,7 @@ function setUp<R extends object, P extends Position>(definition: QueueSourceDefi
   const start = (session: Session): void => {
     const assign = (ref: PartitionRef): void => {
       queue = createPartition(session, ref, null);
-      session.partitions.push(queue);
+      join(queue);
       notify(session, { type: 'assigned', partition: ref });
     };
     const assigned = (): Partition => queue ?? failNamed(name);
@@ -279,7 +285,6 @@ function setUp<R extends object, P extends Position>(definition: QueueSourceDefi
     adapter = definition.connect({
       ...engineReports(session),
       assign,
-      lag: (lag) => reportLag(assigned(), lag),
       ackFailed: (error) => notify(session, { type: 'ack-failed', partition: refOf(assigned()), error }),
       push: (records) => {
         if (records.length === 0) return;
@@ -312,6 +317,8 @@ function setUp<R extends object, P extends Position>(definition: QueueSourceDefi
       // Its adapters bound what they fetch by themselves.
       room: () => undefined,
       oldest: () => (queue !== null && queue.out > 0 ? (out.values().next().value ?? null) : null),
+      refreshLag: () => adapter?.refreshLag?.() ?? [],
+      lag: () => adapter?.lag?.() ?? null,
       discard: (_, records) => giveBackUnstarted(records),
       settleUp: (_, done) => {
         if (acking === 0 && acks.length === 0) done();

@@ -1,6 +1,7 @@
 import { asyncScheduler, Subscription } from 'rxjs';
+import { retire } from './assignment.js';
 import { discardPending, releaseParked } from './lifecycle.js';
-import { closePartition, onEpochClose, refOf, remove, type Partition } from './partition.js';
+import { closePartition, onEpochClose, refOf, type Partition } from './partition.js';
 import { corked, pump } from './pump.js';
 import { notify } from './telemetry.js';
 
@@ -44,8 +45,8 @@ export function revoke(
     session.engine.settleUp([partition], end);
   };
   partition.live = false;
-  remove(session.partitions, partition);
-  session.draining.push(partition);
+  retire(partition);
+  session.draining.add(partition);
   partition.finishDrain = () => {
     drained = true;
     settleUp(Math.max(COMMIT_GRACE_MS, drainTimeoutMs));
@@ -56,6 +57,7 @@ export function revoke(
     }, drainTimeoutMs),
   );
   letGo(partition);
+  if (partition.out === 0) session.drained.push(partition);
   pump(session);
 }
 

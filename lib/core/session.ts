@@ -1,11 +1,15 @@
-import { Subscription, type Subscriber } from 'rxjs';
+import { Subscription, type ObservableInput, type Subscriber } from 'rxjs';
 import type { DeliveryNode, SettlementHook } from './delivery-node.js';
+import type { EngineLag } from './engine-reports.js';
+import type { LastFailure } from './last-failure.js';
 import type { Partition } from './partition.js';
 import type { Position } from './position.js';
+import type { WarnedKind } from './process-warnings.js';
 import type { RecordShape } from './record-shape.js';
 import { RingQueue } from './ring-queue.js';
 import type { ResolvedOptions } from './source-options.js';
 import type { Telemetry } from './telemetry.js';
+import { Turns } from './turns.js';
 
 /** An operator that holds deliveries, as its sessions see it. @internal */
 export interface SessionListener {
@@ -45,6 +49,10 @@ export interface Engine {
   room(session: Session): void;
   /** The record that has been out longest, or `null`. */
   oldest(partition: Partition): unknown;
+  /** Asks the broker anew for what `lag` tells, and ends once that is known. */
+  refreshLag(): ObservableInput<unknown>;
+  /** How far what is settled is behind the end; `null` where that is not known. */
+  lag(partition: Partition): EngineLag | null;
   /** What was fetched and will not be emitted; a queue broker gets it back. */
   discard(partition: Partition, records: readonly unknown[]): void;
   /** Nothing is out and nothing more will come, or the drain is cut off: make durable what is done. `done` is called once. */
@@ -66,12 +74,26 @@ export interface Session {
   readonly telemetry: Telemetry | null;
   /** The consumer group, where the broker has such: dead letters name it. */
   readonly group: string | null;
-  /** Kinds of warnings that were given. */
+  /** Codes of misuse that were told. */
   readonly warned: Set<string>;
-  /** Assigned and not being revoked. */
-  readonly partitions: Partition[];
+  /** Kinds of process warnings that were given, at most `MOST_KINDS`. */
+  readonly warnings: Map<string, WarnedKind>;
+  /** How messages failed last, by their records: as long as these are here. */
+  readonly failures: WeakMap<object, LastFailure>;
+  /** What is out at the moment, in words. */
+  readonly outages: Set<string>;
+  /** Assigned and not being revoked. There may be thousands: what runs at each settlement, or each push, never walks through them. */
+  readonly partitions: Set<Partition>;
   /** Being revoked: their started work may still settle. */
-  readonly draining: Partition[];
+  readonly draining: Set<Partition>;
+  /** Those of `draining` of which nothing is out any more. */
+  readonly drained: RingQueue<Partition>;
+  /** Those that may have something new to give. */
+  readonly givers: Turns;
+  /** Those that have retries that are due, next first. */
+  readonly retriers: RingQueue<Partition>;
+  /** Those that were asked to stop reading and have room again. */
+  readonly resumable: Set<Partition>;
   readonly listeners: SessionListener[];
   readonly tasks: RingQueue<PumpTask>;
   /** Ends of inner Observables, such as those of `settling`, that wait for the one under way. In credit. */
@@ -82,6 +104,12 @@ export interface Session {
   parts: number;
   /** Units that our operators hold. */
   held: number;
+  /** Partitions whose start position is not durable yet. */
+  gated: number;
+  /** The others of those in which something is fetched and not emitted. */
+  backlog: number;
+  /** How many blocked units stop a partition. */
+  mostBlocked: number;
   /** Fetched and not emitted, in bytes. */
   pendingBytes: number;
   /** On their way, in bytes. */
@@ -92,6 +120,8 @@ export interface Session {
   paused: number;
   /** Operators that can let nothing more through until something settles. */
   full: number;
+  /** How often deliveries that are out began to be waited for, by others that our operators hold. */
+  waits: number;
   /** The source can give nothing more until something settles, or its operators could not let it through. */
   waiting: boolean;
   /** The pump runs. */
@@ -106,8 +136,6 @@ export interface Session {
   telling: boolean;
   /** A `retryToDlq` stands below: a nack that comes to the source was given above it. */
   retries: boolean;
-  /** Round robin. */
-  turn: number;
   /** `until: 'end'`: all was pushed. */
   inputEnded: boolean;
   /** `stop` came: no intake, settle what is out. */
@@ -125,6 +153,8 @@ export interface Session {
   deadline: Subscription | null;
   /** Completion, scheduled so that it is never inside a settlement. */
   ending: Subscription | null;
+  /** The timer of the lag sleeps: a push wakes it. */
+  wakeLagTimer: (() => void) | null;
   /** Work of operators that a close waits for, and what ends it where it takes too long. */
   lingering: number;
   readonly background: Subscription;
@@ -150,8 +180,15 @@ export function createSession(init: Pick<Session, 'subscriber' | 'options' | 'sh
     telemetry: init.options.telemetry,
     group: init.group,
     warned: new Set(),
-    partitions: [],
-    draining: [],
+    warnings: new Map(),
+    failures: new WeakMap(),
+    outages: new Set(),
+    partitions: new Set(),
+    draining: new Set(),
+    drained: new RingQueue(),
+    givers: new Turns(),
+    retriers: new RingQueue(),
+    resumable: new Set(),
     listeners: [],
     tasks: new RingQueue(),
     turns: new RingQueue(),
@@ -159,6 +196,10 @@ export function createSession(init: Pick<Session, 'subscriber' | 'options' | 'sh
     parts: 0,
     held: 0,
     full: 0,
+    waits: 0,
+    gated: 0,
+    backlog: 0,
+    mostBlocked: Infinity,
     pendingBytes: 0,
     reservedBytes: 0,
     wantedBytes: 0,
@@ -170,7 +211,6 @@ export function createSession(init: Pick<Session, 'subscriber' | 'options' | 'sh
     turnTaken: false,
     telling: false,
     retries: false,
-    turn: 0,
     inputEnded: false,
     stopping: false,
     unsubscribed: false,
@@ -181,6 +221,7 @@ export function createSession(init: Pick<Session, 'subscriber' | 'options' | 'sh
     stalls: new Map(),
     deadline: null,
     ending: null,
+    wakeLagTimer: null,
     lingering: 0,
     background: new Subscription(),
     overflowed: false,

@@ -1,6 +1,7 @@
 import type { ObservableInput } from 'rxjs';
-import { checkOptions, LONGEST_TIMER_MS } from './options.js';
+import { checkOptions, LONGEST_TIMER_MS, type OptionRule } from './options.js';
 import { REFUSAL_TIMEOUT_MS } from './patience.js';
+import { isStopInput } from './stop-signal.js';
 import type { Telemetry } from './telemetry.js';
 
 /**
@@ -27,6 +28,11 @@ export interface SourceOptions {
   /** After how long the oldest unsettled delivery is reported, in milliseconds (I2). Default: 60,000. */
   readonly unsettledWarnMs?: number;
   /**
+   * How often the lag of each partition is told to `telemetry`, in milliseconds, at least 100; with `Infinity` never. Where the broker
+   * has to be asked for the end, it is asked as often. Default: 5,000.
+   */
+  readonly lagEveryMs?: number;
+  /**
    * For how long a source that has worked may be refused (credentials, a permission, a stream, topic or table that is not
    * there) before it ends with the typed error, in milliseconds, 0 to 2 ** 31 - 1. Until then it tries again and tells of it as
    * `unavailable`. One that has never worked ends at its first refusal. Default: 300,000.
@@ -42,7 +48,7 @@ export interface SourceOptions {
    * nothing be opened or read. With a Promise the source begins a turn of the event loop later, to learn whether it has.
    */
   readonly stop?: AbortSignal | ObservableInput<unknown>;
-  /** Takes the events. Default: process warnings for stalls, outages and misuse. */
+  /** Takes the events. Default: process warnings for failures, dead letters, stalls, outages and misuse. */
   readonly telemetry?: Telemetry;
 }
 
@@ -53,6 +59,7 @@ export interface ResolvedOptions {
   readonly maxSpan: number;
   readonly drainTimeoutMs: number;
   readonly unsettledWarnMs: number;
+  readonly lagEveryMs: number;
   readonly refusalTimeoutMs: number;
   readonly stop: AbortSignal | ObservableInput<unknown> | null;
   readonly telemetry: Telemetry | null;
@@ -65,6 +72,7 @@ export const SOURCE_OPTION_NAMES: readonly string[] = [
   'maxSpan',
   'drainTimeoutMs',
   'unsettledWarnMs',
+  'lagEveryMs',
   'refusalTimeoutMs',
   'until',
   'stop',
@@ -72,6 +80,13 @@ export const SOURCE_OPTION_NAMES: readonly string[] = [
 ];
 
 const MOST = 1_000_000;
+
+const LAG_EVERY: OptionRule = {
+  that: {
+    be: `a number, at least 100 and at most ${LONGEST_TIMER_MS}, or Infinity for never`,
+    holds: (ms) => ms === Infinity || (typeof ms === 'number' && ms >= 100 && ms <= LONGEST_TIMER_MS),
+  },
+};
 
 /** Checks the options that every source has and fills in the defaults; `owner` is named in the error. @internal */
 export function resolveSourceOptions(owner: string, options: SourceOptions): ResolvedOptions {
@@ -82,12 +97,13 @@ export function resolveSourceOptions(owner: string, options: SourceOptions): Res
     {
       maxInFlight: { integer: true, min: 1, max: MOST },
       maxBufferedBytes: { integer: true, min: 1 },
-      maxSpan: { integer: true, min: maxInFlight, max: 64 * MOST },
+      maxSpan: { integer: true, min: { value: maxInFlight, of: 'maxInFlight' }, max: 64 * MOST },
       drainTimeoutMs: { min: 0, max: LONGEST_TIMER_MS },
       unsettledWarnMs: { above: 0, max: LONGEST_TIMER_MS },
+      lagEveryMs: LAG_EVERY,
       refusalTimeoutMs: { min: 0, max: LONGEST_TIMER_MS },
       until: { oneOf: ['end'] },
-      stop: { type: 'object' },
+      stop: { that: { be: 'an AbortSignal, or an Observable, Promise or iterable', holds: isStopInput } },
       telemetry: { type: 'function' },
     },
   );
@@ -97,6 +113,7 @@ export function resolveSourceOptions(owner: string, options: SourceOptions): Res
     maxSpan: options.maxSpan ?? 16 * maxInFlight,
     drainTimeoutMs: options.drainTimeoutMs ?? 10_000,
     unsettledWarnMs: options.unsettledWarnMs ?? 60_000,
+    lagEveryMs: options.lagEveryMs ?? 5_000,
     refusalTimeoutMs: options.refusalTimeoutMs ?? REFUSAL_TIMEOUT_MS,
     stop: options.stop ?? null,
     telemetry: options.telemetry ?? null,

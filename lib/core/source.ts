@@ -2,6 +2,7 @@ import { asyncScheduler, Observable } from 'rxjs';
 import type { Delivery } from './delivery.js';
 import type { DeliveryNode } from './delivery-node.js';
 import { isSluiceError, nameOf, SluiceError } from './errors.js';
+import { startLagTimer } from './lag-timer.js';
 import { endAfterOverflow, endWhenIdle, fail, stop, unsubscribe } from './lifecycle.js';
 import type { Position } from './position.js';
 import { corked, pump } from './pump.js';
@@ -52,6 +53,7 @@ export function createSource<R, P extends Position>(
     const begin = (): void => {
       // Stopped before it began, it opens nothing and reads nothing.
       if (session.stopping || subscriber.closed) return;
+      startLagTimer(session);
       corked(session, () => {
         try {
           start(session);

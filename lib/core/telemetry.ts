@@ -1,10 +1,10 @@
 import { isPromiseLike, whenSettled } from './deferred.js';
 import type { DeliveryNode } from './delivery-node.js';
-import { environment } from './environment.js';
 import { nameOf } from './errors.js';
 import type { FailureClass } from './failures.js';
 import type { Outcome } from './outcome.js';
 import type { PartitionRef } from './partition.js';
+import { tellOnce, warnOf } from './process-warnings.js';
 import type { Session } from './session.js';
 
 /** Which message an event is about: never its payload, key or headers. @public */
@@ -42,7 +42,7 @@ export type TelemetryEvent =
    * fail alone. The message is its first.
    */
   | { readonly type: 'bisected'; readonly message: MessageInfo; readonly size: number; readonly reason: unknown }
-  /** A dead letter was refused for good: it stays unsettled and is tried again, unless the user chose otherwise. */
+  /** A dead letter could not be published whole: it stays unsettled and is tried again, or has size and digest of its value alone. */
   | { readonly type: 'undeliverable'; readonly message: MessageInfo; readonly error: unknown }
   /** A delivery waits without counting an attempt: its key is claimed elsewhere, or something is out. */
   | { readonly type: 'parked'; readonly message: MessageInfo; readonly because: 'claimed' | 'unavailable' }
@@ -54,8 +54,16 @@ export type TelemetryEvent =
   | { readonly type: 'ack-failed'; readonly partition: PartitionRef; readonly error: unknown }
   /** A handler passed its time-out; `zombies` of them still run without a slot. */
   | { readonly type: 'timed-out'; readonly message: MessageInfo; readonly zombies: number }
-  /** The oldest unsettled delivery of a partition has been out for `unsettledWarnMs` or longer (I2). */
-  | { readonly type: 'unsettled-too-long'; readonly message: MessageInfo; readonly forMs: number }
+  /**
+   * The oldest unsettled delivery of a partition has been out for `unsettledWarnMs` or longer (I2). `why`, where the library knows
+   * a reason: what is out, how the message failed last. It names class and code of an error, never its text.
+   */
+  | {
+      readonly type: 'unsettled-too-long';
+      readonly message: MessageInfo;
+      readonly forMs: number;
+      readonly why?: string;
+    }
   /** Nothing more can come and our operators hold all that is out: those that gather flush now. */
   | { readonly type: 'quiet'; readonly units: number; readonly held: number }
   /**
@@ -63,25 +71,41 @@ export type TelemetryEvent =
    * this speed its key goes on.
    */
   | { readonly type: 'held-back'; readonly message: MessageInfo; readonly forMs: number }
-  /** How far behind the end of the partition the source reads. */
+  /**
+   * How far what is settled of a partition is behind its end: each `lagEveryMs` for each partition, whatever that waits for. What the
+   * broker does not tell, or has not told yet, is not there.
+   */
   | {
       readonly type: 'lag';
       readonly partition: PartitionRef;
+      /** In messages: from the watermark, where a restart would begin, to the end. In Kafka a difference of offsets. */
       readonly lagMessages?: number;
+      /** There are more than `lagMessages`: the outbox is counted up to a bound. */
+      readonly more?: boolean;
+      /** In milliseconds: the age of the oldest message that is not settled; 0 where there is none. */
       readonly lagMs?: number;
+      /** How long ago the broker told of the end, in milliseconds. It grows while the broker does not answer. */
+      readonly ageMs?: number;
+      /** In messages: fetched and not emitted yet. */
+      readonly bufferedMessages: number;
+      /** The same in bytes. */
+      readonly bufferedBytes: number;
+      /** In messages: emitted and unsettled, those that wait for a retry included. */
+      readonly inFlight: number;
     }
   | { readonly type: 'assigned'; readonly partition: PartitionRef }
   /** `drained` is false where started work was cut off by `drainTimeoutMs` or the ownership was lost outright. */
   | { readonly type: 'revoked'; readonly partition: PartitionRef; readonly drained: boolean }
   /**
-   * A `stop` or an unsubscribe has waited for `drainTimeoutMs`, and `unsettled` deliveries are still out: a handler does not end,
-   * or a plain RxJS operator holds them. They come again.
+   * A `stop` or an unsubscribe has waited for `drainTimeoutMs`, and `unsettled` deliveries are still out. They come again. `why`, of
+   * the oldest of them, as in `unsettled-too-long`; without one a handler does not end, or a plain RxJS operator holds them.
    */
   | {
       readonly type: 'cut-off';
       readonly partition: PartitionRef;
       readonly unsettled: number;
       readonly afterMs: number;
+      readonly why?: string;
     }
   /** The position jumped without our doing (I10). */
   | {
@@ -110,7 +134,7 @@ export type Telemetry = (event: TelemetryEvent) => void;
 /** Hands an event to the user's telemetry, or to the process warnings where there is none. @internal */
 export function notify(session: Session, event: TelemetryEvent): void {
   if (session.telemetry === null) {
-    warnOnce(session, event);
+    warnOf(session, event);
     return;
   }
   try {
@@ -129,7 +153,7 @@ export function notify(session: Session, event: TelemetryEvent): void {
 }
 
 function warnOfTelemetry(session: Session, error: unknown): void {
-  warn(session, 'telemetry', `rxsluice: the telemetry function threw ${nameOf(error)}; what it throws is ignored.`);
+  tellOnce(session, 'telemetry', `the telemetry function threw ${nameOf(error)}; what it throws is ignored.`);
 }
 
 /** Tells a misuse, once for each session and code. @internal */
@@ -152,79 +176,4 @@ export function reportStale(delivery: DeliveryNode, because: 'repeat' | 'closed'
   if (session.telemetry !== null) {
     notify(session, { type: 'stale-settlement', partition: { topic, partition }, because });
   }
-}
-
-/** What is told of an error, to be followed by a full stop. */
-function toldOf(error: unknown): string {
-  return nameOf(error).replace(/\.$/, '');
-}
-
-function warnOnce(session: Session, event: TelemetryEvent): void {
-  const warning = warningOf(event);
-  if (warning !== null) warn(session, warning.kind, `rxsluice: ${warning.text}`);
-}
-
-interface Warning {
-  readonly kind: string;
-  readonly text: string;
-}
-
-// What somebody must hear of who set up no telemetry.
-function warningOf(event: TelemetryEvent): Warning | null {
-  switch (event.type) {
-    case 'unsettled-too-long':
-      return {
-        kind: event.type,
-        text:
-          `message ${event.message.id} has been unsettled for ${event.forMs} ms. Its partition's watermark stands ` +
-          'still. A handler hangs, or an operator dropped the delivery without settling it (see ' +
-          'docs/operators-and-plain-rxjs.md).',
-      };
-    case 'undeliverable':
-      return {
-        kind: event.type,
-        text: `the dead letter of message ${event.message.id} was refused: ${toldOf(event.error)} (see onUndeliverable).`,
-      };
-    case 'unavailable':
-      return { kind: event.what, text: `${event.what} is out: ${toldOf(event.error)}. Deliveries are held.` };
-    case 'ack-failed': {
-      const { topic, partition } = event.partition;
-      return {
-        kind: event.type,
-        text: `acks of ${topic}/${partition} did not reach the broker: ${toldOf(event.error)}. What is not acked comes again.`,
-      };
-    }
-    case 'position-lost': {
-      const { topic, partition } = event.partition;
-      return {
-        kind: event.type,
-        text: `position ${event.expected} of ${topic}/${partition} is gone, the log goes on at ${event.found} (${event.action}).`,
-      };
-    }
-    case 'cut-off': {
-      const { topic, partition } = event.partition;
-      return {
-        kind: event.type,
-        text:
-          `${event.afterMs} ms after the stop ${topic}/${partition} had unsettled deliveries: ${event.unsettled}. They come again. ` +
-          'A handler does not end, or a plain RxJS operator holds them and completes only with them (see ' +
-          'docs/operators-and-plain-rxjs.md).',
-      };
-    }
-    case 'claim-lost':
-      return {
-        kind: event.type,
-        text: `the claim of message ${event.message.id} lapsed while it was worked on; it may be processed twice.`,
-      };
-    case 'misuse':
-      return { kind: event.code, text: event.message };
-    default:
-      return null;
-  }
-}
-
-function warn(session: Session, topic: string, message: string): void {
-  if (session.warned.has(topic)) return;
-  session.warned.add(topic);
-  environment.warn(message);
 }

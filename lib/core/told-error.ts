@@ -1,14 +1,15 @@
 import { cutText } from './cut-text.js';
 import { errorClass } from './error-class.js';
-import { isSluiceError } from './errors.js';
+import { isSluiceError, systemText } from './errors.js';
 import { isError } from './is-error.js';
 import { kindOf } from './kind-of.js';
 import { readSafely } from './read-safely.js';
+import { safeWord } from './safe-word.js';
 import { withoutSecrets } from './without-secrets.js';
 
 /** The text of a failure that is kept where a message ends up: in a dead letter, in a row of an outbox. @internal */
 export interface ToldError {
-  /** The name of its class. */
+  /** The name of its class, at most 64 characters. */
   readonly name: string;
   readonly message: string;
   /** Empty where there is none. */
@@ -32,10 +33,11 @@ const DATA_EXCEPTION = /^22[0-9A-Z]{3}$/;
  * fail: getters may throw, a stack may be no text, a cause may be its own cause.
  *
  * Errors that are not ours are told as they are, but for credentials. Behind one of ours stands an error of a client or a server,
- * whose message may quote the message's content: of that class and code are told, and the text of a system error.
+ * whose message may quote the message's content: of that class and code are told, and a system error by its parts.
  * @internal
  */
-export function tellError(reason: unknown): ToldError {
+export function tellError(given: unknown): ToldError {
+  const reason = unwrapped(given);
   const { name, message } = ownTextOf(reason);
   const stack = isError(reason) ? readSafely(reason, 'stack') : undefined;
   return {
@@ -47,10 +49,16 @@ export function tellError(reason: unknown): ToldError {
 }
 
 /** The same as one text, at most so long. @internal */
-export function errorText(reason: unknown, maxBytes: number): string {
+export function errorText(given: unknown, maxBytes: number): string {
+  const reason = unwrapped(given);
   const { message, causes } = tellError(reason);
   const own = isSluiceError(reason) ? message : lineOf(reason, message);
   return cutText([own, ...causes].join('\n'), maxBytes);
+}
+
+/** Ours says only that something was wrapped to be marked: what it was is told in its place. */
+function unwrapped(reason: unknown): unknown {
+  return isSluiceError(reason) && reason.code === 'failed' ? reason.cause : reason;
 }
 
 function causesOf(reason: unknown): string[] {
@@ -58,13 +66,13 @@ function causesOf(reason: unknown): string[] {
   const lines: string[] = [];
   let last = isError(reason) ? readSafely(reason, 'message') : reason;
   const tell = (error: unknown, depth: number, ofOurs: boolean): void => {
-    const behindOurs = ofOurs || (isSluiceError(error) && error.code !== 'failed');
+    const behindOurs = ofOurs || isSluiceError(error);
     for (const cause of behind(error)) {
       if (depth >= MAX_DEPTH || lines.length >= MAX_CAUSES || seen.has(cause)) return;
       seen.add(cause);
       const message = isError(cause) ? readSafely(cause, 'message') : cause;
-      // An error that was wrapped, to be marked, says the same again.
-      if (message !== last) lines.push(lineOf(cause, mayTell(cause, behindOurs) ? ownTextOf(cause).message : ''));
+      // People who wrap an error often say the same again.
+      if (message !== last) lines.push(lineOf(cause, behindOurs ? ownWordsOf(cause) : ownTextOf(cause).message));
       last = message;
       tell(cause, depth + 1, behindOurs);
     }
@@ -77,7 +85,7 @@ function behind(error: unknown): unknown[] {
   if (!isError(error)) return [];
   const cause = readSafely(error, 'cause');
   const members = membersOf(readSafely(error, 'errors'));
-  return cause === undefined || cause === null ? members : [cause, ...members];
+  return (cause === undefined || cause === null ? members : [cause, ...members]).map(unwrapped);
 }
 
 function membersOf(errors: unknown): unknown[] {
@@ -88,9 +96,10 @@ function membersOf(errors: unknown): unknown[] {
   }
 }
 
-function mayTell(cause: unknown, behindOurs: boolean): boolean {
-  // "connect ECONNREFUSED 127.0.0.1:5432": made of a call, a code and an address.
-  return !behindOurs || isSluiceError(cause) || (isError(cause) && typeof readSafely(cause, 'syscall') === 'string');
+/** Our own words of what stands behind an error of ours; empty where we have none. */
+function ownWordsOf(cause: unknown): string {
+  if (isSluiceError(cause)) return cause.message;
+  return (isError(cause) ? systemText(cause) : undefined) ?? '';
 }
 
 function lineOf(error: unknown, message: string): string {
@@ -122,7 +131,7 @@ function safeText(error: unknown, text: string): string {
 
 function codeOf(error: unknown): string {
   const code = isError(error) && !isOfDom(error) ? readSafely(error, 'code') : undefined;
-  return typeof code === 'string' ? cutText(code, 64) : typeof code === 'number' ? String(code) : '';
+  return typeof code === 'number' ? String(code) : (safeWord(code) ?? '');
 }
 
 // Its number is a relic: 23 for a TimeoutError.

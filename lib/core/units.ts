@@ -1,4 +1,4 @@
-import type { Partition } from './partition.js';
+import { wake, type Partition } from './partition.js';
 import { pump } from './pump.js';
 import { isAllHeld } from './quiet.js';
 import type { Session } from './session.js';
@@ -51,6 +51,7 @@ function change(partition: Partition, units: number, blocked: number): void {
   partition.blocked += blocked;
   partition.held += units;
   partition.session.held += units;
+  if (blocked < 0) wake(partition);
 }
 
 function add(partition: Partition, parts: number): void {

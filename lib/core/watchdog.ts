@@ -1,4 +1,5 @@
 import { asyncScheduler } from 'rxjs';
+import { whyUnsettled } from './last-failure.js';
 import { idOf, type Partition } from './partition.js';
 import type { Session } from './session.js';
 import { notify } from './telemetry.js';
@@ -39,5 +40,6 @@ export function watch(session: Session): void {
 function report(session: Session, partition: Partition, record: unknown, forMs: number): void {
   const { topic, partition: number } = partition;
   const message = { topic, partition: number, id: idOf(partition, record), attempt: 1 };
-  notify(session, { type: 'unsettled-too-long', message, forMs });
+  const why = whyUnsettled(session, record);
+  notify(session, { type: 'unsettled-too-long', message, forMs, ...(why === null ? {} : { why }) });
 }

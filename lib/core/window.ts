@@ -2,7 +2,7 @@
 const OPEN = 0;
 const SETTLED = 1;
 const RELEASED = 2;
-const SMALLEST = 64;
+const SMALLEST = 8;
 
 /**
  * The in-flight window of one partition: a ring of slots in order of arrival, whose head, the watermark, advances over
@@ -17,7 +17,8 @@ export class Window {
   tail = 0;
   /** The record just below the watermark, or `null` while nothing has been settled from the start on. */
   last: unknown = null;
-  private states = new Uint8Array(SMALLEST);
+  /** Made with the first that is settled out of order. */
+  private states: Uint8Array | null = null;
   private records: unknown[] = new Array<unknown>(SMALLEST).fill(null);
   private mask = SMALLEST - 1;
 
@@ -38,12 +39,12 @@ export class Window {
   settle(slot: number): boolean {
     const { mask, states, records, tail } = this;
     if (slot !== this.head) {
-      states[slot & mask] = SETTLED;
+      this.mark(slot, SETTLED);
       return false;
     }
     let head = slot + 1;
     let index = slot & mask;
-    while (head < tail && states[head & mask] === SETTLED) {
+    while (states !== null && head < tail && states[head & mask] === SETTLED) {
       records[index] = null;
       index = head++ & mask;
       states[index] = OPEN;
@@ -56,14 +57,16 @@ export class Window {
 
   /** Lets go of a slot that will not be settled here: the watermark never passes it. */
   release(slot: number): void {
-    this.states[slot & this.mask] = RELEASED;
+    this.mark(slot, RELEASED);
   }
 
   /** The records that are settled although an older one is not, oldest first. */
   settledAbove(): unknown[] {
     const above: unknown[] = [];
+    const { states } = this;
+    if (states === null) return above;
     for (let slot = this.head + 1; slot < this.tail; slot++) {
-      if (this.states[slot & this.mask] === SETTLED) above.push(this.records[slot & this.mask]);
+      if (states[slot & this.mask] === SETTLED) above.push(this.records[slot & this.mask]);
     }
     return above;
   }
@@ -73,12 +76,18 @@ export class Window {
     return this.span === 0 ? null : this.records[this.head & this.mask];
   }
 
+  private mark(slot: number, state: number): void {
+    const states = (this.states ??= new Uint8Array(this.records.length));
+    states[slot & this.mask] = state;
+  }
+
   private grow(): void {
-    const size = this.states.length * 2;
-    const states = new Uint8Array(size);
+    const { states: before } = this;
+    const size = this.records.length * 2;
+    const states = before === null ? null : new Uint8Array(size);
     const records = new Array<unknown>(size).fill(null);
     for (let slot = this.head; slot < this.tail; slot++) {
-      states[slot & (size - 1)] = this.states[slot & this.mask] as number;
+      if (states !== null) states[slot & (size - 1)] = before?.[slot & this.mask] as number;
       records[slot & (size - 1)] = this.records[slot & this.mask];
     }
     this.states = states;

@@ -12,19 +12,26 @@ const NAMES =
 const NAMED = new RegExp(`(${NAMES})(${IS})(${QUOTED}|[^\\s,;&"')}\\]]{1,4096})`, 'gi');
 // Several words, up to the end of the line.
 const HEADER = new RegExp(`(authorization|cookie)(${IS})(${QUOTED}|[^\\r\\n"']{1}[^\\r\\n]{0,4096})`, 'gi');
+// Up to its end, or to that of the text where somebody has cut it off; its lines may be escaped.
+const KEY_BLOCK = /-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----[^-]{0,8192}(?:-----END [A-Z ]{0,32}PRIVATE KEY-----)?/g;
+// Tokens that say what they are by their form: a JWT, and those of AWS, Google and GitHub.
+const TOKEN =
+  /\b(?:eyJ[\w-]{8,4096}\.[\w-]{8,4096}(?:\.[\w-]{0,4096})?|A[KS]IA[A-Z0-9]{16}|AIza[\w-]{35}|ya29\.[\w-]{16,4096}|gh[opsu]_\w{36,255})/g;
 const NOT_JSON = ' is not valid JSON';
 
 /**
- * A text without what looks like a credential (in a URL, of a header, after a name such as `password`), and without the piece of a
- * text that `JSON.parse` of V8 quotes. It knows the usual forms alone.
+ * A text without what looks like a credential (in a URL, of a header, after a name such as `password`, a private key, a token of a
+ * form that is known), and without the piece of a text that `JSON.parse` of V8 quotes. It knows the usual forms alone.
  * @internal
  */
 export function withoutSecrets(text: string): string {
   const safe = text
+    .replace(KEY_BLOCK, '***')
     .replace(OF_URL, '://***@')
     .replace(HEADER, '$1$2***')
     .replace(SCHEME, '$1$2 ***')
-    .replace(NAMED, '$1$2***');
+    .replace(NAMED, '$1$2***')
+    .replace(TOKEN, '***');
   const [start, end] = [safe.indexOf('"'), safe.lastIndexOf(NOT_JSON)];
   return start === -1 || start > end ? safe : `${safe.slice(0, start)}"…"${safe.slice(end)}`;
 }

@@ -79,6 +79,9 @@ export function batch(
 /** What is gathered of one source. */
 class Gather implements PumpTask {
   members: DeliveryNode[] = [];
+  /** So many of the members were looked at, when so many waits had begun: nobody waits for those. */
+  private looked = 0;
+  private waits = 0;
   timer: Subscription | null = null;
   queued = false;
 
@@ -87,6 +90,24 @@ class Gather implements PumpTask {
     private readonly maxWaitMs: number,
     private readonly emit: (gather: Gather) => void,
   ) {}
+
+  /**
+   * Whether others wait for a member. A standstill may follow each message, so only what has come since is looked at, and all anew once
+   * somebody else waits.
+   */
+  get isAwaited(): boolean {
+    const { session, members } = this;
+    if (this.waits !== session.waits) this.looked = 0;
+    this.waits = session.waits;
+    while (this.looked < members.length && !isAwaited(members[this.looked] as DeliveryNode)) this.looked++;
+    return this.looked < members.length;
+  }
+
+  /** From here on these are gathered. */
+  reset(members: DeliveryNode[]): void {
+    this.members = members;
+    this.looked = 0;
+  }
 
   /** `maxWaitMs` is over. */
   run(): void {
@@ -167,7 +188,7 @@ class Batch implements OperatorParts, SettlementHook, Bisects {
 
   onStandstill(session: Session): void {
     for (const gather of this.gathers) {
-      if (gather.session === session && gather.members.some(isAwaited)) this.emit(take(gather));
+      if (gather.session === session && gather.isAwaited) this.emit(take(gather));
     }
   }
 
@@ -346,7 +367,7 @@ class Batch implements OperatorParts, SettlementHook, Bisects {
       const dropped = gather.members.filter(({ epoch }) => epoch === partition);
       if (dropped.length === 0) continue;
       const kept = gather.members.filter(({ epoch }) => epoch !== partition);
-      gather.members = kept;
+      gather.reset(kept);
       if (kept.length === 0) endTimer(gather);
       for (const member of dropped) {
         unhold(partition);
@@ -368,7 +389,7 @@ function hasMessages(member: DeliveryNode): boolean {
 function take(gather: Gather): DeliveryNode[] {
   const { members } = gather;
   endTimer(gather);
-  gather.members = [];
+  gather.reset([]);
   for (const { epoch } of members) unhold(epoch);
   return members;
 }

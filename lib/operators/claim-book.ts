@@ -52,6 +52,13 @@ export function createClaimBook(store: IdempotencyStore, leaseMs: number): Claim
         if (confirm && answer === false) lost(delivery);
         then();
       },
+      // The work is done, and its claim will lapse: a repeat may be processed again.
+      culprit: ({ delivery, then }) => {
+        open.delete(delivery);
+        if (confirm) lost(delivery);
+        then();
+        return undefined;
+      },
       giveUp: ({ delivery }) => delivery.up?.abandon(),
     });
   const confirms = endings(true);

@@ -2,20 +2,32 @@ import { asyncScheduler, type Subscription } from 'rxjs';
 import { exponential } from '../core/backoff.js';
 import { SluiceError } from '../core/errors.js';
 import { groupCalls } from '../core/grouped-calls.js';
+import { rememberFailure } from '../core/last-failure.js';
 import type { Message } from '../core/message.js';
+import { createOutage } from '../core/outage.js';
 import type { Partition } from '../core/partition.js';
 import type { Publisher, PublishOutcome } from '../core/publisher.js';
+import type { Session } from '../core/session.js';
 import { messageInfo, notify } from '../core/telemetry.js';
 import { hold, unhold } from '../core/units.js';
-import { deadLetterMessage, MOST_TRIM, type DeadLetter, type DeadLetterFormat, type Trim } from './dead-letter.js';
-import { linkPublisher } from './publisher-link.js';
+import {
+  deadLetterMessage,
+  hasNoValue,
+  smallestOf,
+  trimFurther,
+  type DeadLetter,
+  type DeadLetterFormat,
+} from './dead-letter.js';
+import { isOfTopic, linkPublisher, type PublisherLink } from './publisher-link.js';
 
 /**
- * What to do with a dead letter that the publisher refuses for good: `'hold'`: it stays unsettled, is reported and
- * tried again with backoff, and others go on; `'stop'`: the pipeline ends with an error; `'ack'`: it is given up.
+ * What to do with a dead letter that cannot be published, also without its stack, its headers and its key. `'digest'`: size and
+ * SHA-256 of the value are published in the place of the value, which is reported; what is refused even so is held. `'hold'`: it
+ * stays unsettled, is reported and tried again with backoff, and others go on; `'stop'`: the pipeline ends with an error; `'ack'`:
+ * it is given up.
  * @public
  */
-export type OnUndeliverable = 'hold' | 'stop' | 'ack';
+export type OnUndeliverable = 'digest' | 'hold' | 'stop' | 'ack';
 
 /** @internal */
 export interface DeadLetterQueueOptions {
@@ -28,6 +40,8 @@ export interface DeadLetterQueueOptions {
 
 /** Publishes dead letters and settles them once that is confirmed (I6). What waits in it is in credit. @internal */
 export interface DeadLetterQueue {
+  /** Names the source that is to hear that none could be published, before there is one. */
+  meet(session: Session): void;
   add(letter: DeadLetter): void;
   drop(partition: Partition): void;
   close(): void;
@@ -39,31 +53,47 @@ const WAIT = { initialMs: 100, maxMs: 30_000 } as const;
 /** @internal */
 export function createDeadLetterQueue(options: DeadLetterQueueOptions): DeadLetterQueue {
   const { publisher, format, onUndeliverable, stop } = options;
+  const trimming = { format, digest: onUndeliverable === 'digest' };
   const backoff = exponential(WAIT);
+  const outage = createOutage('the dead-letter publisher');
   let closed = false;
   // Letters that wait by themselves after a refusal.
   const later = new Map<Subscription, DeadLetter>();
 
   const calls = groupCalls<DeadLetter, PublishOutcome>({
-    what: 'the dead-letter publisher',
+    what: outage,
     maxBatch: MAX_BATCH,
-    call: (letters) => link.publish(letters.map((letter) => deadLetterMessage(letter, format))),
+    call: (letters) => link.publish(letters.map((letter) => deadLetterMessage(letter, trimming))),
     answer: (letter, outcome) => {
       if (closed && outcome?.status !== 'ok') letter.delivery.abandon();
       else if (outcome === undefined || outcome.status === 'transient') tryLater(letter);
       else if (outcome.status === 'ok') confirm(letter, true);
-      else if (letter.trim < MOST_TRIM) tryTrimmed(letter);
+      else if (trimmed(letter, 'refused', outcome.error)) calls.add(letter);
       else refuse(letter, outcome.error);
     },
+    // Such as a letter for which the broker closes the connection.
+    culprit: (letter, error) => {
+      if (trimmed(letter, 'failed', error)) return letter;
+      refuse(letter, error);
+      return undefined;
+    },
+    // Below `ordered` no two of a key wait here; else they have no order, since one that is refused is overtaken.
+    keysOf: () => [],
+    ...(trimming.digest ? { standIn: smallestOf } : {}),
     giveUp: ({ delivery }) => delivery.abandon(),
   });
 
-  const link = linkPublisher(publisher, () => calls.kick());
+  const link: PublisherLink<Message> = linkPublisher(publisher, () => calls.kick(), outage);
 
-  const confirm = ({ delivery, reason }: DeadLetter, published: boolean): void => {
+  const confirm = (letter: DeadLetter, published: boolean): void => {
+    const { delivery, reason } = letter;
+    if (published && hasNoValue(letter)) report(letter);
     notify(delivery.epoch.session, { type: 'dead-lettered', message: messageInfo(delivery), reason, published });
     delivery.settle('dead-lettered');
   };
+
+  const report = ({ delivery, refusedFor }: DeadLetter): void =>
+    notify(delivery.epoch.session, { type: 'undeliverable', message: messageInfo(delivery), error: refusedFor });
 
   const tryLater = (letter: DeadLetter): void => {
     const { epoch } = letter.delivery;
@@ -80,9 +110,11 @@ export function createDeadLetterQueue(options: DeadLetterQueueOptions): DeadLett
     hold(epoch);
   };
 
-  const tryTrimmed = (letter: DeadLetter): void => {
-    letter.trim = (letter.trim + 1) as Trim;
-    calls.add(letter);
+  const trimmed = (letter: DeadLetter, why: 'refused' | 'failed', error: unknown): boolean => {
+    letter.refusedFor = error;
+    // Whatever is left out, a topic that is not there takes nothing.
+    if (isOfTopic(error)) return false;
+    return trimFurther(letter, why, trimming);
   };
 
   const refuse = (letter: DeadLetter, cause: unknown): void => {
@@ -90,13 +122,14 @@ export function createDeadLetterQueue(options: DeadLetterQueueOptions): DeadLett
       confirm(letter, false);
       return;
     }
-    const message = messageInfo(letter.delivery);
-    notify(letter.delivery.epoch.session, { type: 'undeliverable', message, error: cause });
-    if (onUndeliverable === 'hold') {
+    report(letter);
+    rememberFailure(letter.delivery, cause);
+    if (onUndeliverable !== 'stop') {
       letter.trim = 0;
       tryLater(letter);
       return;
     }
+    const message = messageInfo(letter.delivery);
     const text = `The dead letter of ${message.id} was refused for good, and onUndeliverable is 'stop'.`;
     letter.delivery.abandon();
     stop(new SluiceError('undeliverable', text, { cause, details: { ...message } }));
@@ -113,6 +146,7 @@ export function createDeadLetterQueue(options: DeadLetterQueueOptions): DeadLett
   };
 
   return {
+    meet: (session) => link.meet(session),
     add: (letter) => calls.add(letter),
     // What is being published may settle within the drain.
     drop: (partition) => {

@@ -5,9 +5,11 @@ import type { Delivery } from '../core/delivery.js';
 import { DeliveryNode, isSettled, type SettlementHook } from '../core/delivery-node.js';
 import { environment } from '../core/environment.js';
 import { SluiceError } from '../core/errors.js';
+import { failedAlone } from '../core/failed-alone.js';
 import { permanent } from '../core/failures.js';
 import { groupCalls, type Grouped } from '../core/grouped-calls.js';
 import type { Claim, HeldClaim, IdempotencyStore } from '../core/idempotency-store.js';
+import { rememberWait } from '../core/last-failure.js';
 import { tellHeldBack } from '../core/held-back.js';
 import { kindOf } from '../core/kind-of.js';
 import { operate } from '../core/operate.js';
@@ -67,14 +69,14 @@ const MAX_BATCH = 1_000;
 export function dedupe<T, P extends Position>(
   options: DedupeOptions<T, P>,
 ): OperatorFunction<Deliveries<T, P>, Delivery<T, P>> {
-  const { store, leaseMs = 60_000 } = options;
   checkNames('dedupe', options, ['key', 'store', 'leaseMs']);
+  const { store, leaseMs = 60_000 } = options;
   checkOptions(
     'dedupe',
     { ...options },
     {
       key: { required: true, type: 'function' },
-      store: { required: true, that: { be: 'an idempotency store', holds: isStore } },
+      store: { required: true, that: { be: 'an idempotency store, such as memoryIdempotencyStore()', holds: isStore } },
       leaseMs: { min: 100, max: LONGEST_TIMER_MS },
     },
   );
@@ -115,6 +117,12 @@ export function dedupe<T, P extends Position>(
         }
         pending.remove(delivery.epoch);
       },
+      culprit: ({ delivery }, error) => {
+        if (closed || isSettled(delivery) || !delivery.epoch.live) delivery.abandon();
+        else delivery.fail(failedAlone('store-failed', 'dedupe', delivery.id, error), -1);
+        pending.remove(delivery.epoch);
+        return undefined;
+      },
       giveUp: ({ delivery }) => letGo(delivery),
     });
 
@@ -154,6 +162,7 @@ export function dedupe<T, P extends Position>(
         letGo(delivery);
         return;
       }
+      rememberWait(delivery, 'a claim on its key, which another message or consumer has');
       tellHeldBack(delivery);
       if (epoch.slotListeners !== null) tellSlotListeners(epoch, delivery.root.slot, 'waits');
       const again = asyncScheduler.schedule(

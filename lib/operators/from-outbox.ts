@@ -40,7 +40,11 @@ export function fromOutbox(
   options: FromOutboxOptions = {},
 ): Observable<Delivery<OutboxMessage, OutboxPosition>> {
   const relayOptions = resolveRelayOptions(OWNER, options);
-  checkOptions(OWNER, { store }, { store: { required: true, that: { be: 'an outbox store', holds: isStore } } });
+  checkOptions(
+    OWNER,
+    { store },
+    { store: { required: true, that: { be: 'an outbox store, such as postgresOutboxStore(db)', holds: isStore } } },
+  );
   return defer(() => {
     const buried = new WeakSet<RelayRecord>();
     return queueSource<RelayRecord, OutboxPosition>({

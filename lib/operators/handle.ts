@@ -67,8 +67,8 @@ export function handle<
   fn: (value: T, delivery: D & Delivery<T, P>) => Returned<V, A, B, C>,
   options: HandleOptions = {},
 ): OperatorFunction<Taken<D & Delivery<T, P>>, Delivery<Result<V, A, B, C>['of'], P>> {
-  const { concurrency = 1, timeoutMs = 0 } = options;
   checkNames('handle', options, ['concurrency', 'timeoutMs']);
+  const { concurrency = 1, timeoutMs = 0 } = options;
   checkOptions(
     'handle',
     { fn, ...options },

@@ -3,6 +3,7 @@ import { isPromiseLike } from '../core/deferred.js';
 import { SluiceError } from '../core/errors.js';
 import { permanent } from '../core/failures.js';
 import type { Codec } from './decode.js';
+import { jsonFault } from './json-fault.js';
 import { checkSchema, issuesError, type StandardResult, type StandardSchemaV1 } from './standard-schema.js';
 
 /**
@@ -52,11 +53,14 @@ function parse(decoder: TextDecoder, bytes: Uint8Array): unknown {
   }
   try {
     return JSON.parse(text) as unknown;
-  } catch (error) {
-    // V8 quotes the text in its message, so only the position is taken from it.
-    const position = /position (\d+)/.exec(String(error))?.[1];
-    throw undecodable(`${bytes.length} bytes that are not JSON${position === undefined ? '' : ` from ${position} on`}`);
+  } catch {
+    throw undecodable(`${bytes.length} bytes that are not JSON${placeOf(jsonFault(bytes), bytes.length)}`);
   }
+}
+
+function placeOf(fault: number | null, length: number): string {
+  if (fault === null || length === 0) return '';
+  return fault === length ? ': the end is missing' : ` from byte ${fault} on`;
 }
 
 function undecodable(what: string): Error {

@@ -2,13 +2,11 @@ import type { Observable, OperatorFunction, Subscriber } from 'rxjs';
 import type { Delivery } from '../core/delivery.js';
 import { DeliveryNode, type SettlementHook } from '../core/delivery-node.js';
 import { tellHeldBack } from '../core/held-back.js';
+import { BUSY, FREE, KEPT } from '../core/lane-states.js';
 import {
-  BUSY,
   createLanes,
   endKeep,
-  FREE,
   keep,
-  KEPT,
   laneOf,
   mayPass,
   nextOf,
@@ -50,7 +48,8 @@ export interface OrderedOptions<T, P extends Position = Position> {
  * ```
  *
  * Keys are per topic and partition; deliveries without a key are not ordered. What waits is in credit, so `maxInFlight` bounds
- * it. Keys hash to lanes, 32 or more for each credit: two keys that share one wait for each other and lose nothing else.
+ * it. Keys hash to lanes, half a billion of them: two keys that share one wait for each other and lose nothing else. The hash is another
+ * one in each process, so that nobody can choose keys that wait for each other. Memory follows what is out.
  * Place it above `retryToDlq`, and above `batch`, below which it orders nothing. On a revoke what waits is let go (I4).
  * @public
  */
@@ -62,8 +61,8 @@ export function ordered<T, P extends Position>(
   options: OrderedOptions<T, P>,
 ): OperatorFunction<Deliveries<T, P>, Delivery<T, P>>;
 export function ordered(options: OrderedOptions<never>): unknown {
-  const { by } = options;
   checkNames('ordered', options, ['by']);
+  const { by } = options;
   checkOptions(
     'ordered',
     { by },
@@ -73,6 +72,7 @@ export function ordered(options: OrderedOptions<never>): unknown {
         that: {
           be: "'key', 'partition' or a function",
           holds: (value) => value === 'key' || value === 'partition' || typeof value === 'function',
+          isNamed: true,
         },
       },
     },
@@ -126,16 +126,15 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
     let lane: number;
     try {
       const key = this.keyOf(delivery);
-      lane = key === null || key === undefined ? -1 : laneOf(lanes, key);
+      lane = key === null || key === undefined ? -1 : laneOf(key);
     } catch (error) {
       delivery.fail(error, -1);
       return;
     }
     if (lane === -1 || this.destination.closed) {
       pass(this.destination, delivery);
-    } else if (lanes.states[lane] === FREE) {
-      lanes.states[lane] = BUSY;
-      this.destination.next(this.pass(delivery, lane));
+    } else if (lanes.states.take(lane) === FREE) {
+      this.destination.next(this.pass(delivery, lane, lanes));
     } else {
       this.comeBehind(lanes, lane, delivery);
     }
@@ -163,13 +162,13 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
     return this.behind > 0;
   }
 
-  isAwaited({ epoch, slot }: DeliveryNode): boolean {
-    return this.lanesOf.get(epoch)?.waiting.has(slot) === true;
+  isAwaited({ slot, ref }: DeliveryNode): boolean {
+    return (ref as Lanes).waiting.has(slot);
   }
 
   onAck(child: DeliveryNode, outcome: Outcome): void {
     (child.up as DeliveryNode).settle(outcome);
-    this.release(child.epoch, child.slot);
+    this.release(child.epoch, child.slot, child.ref as Lanes);
   }
 
   onNack(child: DeliveryNode, reason: unknown, delayMs: number): void {
@@ -197,17 +196,17 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
 
   private comeBehind(lanes: Lanes, lane: number, delivery: DeliveryNode): void {
     const { slot } = delivery.root;
-    const isIdle = lanes.states[lane] === KEPT;
+    const isIdle = lanes.states.get(lane) === KEPT;
     if (isIdle && mayPass(lanes, lane, slot)) {
       const itself = lanes.kept.get(lane)?.find((message) => message.slot === slot && !message.whole);
       if (itself !== undefined) endKeep(lanes, lane, itself);
-      lanes.states[lane] = BUSY;
-      this.destination.next(this.pass(delivery, lane));
+      lanes.states.set(lane, BUSY);
+      this.destination.next(this.pass(delivery, lane, lanes));
       return;
     }
     this.pending.add(delivery.epoch);
     this.behind++;
-    waitIn(lanes, lane, delivery);
+    if (waitIn(lanes, lane, delivery)) delivery.epoch.session.waits++;
     // Where the lane is busy, they hear of it if that fails.
     if (isIdle) tellHeldBack(delivery);
     hold(delivery.epoch, 1, 1);
@@ -216,7 +215,7 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
   private lanesFor(partition: Partition): Lanes {
     let lanes = this.lanesOf.get(partition);
     if (lanes === undefined) {
-      lanes = createLanes(partition.session.options.maxInFlight);
+      lanes = createLanes();
       this.lanesOf.set(partition, lanes);
     }
     this.partition = partition;
@@ -230,6 +229,7 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
     this.lanesOf.delete(partition);
     if (partition === this.partition) this.partition = this.lanes = null;
     for (const waiting of lanes.waiting.values()) this.letGo(partition, waiting.drain());
+    lanes.waiting.clear();
   }
 
   // The broker sends all of a key again, from this one on: what waits of it is not to overtake it.
@@ -261,33 +261,31 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
     }
   }
 
-  private pass(delivery: DeliveryNode, lane: number): DeliveryNode {
-    return new DeliveryNode(delivery.value, delivery.attempt, delivery, this, lane, delivery.epoch, null);
+  private pass(delivery: DeliveryNode, lane: number, lanes: Lanes): DeliveryNode {
+    return new DeliveryNode(delivery.value, delivery.attempt, delivery, this, lane, delivery.epoch, lanes);
   }
 
-  // Nothing of the lane is out any more.
-  private release(partition: Partition, lane: number): void {
-    const lanes = partition === this.partition ? this.lanes : this.lanesOf.get(partition);
-    if (!lanes) return;
+  // Nothing of the lane is out any more. Of lanes that were forgotten nothing waits.
+  private release(partition: Partition, lane: number, lanes: Lanes): void {
     const delivery = lanes.waiting.size === 0 ? undefined : nextOf(lanes, lane);
     if (delivery === undefined) {
-      lanes.states[lane] = lanes.kept.size > 0 && lanes.kept.has(lane) ? KEPT : FREE;
+      lanes.states.set(lane, lanes.kept.size > 0 && lanes.kept.has(lane) ? KEPT : FREE);
       return;
     }
-    lanes.states[lane] = BUSY;
+    lanes.states.set(lane, BUSY);
     this.behind--;
     unhold(partition, 1, 1);
-    this.due.push(this.pass(delivery, lane));
+    this.due.push(this.pass(delivery, lane, lanes));
     defer(partition.session, this);
   }
 
   // The source, or a retry above, runs the same slot again: its lane stays taken until it is back or settled.
   private keep(child: DeliveryNode, { whole, claimed }: Comeback): void {
     const { epoch, slot: lane } = child;
-    const lanes = this.lanesOf.get(epoch) as Lanes;
+    const lanes = child.ref as Lanes;
     const { slot } = child.root;
     const brokersKey = brokersKeyOf(child);
-    lanes.states[lane] = KEPT;
+    lanes.states.set(lane, KEPT);
     if (lanes.kept.get(lane)?.some((message) => message.slot === slot)) return;
     const onNews = (news: SlotNews): void => {
       // On its way back to us it waits for another, which may wait in this lane: for a repeat of it that has its claim.
@@ -295,22 +293,22 @@ class Ordered implements OperatorParts, SettlementHook, PumpTask {
       endKeep(lanes, lane, message);
       if (news === 'gone' && brokersKey !== null) this.wentBack(epoch, lane, brokersKey);
       if (news === 'gone' && !isOurs(epoch)) this.letWaitingGo(epoch, lane);
-      else if (lanes.states[lane] === KEPT) this.release(epoch, lane);
+      else if (lanes.states.get(lane) === KEPT) this.release(epoch, lane, lanes);
     };
     const message: KeptLane = { slot, whole, unlisten: onSlotNews(epoch, slot, onNews) };
     keep(lanes, lane, message);
   }
 
   // After a nack or an abandon has gone up, by which the lane may have gone to the next one already.
-  private goOn({ epoch, slot: lane }: DeliveryNode, comeback: Comeback | null): void {
-    const lanes = this.lanesOf.get(epoch);
+  private goOn({ epoch, slot: lane, ref }: DeliveryNode, comeback: Comeback | null): void {
+    const lanes = ref as Lanes;
     if (comeback === null) {
-      if (isOurs(epoch)) this.release(epoch, lane);
+      if (isOurs(epoch)) this.release(epoch, lane, lanes);
       // A message that comes again to another subscription must not be passed by those that wait behind it.
       else this.letWaitingGo(epoch, lane);
-    } else if (lanes !== undefined && lanes.states[lane] === KEPT) {
+    } else if (lanes.states.get(lane) === KEPT) {
       // The others that were made of the message must end before it can come again.
-      if (comeback.whole) this.release(epoch, lane);
+      if (comeback.whole) this.release(epoch, lane, lanes);
       if (comeback.retried) lanes.waiting.get(lane)?.forEach(tellHeldBack);
     }
   }

@@ -1,6 +1,7 @@
 import { asyncScheduler, type Subscription } from 'rxjs';
 import { exponential } from '../core/backoff.js';
 import type { DeliveryNode } from '../core/delivery-node.js';
+import { createOutage } from '../core/outage.js';
 import type { Partition } from '../core/partition.js';
 import { RingQueue } from '../core/ring-queue.js';
 import { messageInfo, notify } from '../core/telemetry.js';
@@ -49,6 +50,7 @@ export function createOutageGate(
   const backoff = exponential({ initialMs: 100, maxMs: 10_000, jitter: 'none' });
   const queue = new RingQueue<Attempt>();
   let closed = false;
+  const outage = createOutage(WHAT);
   let probes = 0;
   let probe: DeliveryNode | null = null;
   let timer: Subscription | null = null;
@@ -123,16 +125,17 @@ export function createOutageGate(
     foundOut: (child, again, error) => {
       if (!gate.isShut) {
         gate.isShut = true;
-        notify(child.epoch.session, { type: 'unavailable', what: WHAT, error });
+        outage.out(child.epoch.session, error);
         scheduleProbe();
       } else if (child === probe) {
+        outage.out(child.epoch.session, error);
         sendAnother();
       }
       keep(again);
     },
     foundBack: (child) => {
       if (child !== probe) return;
-      notify(child.epoch.session, { type: 'recovered', what: WHAT });
+      outage.over();
       open();
     },
     letGo: (child) => {

@@ -9,15 +9,18 @@ import { operate } from '../core/operate.js';
 import type { OutboxMessage } from '../core/outbox-message.js';
 import type { OutboxStore } from '../core/outbox-store.js';
 import type { Partition } from '../core/partition.js';
+import { messageInfo, notify } from '../core/telemetry.js';
 import { errorText } from '../core/told-error.js';
 import { headersOf, type OutboxPosition, type RelayRecord } from './outbox-shape.js';
 
 interface Burial extends Grouped {
-  readonly error: string;
+  readonly reason: unknown;
+  error: string;
 }
 
 const MAX_BATCH = 500;
 const MAX_ERROR_BYTES = 2_048;
+const UNTOLD = 'The store did not take the text of the error.';
 const outageWait = exponential(DEFAULT_NACK);
 
 /**
@@ -41,13 +44,23 @@ export function relayed(
             return { id, token, error };
           }),
         ),
-      answer: ({ delivery }, isDead) => {
+      answer: ({ delivery, reason }, isDead) => {
         if (isDead !== true) {
           delivery.abandon();
           return;
         }
         buried.add(recordOf(delivery));
+        const message = messageInfo(delivery);
+        notify(delivery.epoch.session, { type: 'dead-lettered', message, reason, published: true });
         delivery.settle('dead-lettered');
+      },
+      culprit: (burial) => {
+        if (burial.error !== UNTOLD) {
+          burial.error = UNTOLD;
+          return burial;
+        }
+        burial.delivery.abandon();
+        return undefined;
       },
       giveUp: ({ delivery }) => delivery.abandon(),
     });
@@ -65,7 +78,7 @@ export function relayed(
         }
         record.attempt++;
         const isOver = failure === 'permanent' || child.attempt >= maxAttempts;
-        if (isOver && child.epoch.live) burials.add({ delivery, error: errorText(reason, MAX_ERROR_BYTES) });
+        if (isOver && child.epoch.live) burials.add({ delivery, reason, error: errorText(reason, MAX_ERROR_BYTES) });
         else delivery.fail(reason, delayMs);
       },
       onAbandon: ({ up }) => (up as DeliveryNode).abandon(),

@@ -4,7 +4,7 @@ import { isSettled } from '../core/delivery-node.js';
 import { SluiceError } from '../core/errors.js';
 import { isInstance } from '../core/is-instance.js';
 import type { OutboxMessage } from '../core/outbox-message.js';
-import type { OutboxStore } from '../core/outbox-store.js';
+import type { OutboxFault, OutboxStore } from '../core/outbox-store.js';
 import type { OutboxPart, OutboxTransaction } from '../core/outbox-transaction.js';
 import { OutboxTimeout, runHandler, type OutboxWork, type OutboxWorkOptions } from './outbox-work.js';
 
@@ -182,7 +182,7 @@ class GroupRun {
   }
 
   private failed(work: OutboxWork, part: OutboxPart<unknown>, error: unknown): void {
-    if (isInstance(error, OutboxTimeout) || this.options.store.faultOf(error) !== null) {
+    if (isInstance(error, OutboxTimeout) || faultOf(this.options.store, error) !== null) {
       this.rollBack(new GroupFailure('working', error, work));
     } else this.undo(work, part, { status: 'failed', error });
   }
@@ -280,6 +280,15 @@ class GroupRun {
     const begun = step();
     if (number === this.steps) this.running = begun;
     if (this.subscriber.closed) this.running?.unsubscribe();
+  }
+}
+
+/** What an error means to the store. One that cannot even be looked at is nobody's but the handler's. @internal */
+export function faultOf(store: OutboxStore, error: unknown): OutboxFault {
+  try {
+    return store.faultOf(error);
+  } catch {
+    return null;
   }
 }
 

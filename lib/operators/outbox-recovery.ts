@@ -2,7 +2,13 @@ import { catchError, concatMap, from, map, of, tap, throwError, timer, toArray, 
 import { exponential } from '../core/backoff.js';
 import { transient } from '../core/failures.js';
 import { isInstance } from '../core/is-instance.js';
-import { GroupFailure, runInOneTransaction, type OutboxAnswer, type OutboxGroupOptions } from './outbox-group.js';
+import {
+  faultOf,
+  GroupFailure,
+  runInOneTransaction,
+  type OutboxAnswer,
+  type OutboxGroupOptions,
+} from './outbox-group.js';
 import type { OutboxPace } from './outbox-pace.js';
 import { OutboxTimeout, type OutboxWork } from './outbox-work.js';
 
@@ -38,7 +44,7 @@ function runTogether(
     catchError((failure: unknown) => {
       if (!isInstance(failure, GroupFailure) || isOut(options, failure)) return throwError(() => causeOf(failure));
       const { error, work } = failure;
-      if (options.store.faultOf(error) === 'conflict') conflict();
+      if (faultOf(options.store, error) === 'conflict') conflict();
       const late = isInstance(error, OutboxTimeout) ? work : null;
       const rest = works.filter((each) => each !== late);
       return singly(options, rest).pipe(
@@ -79,7 +85,7 @@ function runAlone(options: OutboxGroupOptions, work: OutboxWork): Observable<rea
     runInOneTransaction(options, [work]).pipe(
       catchError((failure: unknown) => {
         if (!isInstance(failure, GroupFailure)) return throwError(() => failure);
-        const isConflict = options.store.faultOf(failure.error) === 'conflict';
+        const isConflict = faultOf(options.store, failure.error) === 'conflict';
         if (isConflict && conflicts < MAX_CONFLICTS) return timer(backoff(++conflicts)).pipe(concatMap(attempt));
         if (isOut(options, failure)) return throwError(() => failure.error);
         return of([answerTo(options, work, failure)]);
@@ -90,7 +96,7 @@ function runAlone(options: OutboxGroupOptions, work: OutboxWork): Observable<rea
 
 function answerTo(options: OutboxGroupOptions, work: OutboxWork, { error }: GroupFailure): OutboxAnswer {
   if (isInstance(error, OutboxTimeout)) return { status: 'failed', error: error.failure };
-  const fault = options.store.faultOf(error);
+  const fault = faultOf(options.store, error);
   if (fault === null) return { status: 'failed', error };
   if (fault === 'unavailable' && ++work.losses >= MAX_LOSSES) return { status: 'failed', error: transient(error) };
   return { status: 'again' };
@@ -98,7 +104,7 @@ function answerTo(options: OutboxGroupOptions, work: OutboxWork, { error }: Grou
 
 /** Whether it is the store that is out. A connection that was lost later may be the handler's doing; the next one will show. */
 function isOut({ store }: OutboxGroupOptions, { phase, error }: GroupFailure): boolean {
-  return phase === 'opening' && store.faultOf(error) !== 'conflict';
+  return phase === 'opening' && faultOf(store, error) !== 'conflict';
 }
 
 function causeOf(failure: unknown): unknown {

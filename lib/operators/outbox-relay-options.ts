@@ -1,6 +1,5 @@
 import { checkNames, checkOptions } from '../core/options.js';
-import { REFUSAL_TIMEOUT_MS } from '../core/patience.js';
-import { SOURCE_OPTION_NAMES, type SourceOptions } from '../core/source-options.js';
+import { resolveSourceOptions, SOURCE_OPTION_NAMES, type SourceOptions } from '../core/source-options.js';
 
 /** What `fromOutbox` takes. @public */
 export interface FromOutboxOptions extends SourceOptions {
@@ -16,15 +15,12 @@ export interface FromOutboxOptions extends SourceOptions {
   readonly leaseMs?: number;
   /** After how many attempts a message that fails is dead, at least 1. Default: only what fails for good is. */
   readonly maxAttempts?: number;
-  /** How often the lag is told to telemetry, in milliseconds, at least 100. Default: 10,000. */
-  readonly lagEveryMs?: number;
 }
 
 /** @internal */
 export interface ResolvedRelayOptions {
   readonly pollMs: number;
   readonly leaseMs: number;
-  readonly lagEveryMs: number;
   readonly maxAttempts: number;
   /** How many rows may be leased at once, those in flight included. */
   readonly capacity: number;
@@ -37,29 +33,27 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** @internal */
 export function resolveRelayOptions(owner: string, options: FromOutboxOptions): ResolvedRelayOptions {
-  const { pollMs = 100, leaseMs = 30_000, lagEveryMs = 10_000, maxAttempts = Infinity } = options;
-  const { maxInFlight = 1_000, maxBufferedBytes = 64 * 1024 * 1024, until } = options;
-  const { refusalTimeoutMs = REFUSAL_TIMEOUT_MS } = options;
-  checkNames(owner, options, [...SOURCE_OPTION_NAMES, 'pollMs', 'leaseMs', 'maxAttempts', 'lagEveryMs']);
+  checkNames(owner, options, [...SOURCE_OPTION_NAMES, 'pollMs', 'leaseMs', 'maxAttempts']);
+  const { pollMs = 100, leaseMs = 30_000, maxAttempts = Infinity } = options;
+  // Those of every source too: the engine, which checks them, is made with the subscription.
+  const { maxInFlight, maxBufferedBytes, refusalTimeoutMs } = resolveSourceOptions(owner, options);
   checkOptions(
     owner,
-    { pollMs, leaseMs, lagEveryMs, maxAttempts },
+    { pollMs, leaseMs, maxAttempts },
     {
       pollMs: { min: 1, max: LONGEST_TIMER_MS },
       leaseMs: { min: 1_000, max: LONGEST_TIMER_MS },
-      lagEveryMs: { min: 100, max: LONGEST_TIMER_MS },
       maxAttempts: { min: 1 },
     },
   );
   return {
     pollMs,
     leaseMs,
-    lagEveryMs,
     maxAttempts,
     // The next rows are read while the ones before are published.
     capacity: 2 * maxInFlight,
     maxBytes: Math.max(1, Math.floor(maxBufferedBytes / 2)),
     refusalTimeoutMs,
-    untilEnd: until === 'end',
+    untilEnd: options.until === 'end',
   };
 }

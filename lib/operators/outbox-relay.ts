@@ -5,9 +5,11 @@ import {
   last,
   map,
   Observable,
+  share,
   Subject,
   Subscription,
   takeUntil,
+  tap,
   type ObservableInput,
 } from 'rxjs';
 import { exponential } from '../core/backoff.js';
@@ -40,7 +42,7 @@ const MAX_REST_MS = 5_000;
  */
 export function outboxRelay(
   store: OutboxStore,
-  { pollMs, leaseMs, lagEveryMs, capacity, maxBytes, refusalTimeoutMs, untilEnd }: ResolvedRelayOptions,
+  { pollMs, leaseMs, capacity, maxBytes, refusalTimeoutMs, untilEnd }: ResolvedRelayOptions,
   engine: QueueEngine<RelayRecord>,
   buried: WeakSet<RelayRecord>,
 ): QueueAdapter<RelayRecord> {
@@ -68,6 +70,9 @@ export function outboxRelay(
   let failures = 0;
   let refusing = false;
   let closed = false;
+  // How much waits, and when the store said so.
+  let known: (OutboxLag & { readonly at: number }) | null = null;
+  let counting: Observable<unknown> | null = null;
   let releasing = 0;
   let released: (() => void) | null = null;
 
@@ -287,19 +292,19 @@ export function outboxRelay(
     resting.set(due, records);
   };
 
-  const tellLag = (): void =>
-    call<OutboxLag>(
-      () => store.lag(),
-      (lag) => {
-        if (lag !== undefined) engine.lag({ lagMessages: lag.rows, lagMs: lag.oldestMs });
-      },
-      () => undefined,
-    );
+  // A store that takes longer than `lagEveryMs` is asked once at a time.
+  const count = (): Observable<unknown> =>
+    (counting ??= defer(() => store.lag()).pipe(
+      last(),
+      tap((counted) => (known = { ...counted, at: environment.now() })),
+      finalize(() => (counting = null)),
+      takeUntil(closing),
+      share({ resetOnRefCountZero: false }),
+    ));
 
   return {
     start: () => {
       every(leaseMs / 3, renew);
-      every(lagEveryMs, tellLag);
       // A store that can wake nobody any more leaves the polling.
       owned.add(store.wakeUps?.subscribe({ next: wake, error: () => undefined }));
       claim(1);
@@ -320,6 +325,12 @@ export function outboxRelay(
           return records.map((record) => (isOurs.get(record) === false ? leaseLost() : null));
         }),
       );
+    },
+    refreshLag: count,
+    lag: () => {
+      if (known === null) return null;
+      const { rows: lagMessages, more, oldestMs: lagMs, at } = known;
+      return { lagMessages, ...(more ? { more } : {}), lagMs, ageMs: environment.now() - at };
     },
     nack: (records) => {
       // What the engine gives back within a push it does not take any more.

@@ -4,16 +4,20 @@ import { isPromiseLike } from '../core/deferred.js';
 import type { Delivery } from '../core/delivery.js';
 import { isSettled, type DeliveryNode } from '../core/delivery-node.js';
 import { SluiceError } from '../core/errors.js';
+import { failedAlone } from '../core/failed-alone.js';
 import { classifyFailure, permanent, transient } from '../core/failures.js';
 import { groupCalls, type Grouped } from '../core/grouped-calls.js';
+import { isBytes } from '../core/is-bytes.js';
 import { kindOf } from '../core/kind-of.js';
-import type { Message } from '../core/message.js';
+import type { Message, MessageBytes } from '../core/message.js';
 import { operate, pass } from '../core/operate.js';
 import { checkNames, checkOptions } from '../core/options.js';
+import { createOutage } from '../core/outage.js';
 import type { Partition } from '../core/partition.js';
 import { Pending } from '../core/pending.js';
 import type { Position } from '../core/position.js';
 import type { Publisher, PublishOutcome } from '../core/publisher.js';
+import type { Session } from '../core/session.js';
 import type { Taken } from '../core/type-hints.js';
 import { isPublisher, linkPublisher } from './publisher-link.js';
 
@@ -68,8 +72,8 @@ export function publishTo<T, M>(
   toMessage: (value: T, delivery: Delivery<T>) => M | readonly M[] = (value) => value as unknown as M,
   options: PublishToOptions = {},
 ): OperatorFunction<Delivery<T>, Delivery<T>> {
-  const { maxBatch = DEFAULT_MAX_BATCH, maxInFlightBatches = 1 } = options;
   checkNames('publishTo', options, ['maxBatch', 'maxInFlightBatches']);
+  const { maxBatch = DEFAULT_MAX_BATCH, maxInFlightBatches = 1 } = options;
   checkOptions(
     'publishTo',
     { publisher, toMessage, ...options },
@@ -90,9 +94,12 @@ export function publishTo<T, M>(
   return operate((destination) => {
     let closed = false;
     const pending = new Pending(destination);
+    const outage = createOutage('the publisher of publishTo');
+    // The one seen last.
+    let session: Session | null = null;
 
     const calls = groupCalls<Item<M>, readonly (PublishOutcome | undefined)[]>({
-      what: 'the publisher of publishTo',
+      what: outage,
       maxBatch,
       maxCalls: maxInFlightBatches,
       call: (items) => {
@@ -106,9 +113,16 @@ export function publishTo<T, M>(
         settle(item, outcomes ?? item.messages.map(() => undefined));
         pending.remove(item.delivery.epoch);
       },
+      culprit: ({ delivery }, error) => {
+        if (closed || delivery.epoch.closed) delivery.abandon();
+        else delivery.fail(failedAlone('publish-failed', 'publishTo', delivery.id, error), -1);
+        pending.remove(delivery.epoch);
+        return undefined;
+      },
+      keysOf,
       giveUp: ({ delivery }) => letGo(delivery),
     });
-    const link = linkPublisher(publisher, () => calls.kick());
+    const link = linkPublisher(publisher, () => calls.kick(), outage);
 
     const settle = ({ delivery }: Item<M>, outcomes: readonly (PublishOutcome | undefined)[]): void => {
       const refusal = refusalOf(delivery, outcomes);
@@ -131,6 +145,10 @@ export function publishTo<T, M>(
       onRevoke: drop,
       onClose: drop,
       next: (delivery) => {
+        if (delivery.epoch.session !== session) {
+          session = delivery.epoch.session;
+          link.meet(session);
+        }
         if (!delivery.epoch.live) {
           delivery.abandon();
           return;
@@ -160,6 +178,19 @@ export function publishTo<T, M>(
       },
     };
   });
+}
+
+// Messages of one key keep their order, whichever deliveries they are of.
+function keysOf({ delivery, messages }: Item<unknown>): MessageBytes[] {
+  const keys = messages.map((message) => {
+    try {
+      const { key } = message as Message;
+      return typeof key === 'string' || isBytes(key) ? key : null;
+    } catch {
+      return null;
+    }
+  });
+  return [delivery.key, ...keys];
 }
 
 // One list for each of messages; `undefined` where there are fewer outcomes than messages.

@@ -9,6 +9,7 @@ import { detach } from '../core/detach.js';
 import { environment } from '../core/environment.js';
 import type { SluiceError } from '../core/errors.js';
 import { classifyFailure, isFailureClass, type FailureClass } from '../core/failures.js';
+import { rememberFailure } from '../core/last-failure.js';
 import type { Message } from '../core/message.js';
 import { operate, type OperatorParts } from '../core/operate.js';
 import type { Outcome } from '../core/outcome.js';
@@ -38,9 +39,12 @@ export interface RetryToDlqOptions {
   readonly backoff?: Backoff;
   /** Classifies a failure; `undefined`, or what is no class, leaves it to the marks (`permanent`, `unavailable`). Default: the marks. */
   readonly classify?: (error: unknown) => FailureClass | undefined;
-  /** What to do with a dead letter that is refused for good, also trimmed. Default: `'hold'`. */
+  /** What to do with a dead letter that cannot be published, also without stack, headers and key. Default: `'digest'`. */
   readonly onUndeliverable?: OnUndeliverable;
-  /** `'headers'`: the raw value, `dead-letter-*` headers. `'json'`: `{ original, error, failed_at }`. Default: `'headers'`. */
+  /**
+   * `'headers'`: the raw value, `dead-letter-*` headers. `'json'`: `{ original, encoding, error, failed_at }`, or the raw value where
+   * that is too large. Default: `'headers'`.
+   */
   readonly format?: DeadLetterFormat;
 }
 
@@ -72,8 +76,8 @@ const OPTION_NAMES = ['deadLetters', 'maxRetries', 'backoff', 'classify', 'onUnd
 export function retryToDlq(
   options: RetryToDlqOptions,
 ): <D extends Delivery<unknown>>(source: Observable<Taken<D>>) => Observable<D> {
-  const { deadLetters: publisher, maxRetries = 3, onUndeliverable = 'hold', format = 'headers' } = options;
   checkNames('retryToDlq', options, OPTION_NAMES);
+  const { deadLetters: publisher, maxRetries = 3, onUndeliverable = 'digest', format = 'headers' } = options;
   checkOptions(
     'retryToDlq',
     { ...options },
@@ -82,7 +86,7 @@ export function retryToDlq(
       maxRetries: { integer: true, min: 0 },
       backoff: { type: 'function' },
       classify: { type: 'function' },
-      onUndeliverable: { oneOf: ['hold', 'stop', 'ack'] },
+      onUndeliverable: { oneOf: ['digest', 'hold', 'stop', 'ack'] },
       format: { oneOf: ['headers', 'json'] },
     },
   );
@@ -256,6 +260,7 @@ class RetryToDlq implements OperatorParts, SettlementHook {
   private meet(delivery: DeliveryNode): void {
     const { session } = delivery.epoch;
     this.session = session;
+    this.deadLetters.meet(session);
     const isWork = isWorkUnanswered(delivery);
     if (isWork === null) return;
     session.retries = true;
@@ -286,10 +291,9 @@ class RetryToDlq implements OperatorParts, SettlementHook {
     const { delivery } = next;
     const { epoch } = delivery;
     detach(delivery);
-    if (epoch.session.telemetry !== null) {
-      const message = messageInfo(delivery);
-      notify(epoch.session, { type: 'retried', message, by: 'operator', failure: 'transient', reason, delayMs });
-    }
+    rememberFailure(delivery, reason);
+    const message = messageInfo(delivery);
+    notify(epoch.session, { type: 'retried', message, by: 'operator', failure: 'transient', reason, delayMs });
     // By what it has just been told of, the user's code may have ended the subscription.
     if (this.closed) {
       this.abandon(delivery);

@@ -44,8 +44,8 @@ export function settling<T, V = never, P extends Position = Position, A = never,
   work: (value: T) => Returned<V, A, B, C>,
   options: SettlingOptions = {},
 ): Observable<Delivery<Result<V, A, B, C>['of'], P>> {
-  const { cancelled = 'release' } = options;
   checkNames('settling', options, ['cancelled']);
+  const { cancelled = 'release' } = options;
   checkOptions(
     'settling',
     { work, cancelled },

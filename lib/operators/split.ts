@@ -75,8 +75,8 @@ export function split<T, R, P extends Position, D extends Delivery<T, P> = Deliv
   fn: (value: T, delivery: D & Delivery<T, P>) => Parts<R>,
   options: SplitOptions = {},
 ): OperatorFunction<Taken<D & Delivery<T, P>>, Delivery<R, P>> {
-  const { maxParts = 10_000, maxPartsInFlight = 1_000 } = options;
   checkNames('split', options, ['maxParts', 'maxPartsInFlight']);
+  const { maxParts = 10_000, maxPartsInFlight = 1_000 } = options;
   checkOptions(
     'split',
     { fn, ...options },

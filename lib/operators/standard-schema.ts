@@ -25,28 +25,41 @@ export type StandardResult<Output> =
 export interface StandardIssue {
   /** In the words of the schema's library; never shown, since it may quote the value. */
   readonly message: string;
-  /** Where in the value. Default: its root. */
+  /** Where in the value. Default: its root. A number is told, and text that looks like the name of a property. */
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
 }
 
 const MOST_PATHS = 5;
+// What is looked at, and kept as data: a value can have an issue for each of its bytes.
+const MOST_ISSUES = 100;
+const MOST_SEGMENTS = 16;
+// A name that somebody gave to a property, in any script. Keys that are data (of a card, a token, an account) have more digits.
+const NAME = /^(?!(?:.*\d){5})[@\p{L}_$][\p{L}\p{M}\d_$-]*$/u;
+const MOST_NAME = 40;
 
 /**
  * Names the paths that do not match and nothing else: the messages of some libraries quote the value, which may be
- * secret.
+ * secret. The key of a record is data too: one that does not look like a name is told as `*`.
  * @internal
  */
 export function issuesError(issues: readonly StandardIssue[]): Error {
-  const paths = [...new Set(issues.map(pathOf))];
-  const named = paths.slice(0, MOST_PATHS).join(', ') + (paths.length > MOST_PATHS ? ', …' : '');
-  return permanent(
-    new SluiceError('undecodable', `The value does not match its schema at ${named}.`, { details: { paths } }),
-  );
+  const paths = [...new Set(issues.slice(0, MOST_ISSUES).map(pathOf))];
+  const isAll = paths.length <= MOST_PATHS && issues.length <= MOST_ISSUES;
+  const named = paths.slice(0, MOST_PATHS).join(', ') + (isAll ? '' : ', …');
+  const details = { paths, issues: issues.length };
+  return permanent(new SluiceError('undecodable', `The value does not match its schema at ${named}.`, { details }));
 }
 
 function pathOf({ path = [] }: StandardIssue): string {
-  const names = path.map((segment) => String(typeof segment === 'object' ? segment.key : segment));
-  return names.length === 0 ? 'its root' : names.join('.');
+  if (path.length === 0) return 'its root';
+  const names = path.slice(0, MOST_SEGMENTS).map(segmentOf);
+  return [...names, ...(path.length > MOST_SEGMENTS ? ['…'] : [])].join('.');
+}
+
+function segmentOf(segment: PropertyKey | { readonly key: PropertyKey }): string {
+  const key = typeof segment === 'object' ? segment.key : segment;
+  if (typeof key === 'number') return String(key);
+  return typeof key === 'string' && key.length <= MOST_NAME && NAME.test(key) ? key : '*';
 }
 
 /** Throws `invalid-options` for a schema that is none, where one is given. @internal */

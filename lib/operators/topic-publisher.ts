@@ -1,12 +1,24 @@
-import { catchError, defer, finalize, forkJoin, last, map, Observable, of, ReplaySubject, share } from 'rxjs';
+import {
+  catchError,
+  defaultIfEmpty,
+  defer,
+  finalize,
+  forkJoin,
+  last,
+  map,
+  Observable,
+  of,
+  ReplaySubject,
+  share,
+} from 'rxjs';
 import { giveUpOn } from '../core/at-once.js';
-import { isSluiceError, SluiceError } from '../core/errors.js';
+import { SluiceError } from '../core/errors.js';
 import { kindOf } from '../core/kind-of.js';
 import type { Message } from '../core/message.js';
 import { checkNames, checkOptions } from '../core/options.js';
 import type { OutboxMessage } from '../core/outbox-message.js';
 import type { Publisher, PublisherConnection, PublishOutcome } from '../core/publisher.js';
-import { isPublisher, linkPublisher, type PublisherLink } from './publisher-link.js';
+import { isOfTopic, isPublisher, linkPublisher, type PublisherLink } from './publisher-link.js';
 
 /** What `topicPublisher` takes. @public */
 export interface TopicPublisherOptions {
@@ -42,8 +54,8 @@ export function topicPublisher(
   publisherOf: (topic: string) => Publisher<Message>,
   options: TopicPublisherOptions = {},
 ): Publisher<OutboxMessage> {
-  const { maxTopics = 100 } = options;
   checkNames(OWNER, options, ['maxTopics']);
+  const { maxTopics = 100 } = options;
   checkOptions(
     OWNER,
     { publisherOf, maxTopics },
@@ -68,7 +80,7 @@ export function topicPublisher(
         makeRoom();
         const publisher: unknown = publisherOf(name);
         if (!isPublisher(publisher)) throw noPublisher(name, publisher);
-        topic = { link: linkPublisher(publisher as Publisher<Message>, () => undefined), calls: 0 };
+        topic = { link: linkPublisher(publisher as Publisher<Message>), calls: 0 };
       }
       topics.delete(name);
       topics.set(name, topic);
@@ -89,10 +101,12 @@ export function topicPublisher(
       publish: (messages) => {
         if (messages.length === 0) return of([]);
         const indexes = new Map<string, number[]>();
-        messages.forEach(({ topic }, index) => {
-          const its = indexes.get(topic);
-          if (its === undefined) indexes.set(topic, [index]);
-          else its.push(index);
+        const refused = new Map<number, PublishOutcome>();
+        messages.forEach((message, index) => {
+          const topic = topicOf(message);
+          if (topic === null) refused.set(index, { status: 'permanent', error: noTopic() });
+          else if (indexes.has(topic)) indexes.get(topic)?.push(index);
+          else indexes.set(topic, [index]);
         });
         const calls = [...indexes].map(([name, its]) =>
           publishTo(
@@ -100,7 +114,11 @@ export function topicPublisher(
             its.map((index) => messages[index] as OutboxMessage),
           ),
         );
-        return forkJoin(calls).pipe(map((answers) => outcomesOf([...indexes.values()], answers, messages.length)));
+        return forkJoin(calls).pipe(
+          defaultIfEmpty([]),
+          map((answers) => outcomesOf([...indexes.values()], answers, messages.length)),
+          map((outcomes) => Array.from(outcomes, (outcome, index) => refused.get(index) ?? outcome)),
+        );
       },
     });
     return () => {
@@ -128,6 +146,20 @@ function outcomesOf(
   return outcomes;
 }
 
+// What it reads may be anything, and must not fail the call of others.
+function topicOf(message: OutboxMessage): string | null {
+  try {
+    const { topic } = message as Partial<OutboxMessage>;
+    return typeof topic === 'string' ? topic : null;
+  } catch {
+    return null;
+  }
+}
+
+function noTopic(): SluiceError {
+  return new SluiceError('publish-failed', `${OWNER}: a message must say its topic, as text.`);
+}
+
 function noPublisher(topic: string, made: unknown): SluiceError {
   giveUpOn(made);
   const text = `${OWNER}: the function must give a publisher, with connect(), for ${topic}, not ${kindOf(made)}.`;
@@ -142,13 +174,6 @@ function outOfReach(cause: unknown): SluiceError {
 
 function failed(error: unknown): PublishOutcome {
   return { status: 'transient', error };
-}
-
-/** It says nothing of other topics. */
-function isOfTopic(error: unknown): boolean {
-  if (!isSluiceError(error)) return false;
-  const { code, cause } = error;
-  return ['unknown-topic', 'not-authorized', 'invalid-options'].includes(code) || isOfTopic(cause);
 }
 
 function tooMany(maxTopics: number): SluiceError {

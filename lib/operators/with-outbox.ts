@@ -2,6 +2,7 @@ import type { OperatorFunction } from 'rxjs';
 import { giveUpOn } from '../core/at-once.js';
 import { batchOf, type DeliveryNode } from '../core/delivery-node.js';
 import { SluiceError } from '../core/errors.js';
+import { failedAlone } from '../core/failed-alone.js';
 import { permanent } from '../core/failures.js';
 import { groupCalls } from '../core/grouped-calls.js';
 import { kindOf } from '../core/kind-of.js';
@@ -77,13 +78,13 @@ export function withOutbox<T, Tx, P extends Position, V = never, A = never, B = 
   handler: (value: T, context: OutboxContext<Tx, P>) => Returned<V, A, B, C>,
   options: WithOutboxOptions<T, P, Tx> = {},
 ): OperatorFunction<Deliveries<T, P>, Result<V, A, B, C>['of']> {
-  const { consumer, key, setUp, group = 1, concurrency = 8, timeoutMs = 0, maxEmits = 1_000 } = options;
   checkNames(OWNER, options, ['consumer', 'key', 'setUp', 'group', 'concurrency', 'timeoutMs', 'maxEmits']);
+  const { consumer, key, setUp, group = 1, concurrency = 8, timeoutMs = 0, maxEmits = 1_000 } = options;
   checkOptions(
     OWNER,
     { store, handler, ...options },
     {
-      store: { required: true, that: { be: 'an outbox store', holds: isStore } },
+      store: { required: true, that: { be: 'an outbox store, such as postgresOutboxStore(db)', holds: isStore } },
       handler: { required: true, type: 'function' },
       consumer: { that: { be: 'text that is not empty', holds: (value) => typeof value === 'string' && value !== '' } },
       key: { type: 'function' },
@@ -126,6 +127,12 @@ export function withOutbox<T, Tx, P extends Position, V = never, A = never, B = 
       answer: (work, answer) => {
         settle(work, answer);
         pending.remove(work.delivery.epoch);
+      },
+      culprit: (work, error) => {
+        const { delivery } = work;
+        settle(work, { status: 'failed', error: failedAlone('store-failed', OWNER, delivery.id, error) });
+        pending.remove(delivery.epoch);
+        return undefined;
       },
       giveUp: ({ delivery }) => letGo(delivery),
     });

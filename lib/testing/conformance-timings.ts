@@ -23,8 +23,8 @@ export type ResolvedTimings = Required<ConformanceTimings>;
 
 /** @internal */
 export function resolveTimings(owner: string, timings: ConformanceTimings = {}): ResolvedTimings {
-  const { withinMs = 5_000, quietMs = 250, drainMs = 250, leaseMs = 0 } = timings;
   checkNames(owner, timings, ['withinMs', 'quietMs', 'drainMs', 'leaseMs']);
+  const { withinMs = 5_000, quietMs = 250, drainMs = 250, leaseMs = 0 } = timings;
   checkOptions(
     owner,
     { withinMs, quietMs, drainMs, leaseMs },

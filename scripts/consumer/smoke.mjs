@@ -42,7 +42,7 @@ function pipeline({ root: r, memory: m }) {
   return new Promise((resolve, reject) => {
     const consume = () =>
       m
-        .fromMemory(broker, { groupId: 'smoke', topics: ['numbers'], until: 'end' })
+        .fromMemory(broker, { groupId: 'smoke', topics: ['numbers'], until: 'end', telemetry: () => undefined })
         .pipe(
           r.ordered({ by: 'key' }),
           r.retryToDlq({ maxRetries: 1, deadLetters: m.memoryPublisher(broker, { topic: 'dead' }) }),

@@ -13,7 +13,7 @@ import type { OutboxMemberSettings } from './outbox-member.js';
 
 const SOAK = process.env['RXSLUICE_SOAK'] === '1';
 const KILLS = SOAK ? 100 : 20;
-const DEDUPE_KILLS = SOAK ? 50 : 8;
+const DEDUPE_KILLS = SOAK ? 100 : 8;
 const SEED = Number(process.env['RXSLUICE_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 const MESSAGES_A_KILL = 300;
 const MORE_MESSAGES = 100;

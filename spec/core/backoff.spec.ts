@@ -33,10 +33,10 @@ describe('exponential', () => {
   });
 
   it.each([
-    [{ initialMs: 0 }, 'exponential: initialMs must be a number, above 0, not 0.'],
+    [{ initialMs: 0 }, 'exponential: initialMs must be a number, above 0 and at most 2147483647, not 0.'],
     [
       { initialMs: 100, maxMs: 50 },
-      'exponential: maxMs must be a number, at least 100 and at most 2147483647, not 50.',
+      'exponential: maxMs must be a number, at least initialMs (100) and at most 2147483647, not 50.',
     ],
     [{ initialMs: 100, factor: 0.5 }, 'exponential: factor must be a number, at least 1, not 0.5.'],
   ])('refuses %j', (options, message) => {

@@ -2,7 +2,14 @@ import { NEVER, type Observable, type ObservableInput, type Subscription } from 
 import { TestScheduler } from 'rxjs/testing';
 import type { Delivery, Position, SourceOptions, TelemetryEvent } from '../../lib/index.js';
 import { environment } from '../../lib/core/environment.js';
-import { logSource, type AssignedPartition, type LogAdapter, type LogEngine } from '../../lib/core/log-engine.js';
+import type { EngineLag } from '../../lib/core/engine-reports.js';
+import {
+  logSource,
+  type AssignedPartition,
+  type LogAdapter,
+  type LogEngine,
+  type LogProgress,
+} from '../../lib/core/log-engine.js';
 import type { RecordShape } from '../../lib/core/record-shape.js';
 
 /** Runs in virtual time; `advance` lets so many milliseconds pass. */
@@ -61,12 +68,15 @@ export interface TestLog {
   onCommit: () => ObservableInput<unknown>;
   onClose: () => ObservableInput<unknown>;
   onRoom: () => void;
+  /** What it answers when it is asked for its lag, and when the broker is to be asked. */
+  onLag: (progress: LogProgress<TestRecord>) => EngineLag | null;
+  onRefreshLag: () => ObservableInput<unknown>;
   partition(number: number, prepare?: () => ObservableInput<unknown>): AssignedPartition;
   push(partition: AssignedPartition, ...offsets: (number | TestRecord)[]): void;
 }
 
 export interface TestLogOptions extends SourceOptions {
-  /** Without telemetry. */
+  /** Without telemetry. Where there is some, it is told no lag unless `lagEveryMs` is set. */
   readonly silent?: boolean;
   readonly commitIntervalMs?: number;
   readonly commitEvery?: number;
@@ -80,7 +90,9 @@ export function testLog(options: TestLogOptions = {}): TestLog {
   const log: TestLog = {
     deliveries: logSource<TestRecord, Position>({
       name: 'testLog',
-      options: silent ? sourceOptions : { telemetry: (event) => void events.push(event), ...sourceOptions },
+      options: silent
+        ? sourceOptions
+        : { telemetry: (event) => void events.push(event), lagEveryMs: Infinity, ...sourceOptions },
       shape,
       commitIntervalMs,
       ...(commitEvery === undefined ? {} : { commitEvery }),
@@ -102,6 +114,8 @@ export function testLog(options: TestLogOptions = {}): TestLog {
             }
             return log.onCommit();
           },
+          refreshLag: () => log.onRefreshLag(),
+          lag: (progress) => log.onLag(progress),
           close: () => {
             log.closes++;
             return log.onClose();
@@ -121,6 +135,8 @@ export function testLog(options: TestLogOptions = {}): TestLog {
     onCommit: () => [],
     onClose: () => [],
     onRoom: () => undefined,
+    onLag: () => null,
+    onRefreshLag: () => [],
     partition: (partition, prepare) => log.engine.assign({ topic: 't', partition }, prepare),
     push: (partition, ...offsets) =>
       log.engine.push(

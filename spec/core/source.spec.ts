@@ -11,8 +11,9 @@ import {
   timer,
   type ObservableInput,
 } from 'rxjs';
-import { fanOut, isSluiceError, publish, type TelemetryEvent } from 'rxsluice';
+import { fanOut, publish, type TelemetryEvent } from 'rxsluice';
 import { fromMemory, memoryBroker, memoryPublisher } from 'rxsluice/memory';
+import { refusal, untyped } from '../support/options.js';
 import { collect, testLog, virtually } from './harness.js';
 
 const BROKEN = new Error('broken');
@@ -45,14 +46,13 @@ describe('a source', () => {
       expect(() => log.engine.end()).toThrow();
     }));
 
-  it('fails with a typed error where `stop` is nothing that could be listened to', () =>
-    virtually(() => {
-      const log = testLog({ stop: {} as ObservableInput<unknown> });
-      const errors: unknown[] = [];
-      log.deliveries.subscribe({ error: (error) => errors.push(error) });
-      expect(errors.map((error) => isSluiceError(error) && error.code)).toEqual(['source-failed']);
-      expect(() => log.engine.end()).toThrow();
-    }));
+  it('refuses a `stop` that could not be listened to, before any subscription', () => {
+    for (const stop of [{}, { subscribe: () => undefined }, 'now', () => undefined, null]) {
+      expect(refusal(() => testLog({ stop: untyped(stop) }))).toContain(
+        'testLog: stop must be an AbortSignal, or an Observable, Promise or iterable, not ',
+      );
+    }
+  });
 
   it.each<[string, () => AbortSignal | ObservableInput<unknown>]>([
     ['a signal that is aborted', () => AbortSignal.abort()],

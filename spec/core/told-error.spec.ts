@@ -123,16 +123,40 @@ describe('what is told of an error', () => {
     }
   });
 
-  it('says once what was wrapped to be marked', () => {
-    expect(tellError(permanent('out of stock'))).toMatchObject({ message: 'out of stock', causes: [] });
-    expect(tellError(permanent(Object.freeze(new Error('no'))))).toMatchObject({ message: 'no', causes: [] });
+  it('tells what was wrapped to be marked in the place of the mark, by its class and stack too', () => {
+    expect(tellError(permanent('out of stock'))).toMatchObject({ name: 'string', message: 'out of stock', causes: [] });
+    const frozen = Object.freeze(new RangeError('no', { cause: permanent('out of stock') }));
+    expect(tellError(permanent(frozen))).toMatchObject({
+      name: 'RangeError',
+      message: 'no',
+      stack: expect.stringMatching(/^RangeError: no\n/) as unknown,
+      causes: ['string: out of stock'],
+    });
+    expect(errorText(permanent(frozen), 2_048)).toBe('RangeError: no\nstring: out of stock');
+    expect(tellError(permanent(undefined))).toMatchObject({ name: 'none', message: 'nacked without a reason' });
   });
 
-  it('is class and code alone of what stands behind an error of ours, but for our own and those of the system', () => {
+  it('has a word for a class, at most 64 characters, and no sentence for a code', () => {
+    class A extends Error {}
+    Object.defineProperty(A, 'name', { value: 'x'.repeat(10_000) });
+    expect(tellError(new A('no')).name).toBe('Error');
+    const error = withCode(Object.assign(new A('no'), { name: 'Gone' }), 'code of '.repeat(1_000));
+    expect(tellError(new Error('x', { cause: error }))).toMatchObject({ causes: ['Gone: no'] });
+  });
+
+  it('is class and code alone of what stands behind an error of ours, but for our own and the parts of those of the system', () => {
     const codec = new SyntaxError('Unexpected token in card 4111');
     const decoding = new SluiceError('undecodable', 'decode: the codec cannot read a/0/1 (9 bytes).', { cause: codec });
     expect(tellError(decoding).causes).toEqual(['SyntaxError']);
-    const refused = withCode(new Error('connect ECONNREFUSED ::1:5432'), 'ECONNREFUSED', { syscall: 'connect' });
+    const file = withCode(new Error("ENOENT: no such file, open 'card 4111'"), 'ENOENT', { syscall: 'open' });
+    expect(tellError(new SluiceError('undecodable', 'x', { cause: file })).causes).toEqual([
+      'Error ENOENT: open ENOENT',
+    ]);
+    const refused = withCode(new Error('connect ECONNREFUSED ::1:5432'), 'ECONNREFUSED', {
+      syscall: 'connect',
+      address: '::1',
+      port: 5432,
+    });
     const out = new SluiceError('connection-failed', 'no server', {
       cause: new SluiceError('connection-failed', 'nobody answers', { cause: refused }),
     });
@@ -171,6 +195,19 @@ describe('what is told of an error', () => {
     ['a text with quotes in it', 'secret="a\\"hunter2" of it', 'secret=*** of it'],
     ['one that is cut off', 'the config was token="a hunter2', 'the config was token=***'],
     ['more than a line holds', `private_key: "${'x'.repeat(3_000)}hunter2"`, 'private_key: ***'],
+    [
+      'a private key, with its lines escaped and cut off',
+      `the file -----BEGIN RSA PRIVATE KEY-----\\nhunter2\\nhunter2`,
+      'the file ***',
+    ],
+    [
+      'a private key within a text',
+      'got -----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY----- of a file',
+      'got *** of a file',
+    ],
+    ['a JWT', `got eyJhunter2hunter2.eyJhunter2.hunter2-_ there`, 'got *** there'],
+    ['a key of AWS', 'for AKIAHUNTER2HUNTER2XX and 1', 'for *** and 1'],
+    ['a token of Google', 'got ya29.hunter2hunter2hunter2 there', 'got *** there'],
     ['keys and signatures', 'AccountKey=hunter2==;x?sig=hunter2&n=1', 'AccountKey=***;x?sig=***&n=1'],
     ['basic credentials', 'Basic hunter2==', 'Basic ***'],
     ['a setting', 'bad config: password=hunter2; port=1', 'bad config: password=***; port=1'],
@@ -216,6 +253,10 @@ describe('what is told of an error', () => {
       '://:a',
       'a-',
       '" is not valid JSON',
+      'eyJaaaaaaaaa.',
+      'ya29.',
+      '-----BEGIN PRIVATE KEY-----',
+      '-----BEGIN ',
     ];
     for (const piece of hostile) {
       const message = piece.repeat(Math.ceil(1e6 / piece.length));

@@ -89,8 +89,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'I10 messages are emitted before the start position is durable',
     file: 'core/log-engine.ts',
-    find: 'partition.gated = true;',
-    replace: '',
+    find: 'gate(partition);',
+    replace: 'partition.session.gated++;',
   },
   {
     name: 'TRAP a new delivery takes the free slot past the queue',
@@ -121,5 +121,29 @@ export const mutants: readonly Mutant[] = [
     file: 'operators/claim-book.ts',
     find: 'if (open.delete(child)) giveBack(child.epoch.session, claimOf(child));',
     replace: '',
+  },
+  {
+    name: 'TURN what comes to a partition gives it no turn',
+    file: 'core/intake.ts',
+    find: 'session.givers.add(partition);',
+    replace: '',
+  },
+  {
+    name: 'TURN a settlement gives its partition no turn',
+    file: 'core/partition.ts',
+    find: 'session.drained.push(partition);\n  wake(partition);',
+    replace: 'session.drained.push(partition);',
+  },
+  {
+    name: 'TURN what is unblocked gives its partition no turn',
+    file: 'core/units.ts',
+    find: 'if (blocked < 0) wake(partition);',
+    replace: '',
+  },
+  {
+    name: 'TURN a start that is durable gives its partition no turn',
+    file: 'core/assignment.ts',
+    find: 'session.backlog++;\n  session.givers.add(partition);',
+    replace: 'session.backlog++;',
   },
 ];

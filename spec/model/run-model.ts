@@ -454,7 +454,21 @@ function simulate(
     if (!working && isQuiet(session) && probe.gathered > 0) fail(`QUIET and ${probe.gathered} are gathered`);
     if (session.held < 0 || sum(({ blocked }) => blocked) < 0) fail(`COUNT held ${session.held} is below 0`);
     if (session.corks !== 0 && !working) fail(`COUNT ${session.corks} corks are left`);
-    if (session.paused !== all.filter(({ paused }) => paused).length) fail(`COUNT paused ${session.paused}`);
+    checkTurns(session);
+  };
+
+  const checkTurns = (at: Session): void => {
+    const assigned = [...at.partitions];
+    const countOf = (is: (partition: Partition) => boolean): number => assigned.filter(is).length;
+    if (at.paused !== countOf(({ paused }) => paused)) fail(`COUNT paused ${at.paused}`);
+    if (at.gated !== countOf(({ gated }) => gated)) fail(`COUNT gated ${at.gated}`);
+    if (at.backlog !== countOf(({ gated, pending }) => !gated && pending > 0)) fail(`COUNT backlog ${at.backlog}`);
+    if (working) return;
+    for (const { partition, gated, pending, blocked, window, hasTurn, ready, hasRetries } of assigned) {
+      const isStopped = gated || blocked >= at.mostBlocked || (window?.span ?? 0) >= maxSpan;
+      if (pending > 0 && !isStopped && !hasTurn) fail(`TURN ${partition} could give, and has no turn`);
+      if (ready.length > 0 && !hasRetries) fail(`TURN ${partition} has retries that are due, and no turn`);
+    }
   };
 
   const advance = (ms: number): void => {

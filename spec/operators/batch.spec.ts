@@ -297,7 +297,7 @@ describe('batch', () => {
         // 4 parked in one batch and 2 gathered: all 6 credits are held.
         expect(seen).toEqual(['0123', '45']);
         expect(source.session).toMatchObject({ inFlight: 4, held: 4 });
-        expect(source.session.partitions[0]).toMatchObject({ held: 4, blocked: 4 });
+        expect([...source.session.partitions][0]).toMatchObject({ held: 4, blocked: 4 });
         advanceTo(50);
         expect(seen).toEqual(['0123', '45', '0123']);
         expect(source.session).toMatchObject({ inFlight: 0, held: 0 });
@@ -527,7 +527,7 @@ describe('batch', () => {
         const out = drive(source.texts.pipe(batch({ maxSize: 3, maxWaitMs: NEVER_MS })));
         advanceTo(5);
         const [first] = out.values as [TextBatch];
-        const given = source.session.partitions[0]?.pending;
+        const given = [...source.session.partitions][0]?.pending;
         settle(first);
         expect(source.settled(outcome)).toEqual(['a', 'b', 'c']);
         expect(given).toBe(3);
@@ -928,7 +928,7 @@ describe('batch', () => {
         drive(
           source.texts.pipe(
             batch({ maxSize: 2, maxWaitMs: 1 }),
-            retryToDlq({ deadLetters, maxRetries: 0 }),
+            retryToDlq({ deadLetters, maxRetries: 0, onUndeliverable: 'hold' }),
             handle(() => throwError(() => NO)),
             ackEach(),
           ),
@@ -1315,7 +1315,7 @@ describe('batch', () => {
         const out = drive(shared.pipe(batch({ maxSize: 2, maxWaitMs: 3 })));
         advanceTo(10);
         const watchers = (): number[] =>
-          source.session.partitions.map(({ closeListeners }) => closeListeners?.size ?? 0);
+          [...source.session.partitions].map(({ closeListeners }) => closeListeners?.size ?? 0);
         expect(watchers()).toEqual([1, 1]);
         const [first, second] = out.values as [TextBatch, TextBatch];
         first.ack();
@@ -1556,7 +1556,7 @@ describe('batch', () => {
           source.texts.pipe(
             batch({ maxSize: 2, maxWaitMs: 3 }),
             fork(),
-            retryToDlq({ deadLetters, maxRetries: 0 }),
+            retryToDlq({ deadLetters, maxRetries: 0, onUndeliverable: 'hold' }),
             handle(() => throwError(() => NO)),
             ackEach(),
           ),

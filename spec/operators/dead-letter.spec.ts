@@ -1,9 +1,11 @@
+import { createHash } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
 import { of } from 'rxjs';
 import { memoryBroker } from '../../lib/brokers/memory/memory-client.js';
 import { memoryPublisher } from '../../lib/brokers/memory/memory-publisher.js';
 import { fromMemory } from '../../lib/brokers/memory/memory-source.js';
 import { constant } from '../../lib/core/backoff.js';
+import { SluiceError } from '../../lib/core/errors.js';
 import { permanent } from '../../lib/core/failures.js';
 import type { HeaderValue, Message } from '../../lib/core/message.js';
 import { publish } from '../../lib/core/publish.js';
@@ -55,8 +57,14 @@ const refusing =
       ),
     );
 
+/** Large enough for all that may be told of an error. */
+const LARGE = 'v'.repeat(2_000);
+
 const added = ({ headers = {} }: Message): string[] =>
   Object.keys(headers).filter((name) => name.startsWith('dead-letter-'));
+
+const bytesOfHeaders = ({ headers = {} }: Message): number =>
+  Object.entries(headers).reduce((sum, [name, value]) => sum + name.length + shown(value).length, 0);
 
 const shown = (value: HeaderValue | readonly HeaderValue[] | undefined): string => String(value);
 
@@ -215,7 +223,7 @@ describe('a dead letter', () => {
       const error = new Error('x', {
         cause: new AggregateError([new Error('a'.repeat(800)), new Error('b'.repeat(800))]),
       });
-      const { headers = {} } = deadLetterOf(helpers, { error });
+      const { headers = {} } = deadLetterOf(helpers, { error, value: LARGE });
       expect(shown(headers['dead-letter-error-causes'])).toHaveLength(1_024);
     }));
 
@@ -234,7 +242,7 @@ describe('a dead letter', () => {
     marbles((helpers) => {
       const error = new Error('m'.repeat(10_000));
       error.stack = 's'.repeat(100_000);
-      const { headers = {} } = deadLetterOf(helpers, { error });
+      const { headers = {} } = deadLetterOf(helpers, { error, value: LARGE });
       expect(shown(headers['dead-letter-error-message'])).toHaveLength(1_024);
       expect(shown(headers['dead-letter-error-stack'])).toHaveLength(4_096);
     }));
@@ -243,7 +251,7 @@ describe('a dead letter', () => {
     marbles((helpers) => {
       const error = new Error(`\ufeff!${'😀'.repeat(1_000)}`);
       error.stack = 'ж'.repeat(10_000);
-      const { headers = {} } = deadLetterOf(helpers, { error });
+      const { headers = {} } = deadLetterOf(helpers, { error, value: LARGE });
       expect(shown(headers['dead-letter-error-message'])).toBe(`\ufeff!${'😀'.repeat(255)}`);
       expect(shown(headers['dead-letter-error-stack'])).toBe('ж'.repeat(2_048));
     }));
@@ -274,7 +282,7 @@ describe('a dead letter', () => {
     }));
 
   describe('that was redriven and fails again', () => {
-    it('keeps the headers of its origin and replaces those of its error', () =>
+    it('says where it was read, and where it says that it first came from, and replaces the headers of its error', () =>
       marbles((helpers) => {
         const first = deadLetterOf(helpers, { value: 'v', headers: { trace: 't' } });
         helpers.advanceTo(4_000);
@@ -295,12 +303,36 @@ describe('a dead letter', () => {
           'dead-letter-attempts': '1',
           'dead-letter-first-failure-at': '1970-01-01T00:00:04.000Z',
           'dead-letter-last-failure-at': '1970-01-01T00:00:04.000Z',
-          'dead-letter-source-topic': 'orders',
+          'dead-letter-source-topic': 'orders-retry',
           'dead-letter-source-partition': '0',
-          'dead-letter-source-position': '0',
+          'dead-letter-source-position': '1',
           'dead-letter-source-timestamp': '1970-01-01T00:00:00.000Z',
-          'dead-letter-group': 'billing',
+          'dead-letter-group': 'redrive',
+          'dead-letter-origin-topic': 'orders',
+          'dead-letter-origin-partition': '0',
+          'dead-letter-origin-position': '0',
+          'dead-letter-origin-timestamp': '1970-01-01T00:00:00.000Z',
+          'dead-letter-origin-group': 'billing',
         });
+      }));
+
+    it('keeps the first origin, however often it is redriven', () =>
+      marbles((helpers) => {
+        let letter = deadLetterOf(helpers, { value: 'v' });
+        const { log, drive, advanceTo, now } = helpers;
+        for (let pass = 1; pass <= 3; pass++) {
+          const redriven = log(undefined, { topic: `retry-${pass}` });
+          const deadLetters = fakePublisher();
+          drive(redriven.deliveries.pipe(retryToDlq({ deadLetters, maxRetries: 0 })), (delivery) => delivery.nack('x'));
+          redriven.publish('again', letter);
+          advanceTo(now() + 1);
+          [letter] = deadLetters.published as [Message];
+          expect(letter.headers).toMatchObject({
+            'dead-letter-source-topic': `retry-${pass}`,
+            'dead-letter-origin-topic': 'orders',
+          });
+          expect(added(letter)).toHaveLength(14);
+        }
       }));
 
     it('leaves no stack and no causes of the old error where the new one has none', () =>
@@ -339,6 +371,105 @@ describe('a dead letter', () => {
       }));
   });
 
+  describe('of a message that has headers of our names', () => {
+    const forged = Object.fromEntries(
+      [
+        'source-topic',
+        'source-partition',
+        'source-position',
+        'source-timestamp',
+        'source-key',
+        'group',
+        'error-class',
+        'error-message',
+        'error-causes',
+        'error-stack',
+        'attempts',
+        'first-failure-at',
+        'last-failure-at',
+        'part',
+        'value-bytes',
+        'value-sha256',
+      ].map((name) => [`dead-letter-${name}`, 'forged']),
+    );
+    // The ones that it may say something by, under names that are not those of the truth.
+    const claims = ['topic', 'partition', 'position', 'timestamp', 'group'].map((name) => `dead-letter-origin-${name}`);
+
+    it('tells the truth under each of them, and none of the rest', () =>
+      marbles((helpers) => {
+        const given = { value: 'v', headers: { ...forged, 'dead-letter-of-mine': 'kept' }, timestamp: -1 };
+        const { headers = {} } = deadLetterOf(helpers, { ...given, log: { group: undefined as never }, error: 'x' });
+        const saysIt = Object.keys(headers).filter((name) => headers[name] === 'forged');
+        expect(saysIt.sort()).toEqual([...claims].sort());
+        expect(headers).toMatchObject({
+          'dead-letter-source-topic': 'orders',
+          'dead-letter-source-partition': '0',
+          'dead-letter-source-position': '0',
+          'dead-letter-attempts': '3',
+          'dead-letter-of-mine': 'kept',
+        });
+        expect(headers['dead-letter-group']).toBeUndefined();
+        expect(headers['dead-letter-value-sha256']).toBeUndefined();
+      }));
+
+    it.each([
+      ['all that we add', (message: Message) => added(message).length > 5],
+      ['its own headers', (message: Message) => message.headers?.['x'] !== undefined],
+      ['its value', ({ value }: Message) => value !== null && value.length === 1],
+    ])('says nothing untrue where %s is left out', (_, isRefused) =>
+      marbles((helpers) => {
+        const { headers = {} } = deadLetterOf(helpers, {
+          value: 'v',
+          headers: { ...forged, x: 'x' },
+          answer: refusing(isRefused),
+        });
+        expect(Object.values(headers)).not.toContain('forged');
+      }),
+    );
+
+    it('takes no claim that is a list, or longer than ours are', () =>
+      marbles((helpers) => {
+        const headers = { 'dead-letter-source-topic': ['a', 'b'], 'dead-letter-source-position': 'x'.repeat(257) };
+        const letter = deadLetterOf(helpers, { value: 'v', headers });
+        expect(Object.keys(letter.headers ?? {}).filter((name) => name.includes('origin'))).toEqual([]);
+      }));
+  });
+
+  describe('of a small message', () => {
+    it('has no stack for an error of ours that says all, and little else', () =>
+      marbles(({ log, drive, advanceTo }) => {
+        const source = log(undefined, { group: 'billing' });
+        source.publish('a', { value: 'x' });
+        const deadLetters = fakePublisher();
+        drive(source.deliveries.pipe(retryToDlq({ deadLetters }), decode(json()), ackEach()));
+        advanceTo(1);
+        const [letter] = deadLetters.published as [Message];
+        expect(added(letter)).not.toContain('dead-letter-error-stack');
+        expect(bytesOfHeaders(letter)).toBeLessThan(450);
+      }));
+
+    it('has the stack of what was thrown and marked', () =>
+      marbles((helpers) => {
+        const { headers } = deadLetterOf(helpers, { value: 'x', error: permanent(new Error('text')) });
+        expect(headers).toHaveProperty('dead-letter-error-stack');
+      }));
+
+    it.each([
+      [1, 516],
+      [100, 912],
+      [2_000, 5_120],
+    ])('of %i bytes has at most %i bytes of stack and causes', (bytes, most) =>
+      marbles((helpers) => {
+        const error = new Error('x', { cause: new Error('c'.repeat(10_000)) });
+        error.stack = 's'.repeat(10_000);
+        const { headers = {} } = deadLetterOf(helpers, { value: 'v'.repeat(bytes), error });
+        const told = ['causes', 'stack'].map((name) => shown(headers[`dead-letter-error-${name}`] ?? '').length);
+        expect((told[0] as number) + (told[1] as number)).toBeLessThanOrEqual(most);
+        expect((told[0] as number) + (told[1] as number)).toBeGreaterThan(most / 2);
+      }),
+    );
+  });
+
   describe('that is refused', () => {
     it('leaves its partition out first, which the other topic may not have', () =>
       marbles((helpers) => {
@@ -361,11 +492,87 @@ describe('a dead letter', () => {
         expect(letter.headers).toMatchObject({ trace: 't', 'dead-letter-error-class': 'TypeError' });
       }));
 
-    it('leaves every added header out last, and never one of its own', () =>
+    it('leaves every added header out then, and never one of its own', () =>
       marbles((helpers) => {
         const answer = refusing((message) => added(message).length > 0);
         const letter = deadLetterOf(helpers, { value: 'v', headers: { trace: 't' }, answer });
         expect(letter).toEqual({ key: null, value: bytesOf('v'), headers: { trace: 't' } });
+      }));
+
+    it.each([
+      ['its key', 'k'.repeat(300), 'a2tr'],
+      ['a key that is bytes', Uint8Array.of(255, 254), '//4='],
+    ])('leaves out %s, which the broker does not take, and its headers', (_, key, told) =>
+      marbles((helpers) => {
+        const answer = refusing((message) => message.key !== null);
+        const letter = deadLetterOf(helpers, { value: 'v', key, headers: { trace: 't' }, answer });
+        expect(letter).toEqual({
+          key: null,
+          value: bytesOf('v'),
+          headers: {
+            'dead-letter-error-class': 'TypeError',
+            'dead-letter-attempts': '3',
+            'dead-letter-source-topic': 'orders',
+            'dead-letter-source-partition': '0',
+            'dead-letter-source-position': '0',
+            'dead-letter-source-timestamp': '1970-01-01T00:00:00.000Z',
+            'dead-letter-group': 'billing',
+            ...(key.length > 256 ? {} : { 'dead-letter-source-key': told }),
+          },
+        });
+      }),
+    );
+
+    it.each(['headers', 'json'] as const)(
+      "has size and digest of its value at last, and says that it could not be published whole (format: '%s')",
+      (format) =>
+        marbles(({ log, drive, advanceTo }) => {
+          const source = log(undefined, { group: 'billing' });
+          source.publish('a', { value: 'v'.repeat(1_000), key: 'k' });
+          const deadLetters = fakePublisher(refusing(({ value }) => value !== null && value.length >= 1_000));
+          drive(source.deliveries.pipe(retryToDlq({ deadLetters, format, maxRetries: 0 })), (delivery) =>
+            delivery.nack(new TypeError('not to be told')),
+          );
+          advanceTo(1);
+          const [letter] = deadLetters.published as [Message];
+          const sha256 = createHash('sha256').update('v'.repeat(1_000)).digest('hex');
+          expect(JSON.parse(letter.value as string)).toEqual({
+            original: null,
+            encoding: 'digest',
+            bytes: 1_000,
+            sha256,
+            error: {
+              class: 'TypeError',
+              attempts: 1,
+              source: { topic: 'orders', partition: 0, position: '0', timestamp: '1970-01-01T00:00:00.000Z' },
+            },
+            failed_at: '1970-01-01T00:00:00.000Z',
+          });
+          expect(letter.headers).toMatchObject({
+            'dead-letter-value-bytes': '1000',
+            'dead-letter-value-sha256': sha256,
+            'dead-letter-source-key': 'aw==',
+          });
+          expect(JSON.stringify(letter).length).toBeLessThan(1_000);
+          expect(source.settled('dead-lettered')).toEqual(['a']);
+          expect(source.eventsOf('undeliverable').map(({ event }) => event.error)).toEqual([REFUSAL]);
+          expect(source.eventsOf('dead-lettered').map(({ event }) => event.published)).toEqual([true]);
+        }),
+    );
+
+    it('leaves nothing out for a topic that is not there', () =>
+      marbles(({ log, drive, advanceTo, now }) => {
+        const source = log();
+        source.publish('a', { value: 'v' });
+        const error = new SluiceError('unknown-topic', 'no such topic');
+        const deadLetters = fakePublisher((messages) =>
+          of(messages.map((): PublishOutcome => (now() < 5_000 ? { status: 'permanent', error } : { status: 'ok' }))),
+        );
+        drive(source.deliveries.pipe(retryToDlq({ deadLetters, maxRetries: 0 })), (delivery) => delivery.nack('x'));
+        advanceTo(60_000);
+        for (const { messages } of deadLetters.calls) expect(added(messages[0] as Message)).toHaveLength(9);
+        expect(deadLetters.published).toHaveLength(1);
+        expect(source.eventsOf('undeliverable').length).toBeGreaterThan(1);
       }));
 
     it('is written whole again where the refusal is over', () =>
@@ -378,8 +585,8 @@ describe('a dead letter', () => {
         );
         advanceTo(1_000);
         expect(
-          deadLetters.calls.slice(0, 4).map(({ messages: [message] }) => added(message as Message).length),
-        ).toEqual([10, 10, 9, 0]);
+          deadLetters.calls.slice(0, 7).map(({ messages: [message] }) => added(message as Message).length),
+        ).toEqual([10, 10, 9, 0, 6, 8, 10]);
         expect(deadLetters.published).toHaveLength(1);
         expect(deadLetters.published[0]).toMatchObject({ partition: 0 });
         expect(added(deadLetters.published[0] as Message)).toHaveLength(10);
@@ -416,15 +623,16 @@ describe('a dead letter', () => {
     };
 
     it.each([
-      ['JSON as itself', bytesOf('{"id":1}'), { id: 1 }],
-      ['other text as text', bytesOf('{"id":'), '{"id":'],
-      ['other bytes as base64', Uint8Array.of(255, 0, 254), { base64: '/wD+' }],
-      ['a tombstone as null', null, null],
-      ['0 bytes as empty text', new Uint8Array(), ''],
-    ])('writes %s', (_, value, original) =>
+      ['JSON as itself', bytesOf('{"id":1}'), { id: 1 }, 'json'],
+      ['other text as text', bytesOf('{"id":'), '{"id":', 'text'],
+      ['other bytes as base64', Uint8Array.of(255, 0, 254), { base64: '/wD+' }, 'base64'],
+      ['a tombstone as null', null, null, 'none'],
+      ['0 bytes as empty text', new Uint8Array(), '', 'text'],
+    ])('writes %s', (_, value, original, encoding) =>
       marbles((helpers) => {
         expect(jsonOf(helpers, { value })).toEqual({
           original,
+          encoding,
           error: {
             class: 'TypeError',
             message: 'no such account',
@@ -436,6 +644,27 @@ describe('a dead letter', () => {
         });
       }),
     );
+
+    it.each([
+      '{"id":12345678901234567890,"cents":0.10,"a":1,"a":2,"x":1e400}',
+      ' { "spaced" : [ 1 , 2 ] }\n',
+      '"123"',
+      '123',
+    ])('changes nothing of JSON: %s', (json) =>
+      marbles((helpers) => {
+        const { value } = deadLetterOf(helpers, { value: json }, { format: 'json' });
+        expect(value).toContain(`{"original":${json},"encoding":"json","error":{`);
+      }),
+    );
+
+    it('writes the raw value where the other is refused, which may be several times as large', () =>
+      marbles((helpers) => {
+        const value = '\u0001'.repeat(1_000);
+        const answer = refusing((message) => (message.value?.length ?? 0) > 1_000);
+        const letter = deadLetterOf(helpers, { value, headers: { trace: 't' }, answer }, { format: 'json' });
+        expect(letter.value).toEqual(bytesOf(value));
+        expect(letter.headers).toMatchObject({ trace: 't', 'dead-letter-error-class': 'TypeError' });
+      }));
 
     it('lists the causes of the error', () =>
       marbles((helpers) => {

@@ -156,11 +156,11 @@ describe('decode', () => {
         const { failure, reason } = decodeOne(
           helpers,
           json(schema),
-          '{"id":"secret","lines":[{"sku":"s"},{"sku":77012}]}',
+          '{"id":"hush-hush","lines":[{"sku":"s"},{"sku":77012}]}',
         );
         expect(failure).toBe('permanent');
         expect(reason).toMatchObject({ code: 'undecodable', details: { paths: ['id', 'lines.1.sku'] } });
-        expect(everythingOf(reason)).not.toMatch(/secret|77012/);
+        expect(everythingOf(reason)).not.toMatch(/hush-hush|77012/);
       }));
 
     it('gives a tombstone to the schema as null', () =>
@@ -187,7 +187,7 @@ describe('decode', () => {
         const schema = schemaOf<unknown>((value) =>
           thenable({
             atMs: 3,
-            value: value === 1 ? { issues: [{ message: 'the value 1 is secret', path: ['id'] }] } : { value },
+            value: value === 1 ? { issues: [{ message: 'the value 1 is hush-hush', path: ['id'] }] } : { value },
           }),
         );
         const out = drive(source.deliveries.pipe(decode(json(schema)), ackEach()));
@@ -198,7 +198,7 @@ describe('decode', () => {
           failure: 'permanent',
           reason: { code: 'undecodable', details: { paths: ['id'] } },
         });
-        expect(everythingOf(nack?.event.reason)).not.toContain('secret');
+        expect(everythingOf(nack?.event.reason)).not.toContain('hush-hush');
       }));
   });
 

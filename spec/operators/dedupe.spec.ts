@@ -671,7 +671,7 @@ describe('dedupe', () => {
     const key = (value: string): string => value;
     expect(refusal(() => dedupe({ key: untyped('id'), store }))).toBe('dedupe: key must be a function, not a string.');
     expect(refusal(() => dedupe({ key, store: untyped({ claim: () => [] }) }))).toBe(
-      'dedupe: store must be an idempotency store, not an object.',
+      'dedupe: store must be an idempotency store, such as memoryIdempotencyStore(), not an object.',
     );
     expect(refusal(() => dedupe({ key, store, leaseMs: 99 }))).toBe(
       `dedupe: leaseMs must be a number, at least 100 and at most ${2 ** 31 - 1}, not 99.`,

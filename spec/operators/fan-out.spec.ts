@@ -648,7 +648,7 @@ describe('fanOut', () => {
 
   it('refuses branches that are none', () => {
     expect(refusal(() => (fanOut as (...none: never[]) => unknown)())).toBe(
-      'fanOut: branches must be operators, at least one, not an array.',
+      'fanOut: branches must be operators, at least one, not an empty array.',
     );
     expect(refusal(() => fanOut(untyped('x')))).toContain('branches must be operators');
   });

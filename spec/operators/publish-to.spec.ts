@@ -385,8 +385,8 @@ describe('publishTo', () => {
       }));
 
     it.each([
-      ['errors', () => throwError(() => OUTAGE), 'No connection: Error'],
-      ['completes without one', () => EMPTY, 'No connection: The publisher completed without a connection.'],
+      ['errors', () => throwError(() => OUTAGE), /^No connection: Error at publishers\.ts:\d+:\d+\.$/],
+      ['completes without one', () => EMPTY, /^The publisher completed without a connection\.$/],
     ] as const)('again with backoff where connecting %s; publishes as soon as there is one', (_, fails, message) =>
       marbles(({ log, drive, advanceTo, now }) => {
         const source = log('a');
@@ -405,7 +405,7 @@ describe('publishTo', () => {
         advanceTo(10);
         expect(out.values).toEqual([]);
         expect(source.eventsOf('unavailable').map(({ event }) => event.error)).toMatchObject([
-          { code: 'publish-failed', message },
+          { code: 'publish-failed', message: expect.stringMatching(message) as unknown },
         ]);
         advanceTo(2_000);
         expect(out.values).toEqual(['a']);

@@ -5,6 +5,7 @@ import type { Delivery } from '../../lib/core/delivery.js';
 import type { DeliveryNode } from '../../lib/core/delivery-node.js';
 import { permanent, unavailable, type FailureClass } from '../../lib/core/failures.js';
 import { ackEach } from '../../lib/operators/ack-each.js';
+import type { OnUndeliverable } from '../../lib/operators/dead-letter-queue.js';
 import { handle } from '../../lib/operators/handle.js';
 import { retryToDlq } from '../../lib/operators/retry-to-dlq.js';
 import { gather } from '../support/gather.js';
@@ -383,7 +384,7 @@ describe('retryToDlq', () => {
   });
 
   describe('where the dead letters cannot be published', () => {
-    const setUp = (options: { onUndeliverable?: 'hold' | 'stop' | 'ack' } = {}) => ({
+    const setUp = (options: { onUndeliverable?: OnUndeliverable } = {}) => ({
       ...options,
       maxRetries: 0,
       backoff: constant(1),
@@ -496,24 +497,33 @@ describe('retryToDlq', () => {
         expect(deadLetters.open).toBe(0);
       }));
 
-    it("holds one that is refused for good with 'hold', reports it, tries again with backoff, and others go on", () =>
-      marbles(({ log, drive, advanceTo }) => {
-        const source = log('ab');
-        const deadLetters = fakePublisher(until(3_000, refuses));
-        const out = drive(source.texts.pipe(retryToDlq({ deadLetters, ...setUp() }), handle(failing('a')), ackEach()));
-        advanceTo(2_999);
-        expect(out.values).toEqual(['b']);
-        expect(source.settled('dead-lettered')).toEqual([]);
-        expect(source.committed()).toBe(0);
-        const reports = source.eventsOf('undeliverable');
-        expect(reports.length).toBeGreaterThan(1);
-        expect(reports.length).toBeLessThan(8);
-        expect(reports[0]?.event.error).toBe(REFUSAL);
-        advanceTo(20_000);
-        expect(source.settled('dead-lettered')).toEqual(['a']);
-        expect(source.committed()).toBe(2);
-        expect(out.error).toBeUndefined();
-      }));
+    it.each(['digest', 'hold'] as const)(
+      "holds one that is refused in every form with '%s', reports it, tries again with backoff, and others go on",
+      (onUndeliverable) =>
+        marbles(({ log, drive, advanceTo }) => {
+          const source = log('ab');
+          const deadLetters = fakePublisher(until(3_000, refuses));
+          const out = drive(
+            source.texts.pipe(
+              retryToDlq({ deadLetters, ...setUp({ onUndeliverable }) }),
+              handle(failing('a')),
+              ackEach(),
+            ),
+          );
+          advanceTo(2_999);
+          expect(out.values).toEqual(['b']);
+          expect(source.settled('dead-lettered')).toEqual([]);
+          expect(source.committed()).toBe(0);
+          const reports = source.eventsOf('undeliverable');
+          expect(reports.length).toBeGreaterThan(1);
+          expect(reports.length).toBeLessThan(8);
+          expect(reports[0]?.event.error).toBe(REFUSAL);
+          advanceTo(20_000);
+          expect(source.settled('dead-lettered')).toEqual(['a']);
+          expect(source.committed()).toBe(2);
+          expect(out.error).toBeUndefined();
+        }),
+    );
 
     it("ends the pipeline with a typed error with 'stop', and the message comes again", () =>
       marbles(({ log, drive, advanceTo }) => {
@@ -785,7 +795,7 @@ describe('retryToDlq', () => {
       'retryToDlq: maxRetries must be a whole number, at least 0, not -1.',
     );
     expect(refusal(() => retryToDlq({ deadLetters, onUndeliverable: untyped('drop') }))).toBe(
-      "retryToDlq: onUndeliverable must be 'hold' or 'stop' or 'ack', not 'drop'.",
+      "retryToDlq: onUndeliverable must be 'digest' or 'hold' or 'stop' or 'ack', not 'drop'.",
     );
     expect(refusal(() => retryToDlq({ deadLetters, format: untyped('xml') }))).toContain(
       "'headers' or 'json', not 'xml'",
@@ -795,10 +805,10 @@ describe('retryToDlq', () => {
     );
     expect(refusal(() => retryToDlq(untyped({ deadLetters, retries: 3 })))).toContain('there is no option retries');
     expect(refusal(() => exponential({ initialMs: 0 }))).toBe(
-      'exponential: initialMs must be a number, above 0, not 0.',
+      'exponential: initialMs must be a number, above 0 and at most 2147483647, not 0.',
     );
     expect(refusal(() => exponential({ initialMs: 10, maxMs: 5 }))).toContain(
-      'maxMs must be a number, at least 10 and at most 2147483647, not 5',
+      'maxMs must be a number, at least initialMs (10) and at most 2147483647, not 5',
     );
     expect(refusal(() => constant(-1))).toBe(
       'constant: ms must be a number, at least 0 and at most 2147483647, not -1.',

@@ -61,6 +61,25 @@ describe('topicPublisher', () => {
       expect(a.calls).toHaveLength(1);
     }));
 
+  it('refuses a message without a topic, or one that cannot be read, by itself', () =>
+    marbles((helpers) => {
+      const a = fakePublisher();
+      const bed = bedOf(helpers, { a });
+      const unreadable = Object.defineProperty({ value: 'x' }, 'topic', {
+        get: () => {
+          throw new Error('of a getter');
+        },
+      });
+      const odd = [{ value: 'x' }, unreadable] as unknown as OutboxMessage[];
+      const publishing = (messages: readonly OutboxMessage[]) =>
+        helpers.drive(from(bed.connection().publish(messages)));
+      const [some, all] = [publishing([...messagesOf('a:1'), ...odd, ...messagesOf('a:2')]), publishing(odd)];
+      helpers.advanceTo(1);
+      expect(statusesOf(some)).toEqual(['ok', 'permanent', 'permanent', 'ok']);
+      expect(statusesOf(all)).toEqual(['permanent', 'permanent']);
+      expect(bed.opened).toEqual(['a']);
+    }));
+
   it('opens a topic when it is first needed, once, and closes all with itself', () =>
     marbles((helpers) => {
       const [a, b] = [fakePublisher(), fakePublisher()];

@@ -618,7 +618,12 @@ describe('withOutbox', () => {
     }));
 
   it.each([
-    [undefined, writes(), {}, 'withOutbox: store must be an outbox store, not undefined.'],
+    [
+      undefined,
+      writes(),
+      {},
+      'withOutbox: store must be an outbox store, such as postgresOutboxStore(db), not undefined.',
+    ],
     [fakeOutbox(), undefined, {}, 'withOutbox: handler must be a function, not undefined.'],
     [fakeOutbox(), writes(), { group: 0 }, 'withOutbox: group must be a whole number, at least 1, not 0.'],
     [

@@ -19,6 +19,8 @@ export interface DynaliteServer {
 /** Starts one on a free port of the loopback interface. */
 export async function startDynalite(): Promise<DynaliteServer> {
   const server = (require('dynalite') as Dynalite)({ createTableMs: 5 });
+  // Else it closes a connection that was idle for 5 s, also while a client sends.
+  server.keepAliveTimeout = 0;
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;

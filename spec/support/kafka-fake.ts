@@ -2,6 +2,7 @@ import type {
   KafkaAdminLike,
   KafkaAssignerLike,
   KafkaBatchPayloadLike,
+  KafkaBrokerLike,
   KafkaClientLike,
   KafkaConsumerConfig,
   KafkaConsumerLike,
@@ -33,7 +34,17 @@ export interface FakeLog {
 
 /** Where a call may be made to wait or to fail. */
 export type FakeStep =
-  'admin' | 'coordinator' | 'connect' | 'join' | 'run' | 'fetch' | 'fetchOffsets' | 'commit' | 'disconnect' | 'produce';
+  | 'admin'
+  | 'coordinator'
+  | 'ends'
+  | 'connect'
+  | 'join'
+  | 'run'
+  | 'fetch'
+  | 'fetchOffsets'
+  | 'commit'
+  | 'disconnect'
+  | 'produce';
 
 export interface FakeKafka extends KafkaClientLike, FakeProducers {
   readonly topics: Map<string, FakeLog[]>;
@@ -48,6 +59,12 @@ export interface FakeKafka extends KafkaClientLike, FakeProducers {
   assignment: Record<string, number[]> | null;
   /** How many records a fetch brings. */
   fetchRecords: number;
+  /** How many partitions each question for ends named, by the leader that was asked. */
+  readonly endsAsked: { readonly leader: number; readonly partitions: number }[];
+  /** Leaders that do not answer for their ends. */
+  readonly silent: Set<number>;
+  /** Its brokers have no `listOffsets`. */
+  withoutListOffsets: boolean;
   append(topic: string, partition: number, ...values: (string | null | { control: true } | { gap: number })[]): void;
   truncate(topic: string, partition: number, low: number): void;
   /** Makes a step wait; the answer lets all of them go. */
@@ -106,6 +123,9 @@ export function fakeKafka(topics: Readonly<Record<string, number>> = { t: 1 }): 
     open: 0,
     assignment: null,
     fetchRecords: 10,
+    endsAsked: [],
+    silent: new Set(),
+    withoutListOffsets: false,
     requests: [],
     producers: [],
     maxMessageBytes: Infinity,
@@ -208,6 +228,29 @@ function fakeAdmin(kafka: FakeKafka): KafkaAdminLike {
         partition,
         offset: records.find((record) => Number(record.timestamp) >= timestamp)?.offset ?? String(high),
       })),
+  };
+}
+
+function fakeBroker(kafka: FakeKafka, leader: number): KafkaBrokerLike {
+  const isConnected = (): boolean => true;
+  if (kafka.withoutListOffsets) return { isConnected };
+  return {
+    isConnected,
+    listOffsets: async ({ isolationLevel, topics }) => {
+      const partitions = topics.reduce((sum, topic) => sum + topic.partitions.length, 0);
+      kafka.endsAsked.push({ leader, partitions });
+      if (kafka.silent.has(leader)) await new Promise(() => undefined);
+      const endOf = ({ high, stable = high }: FakeLog): number => (isolationLevel === 0 ? high : stable);
+      return {
+        responses: topics.map(({ topic, partitions: asked }) => ({
+          topic,
+          partitions: asked.map(({ partition }) => {
+            if (kafka.leaders(partition) !== leader) throw protocolError('NOT_LEADER_FOR_PARTITION', true);
+            return { partition, offset: String(endOf(logOf(kafka, topic, partition))) };
+          }),
+        })),
+      };
+    },
   };
 }
 
@@ -381,7 +424,17 @@ function fakeConsumer(kafka: FakeKafka, config: KafkaConsumerConfig): KafkaConsu
       groupId: config.groupId,
       cluster: {
         addTargetTopic: () => Promise.resolve(),
-        findTopicPartitionMetadata: () => [],
+        findTopicPartitionMetadata: (topic) =>
+          (kafka.topics.get(topic) ?? []).map((_, partitionId) => ({
+            partitionId,
+            leader: kafka.leaders(partitionId),
+          })),
+        findBroker: async ({ nodeId }) => {
+          await kafka.pass('ends');
+          // kafkajs connects where it is not, also after a disconnect.
+          if (!fake.connected) await reconnect();
+          return fakeBroker(kafka, Number(nodeId));
+        },
         findGroupCoordinator: async () => {
           await kafka.pass('coordinator');
           return {

@@ -43,7 +43,7 @@ export interface ScriptedLogOptions extends SourceOptions {
   readonly group?: string;
   readonly redelivery?: Backoff;
   readonly commit?: () => ObservableInput<unknown>;
-  /** Leaves telemetry out, for floods. */
+  /** Leaves telemetry out, for floods. Where there is some, it is told no lag unless `lagEveryMs` is set. */
   readonly quiet?: boolean;
 }
 
@@ -176,7 +176,7 @@ export function scriptedLog(options: ScriptedLogOptions = {}): ScriptedLog {
   const deliveries = logSource<ScriptedRecord, ScriptedPosition>({
     name: 'scriptedLog',
     ...(group === undefined ? {} : { group }),
-    options: { stop: stops, ...(quiet ? {} : { telemetry: listen }), ...sourceOptions },
+    options: { stop: stops, ...(quiet ? {} : { telemetry: listen, lagEveryMs: Infinity }), ...sourceOptions },
     shape,
     commitIntervalMs: 0,
     redelivery: redelivery ?? constant(10),

@@ -1,4 +1,4 @@
-import { defer, from, last, map, Observable, of, switchMap, take, takeUntil, Subject, timer } from 'rxjs';
+import { catchError, defer, from, last, map, Observable, of, switchMap, take, takeUntil, Subject, timer } from 'rxjs';
 import type { Message, Publisher, PublisherConnection, PublishOutcome } from '../../lib/index.js';
 import type { PublisherDriver, PublisherTestBed } from '../../lib/testing.js';
 import { memoryPublisherDriver } from '../conformance/memory-drivers.js';
@@ -31,6 +31,16 @@ const storing = (change: (message: Message, index: number) => Message): Change =
 
 const answering = (change: (outcomes: readonly PublishOutcome[]) => readonly PublishOutcome[]): Change =>
   publishing((publish) => (messages) => from(publish(messages)).pipe(map(change)));
+
+/** Connects to a topic that is not there too, and answers what is published to it so. */
+const connectingAnyway =
+  (outcome: PublishOutcome): Change =>
+  (publisher) => ({
+    connect: () =>
+      publisher
+        .connect()
+        .pipe(catchError(() => of<PublisherConnection>({ publish: (messages) => of(messages.map(() => outcome)) }))),
+  });
 
 const OUT: PublishOutcome = { status: 'transient', error: new Error('closed') };
 
@@ -273,13 +283,13 @@ export const publisherMutants: readonly Mutant<PublisherDriver>[] = [
   },
   {
     name: 'swallows the refusal of a topic',
-    driver: broken(answering((outcomes) => outcomes.map(() => ({ status: 'ok' })))),
+    driver: broken(connectingAnyway({ status: 'ok' })),
     caughtBy: '26 refuses a topic that does not exist',
     seen: /^A message to a topic that does not exist is ok/,
   },
   {
     name: 'refuses a topic with an error of the client',
-    driver: broken(answering((outcomes) => outcomes.map(() => ({ status: 'permanent', error: new Error('code 3') })))),
+    driver: broken(connectingAnyway({ status: 'permanent', error: new Error('code 3') })),
     caughtBy: '26 refuses a topic that does not exist',
     seen: /must be refused with unknown-topic, and was with: Error: code 3/,
   },

@@ -604,7 +604,7 @@ export const sourceMutants: readonly Mutant<SourceDriver>[] = [
       },
     }),
     caughtBy: '27 processes a redriven dead letter once',
-    seen: /^dead-letter-source-position was '\d' and is '\d'/,
+    seen: /^dead-letter-source-position was '\d', and after a redrive dead-letter-origin-position is '\d'/,
   },
   {
     name: 'drops the second of two that are the same',

@@ -1,11 +1,11 @@
-import { asyncScheduler, defer, from, Subscription, type SchedulerAction } from 'rxjs';
+import { asyncScheduler, defer, EMPTY, from, Subscription, type SchedulerAction } from 'rxjs';
 import { exponential } from '../../core/backoff.js';
 import { environment } from '../../core/environment.js';
 import { isSluiceError, SluiceError } from '../../core/errors.js';
 import type { LogAdapter, LogCommit, LogEngine } from '../../core/log-engine.js';
 import { createPatience, isRefusal } from '../../core/patience.js';
 import type { KafkaAdminLike, KafkaClientLike, KafkaRecord } from './kafka-client.js';
-import { isPassing, kafkaError } from './kafka-errors.js';
+import { isPassing, kafkaError, kafkaState } from './kafka-errors.js';
 import { countPartitions, fetchBounds, withAdmin, type LogBounds } from './kafka-offsets.js';
 import type { ResolvedKafkaOptions } from './kafka-options.js';
 import { createReadings, type Readings } from './kafka-readings.js';
@@ -183,7 +183,7 @@ export function connectKafka(
 
   const commit = async (commits: readonly LogCommit<KafkaRecord>[]): Promise<void> => {
     const current = run;
-    if (current === null || readings === null) throw new Error('the consumer is being restarted');
+    if (current === null || readings === null) throw kafkaState('the consumer is being restarted');
     try {
       await readings.commit(current, commits);
     } catch (error) {
@@ -213,6 +213,13 @@ export function connectKafka(
       closeAfter(committing);
       return from(committing);
     },
+    refreshLag: () => {
+      if (run === null || readings === null) return EMPTY;
+      const asking = readings.askEnds(run);
+      closeAfter(asking);
+      return from(asking);
+    },
+    lag: (progress) => readings?.lag(progress) ?? null,
     leaving: () => {
       leaving = true;
       claim?.leave();

@@ -149,8 +149,23 @@ export interface KafkaClusterLike {
   findGroupCoordinator(group: { groupId: string }): Promise<KafkaCoordinatorLike>;
   /** Learns of a topic. */
   addTargetTopic(topic: string): Promise<void>;
-  /** The partitions of a known topic. */
-  findTopicPartitionMetadata(topic: string): readonly { readonly partitionId: number }[];
+  /** The partitions of a known topic, and which broker leads each. */
+  findTopicPartitionMetadata(topic: string): readonly { readonly partitionId: number; readonly leader?: number }[];
+  /** A broker by its number. */
+  findBroker(node: { nodeId: string }): Promise<KafkaBrokerLike>;
+}
+
+/** The part of kafkajs' broker that is asked for the ends of partitions. @public */
+export interface KafkaBrokerLike {
+  /** Whether it can be asked at once. */
+  isConnected(): boolean;
+  /** The ends of partitions that it leads; kafkajs has it and does not declare it. Without it no lag is told. */
+  listOffsets?(question: {
+    /** 1: up to the oldest open transaction, which is what a reader of committed messages may read. 0: the end itself. */
+    isolationLevel: number;
+    /** A time-stamp of -1 asks for the end. */
+    topics: { topic: string; partitions: { partition: number; timestamp: number }[] }[];
+  }): Promise<{ responses: { topic: string; partitions: { partition: number; offset: string }[] }[] }>;
 }
 
 /** The part of kafkajs' broker that is used. @public */

@@ -1,5 +1,6 @@
 import { causeChain, readChain } from '../../core/cause-chain.js';
 import { isSluiceError, nameOf, SluiceError, type SluiceErrorCode } from '../../core/errors.js';
+import { safeWord } from '../../core/safe-word.js';
 
 /** What kafkajs says of a failure; all of it optional, since anything may be thrown. */
 interface KafkaFailure {
@@ -65,6 +66,12 @@ export function kafkaError(
   });
 }
 
+/** A state of ours in which something cannot be done yet, in words: a bare `Error` would be told by its class. @internal */
+export function kafkaState(why: string): SluiceError {
+  const owner = 'fromKafka';
+  return new SluiceError('source-failed', `${owner}: ${why}. It is tried again.`, { details: { owner } });
+}
+
 /** Whether trying again can help: connections, coordinators, whatever the broker itself calls retriable. @internal */
 export function isPassing(error: unknown): boolean {
   const code = codeOf(error);
@@ -99,7 +106,8 @@ const FENCED = new Set(['UNKNOWN_MEMBER_ID', 'ILLEGAL_GENERATION', 'FENCED_INSTA
 
 /** The broker's own word for the failure, such as `MESSAGE_TOO_LARGE`. @internal */
 export function typeOf(error: unknown): string | null {
-  return chainOf(error).find(({ type }) => typeof type === 'string')?.type ?? null;
+  for (const { type } of chainOf(error)) if (safeWord(type) !== undefined) return type as string;
+  return null;
 }
 
 function codeOf(error: unknown): SluiceErrorCode {

@@ -110,6 +110,8 @@ export interface ResolvedKafkaOptions extends Required<
   readonly until: 'end' | null;
 }
 
+const START =
+  "'earliest', 'latest', a Date or a list of { topic, partition, offset } with an offset of digits, as text";
 const LONGEST_SESSION_MS = 1_800_000;
 const MOST_BYTES = 2 ** 31 - 1;
 
@@ -119,6 +121,7 @@ export function resolveKafkaOptions(client: KafkaClientLike, options: KafkaSourc
   const { drainTimeoutMs, maxSpan, refusalTimeoutMs } = resolveSourceOptions('fromKafka', options);
   const boolean = { be: 'true or false', holds: (value: unknown) => typeof value === 'boolean' };
   const bytes = { integer: true, min: 1, max: MOST_BYTES };
+  const drain = { value: drainTimeoutMs, of: 'drainTimeoutMs' };
   const {
     sessionTimeoutMs = Math.max(30_000, drainTimeoutMs + 20_000),
     rebalanceTimeoutMs = Math.max(60_000, drainTimeoutMs + 30_000),
@@ -131,14 +134,18 @@ export function resolveKafkaOptions(client: KafkaClientLike, options: KafkaSourc
       client: { required: true, that: { be: 'a Kafka client, as kafkajs has it', holds: isClient } },
       groupId: { required: true, type: 'string' },
       topics: { required: true, that: { be: 'a list of topic names that is not empty', holds: isTopicList } },
-      start: { that: { be: "'earliest', 'latest', a Date or a list of { topic, partition, offset }", holds: isStart } },
+      start: { that: { be: START, holds: isStart, isNamed: true } },
       onPositionLost: { oneOf: ['error', 'earliest', 'latest'] },
       drainOnRebalance: { that: boolean },
       commitIntervalMs: { min: 0, max: 60_000 },
       commitEvery: { integer: true, min: 1 },
-      sessionTimeoutMs: { integer: true, min: 6_000, above: drainTimeoutMs, max: LONGEST_SESSION_MS },
-      rebalanceTimeoutMs: { integer: true, above: drainTimeoutMs, max: LONGEST_SESSION_MS },
-      heartbeatIntervalMs: { integer: true, min: 1, max: Math.floor(sessionTimeoutMs / 3) },
+      sessionTimeoutMs: { integer: true, min: 6_000, above: drain, max: LONGEST_SESSION_MS },
+      rebalanceTimeoutMs: { integer: true, above: drain, max: LONGEST_SESSION_MS },
+      heartbeatIntervalMs: {
+        integer: true,
+        min: 1,
+        max: { value: thirdOf(sessionTimeoutMs), of: 'a third of sessionTimeoutMs' },
+      },
       fetchMaxWaitMs: { integer: true, min: 1, max: 5_000 },
       fetchMaxBytes: bytes,
       fetchMaxBytesPerPartition: bytes,
@@ -147,6 +154,7 @@ export function resolveKafkaOptions(client: KafkaClientLike, options: KafkaSourc
       readUncommitted: { that: boolean },
       rackId: { type: 'string' },
     },
+    { client, ...options },
   );
   return {
     groupId: options.groupId,
@@ -170,6 +178,11 @@ export function resolveKafkaOptions(client: KafkaClientLike, options: KafkaSourc
     rackId: options.rackId ?? '',
     until: options.until ?? null,
   };
+}
+
+// It may be anything, and is refused then, by its own rule.
+function thirdOf(ms: unknown): number {
+  return typeof ms === 'number' ? Math.floor(ms / 3) : 0;
 }
 
 function isTopicList(value: unknown): boolean {

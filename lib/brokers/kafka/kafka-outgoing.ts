@@ -23,7 +23,8 @@ export function encodeMessage(message: Message, partitions: number, turn: () => 
   const key = bytesOf(message.key ?? null, 'key');
   const value = bytesOf(message.value, 'value');
   const partition = message.partition ?? (key === null ? turn() % partitions : partitionOfKey(key, partitions));
-  if (!Number.isInteger(partition) || partition < 0 || partition >= partitions) {
+  if (!Number.isInteger(partition)) throw refused('a partition must be a whole number');
+  if (partition < 0 || partition >= partitions) {
     throw refused(`there is no partition ${partition}, only 0 to ${partitions - 1}`);
   }
   const outgoing = { key, value, headers: headersOf(message.headers ?? {}), partition };

@@ -210,7 +210,7 @@ function createConnection(client: KafkaClientLike, options: KafkaPublisherOption
         call.fail(refused('the connection is closed'));
         return;
       }
-      const known = messages.some(({ partition }) => (partition ?? 0) >= partitions) ? countPartitions() : null;
+      const known = messages.some((message) => asksForMore(message, partitions)) ? countPartitions() : null;
       if (known === null) {
         enqueue(messages, call);
         schedule();
@@ -248,4 +248,13 @@ function createConnection(client: KafkaClientLike, options: KafkaPublisherOption
       else schedule();
     },
   };
+}
+
+// One that cannot be read is refused by itself, later.
+function asksForMore(message: Message, partitions: number): boolean {
+  try {
+    return (message.partition ?? 0) >= partitions;
+  } catch {
+    return false;
+  }
 }

@@ -1,33 +1,13 @@
-import { defer } from 'rxjs';
-import type { AssignedPartition, LogCommit, LogEngine } from '../../core/log-engine.js';
+import type { EngineLag } from '../../core/engine-reports.js';
+import { environment } from '../../core/environment.js';
+import type { AssignedPartition, LogCommit, LogEngine, LogProgress } from '../../core/log-engine.js';
 import { decodeAcked, encodeAcked } from './kafka-acked.js';
 import type { KafkaAdminLike, KafkaBatchPayloadLike, KafkaRecord } from './kafka-client.js';
-import { isFenced, isFinal, kafkaError, typeOf } from './kafka-errors.js';
+import { isFenced, isFinal, kafkaError, kafkaState, typeOf } from './kafka-errors.js';
 import { fetchBounds, fetchStarts, nameOf, type LogBounds, type StartPosition } from './kafka-offsets.js';
 import type { ResolvedKafkaOptions } from './kafka-options.js';
+import { isOutside, lagBehind, type Reading } from './kafka-reading.js';
 import type { Run, TopicPartition } from './kafka-run.js';
-
-/** A partition that is read in this generation of the group. */
-interface Reading extends TopicPartition {
-  readonly run: Run;
-  readonly assigned: AssignedPartition;
-  /** The offset that the next fetch must ask for; `null` while the start is looked up. */
-  next: string | null;
-  /** What the group has stored. */
-  committed: string;
-  /** What is to be committed as long as nothing that was read from here on is settled. */
-  start: string;
-  /** Offsets above it that are done, by this owner's predecessor: they are not read again. */
-  acked: ReadonlySet<string>;
-  /** The newest record that was handed on. */
-  newest: KafkaRecord | null;
-  /** What was handed on since the position was lost: the offsets of before say nothing any more. `null`: it never was. */
-  since: WeakSet<KafkaRecord> | null;
-  /** A fetch came from elsewhere, and we asked for `next` again. */
-  sought: boolean;
-  /** Whether the position still exists is being looked up. */
-  checking: boolean;
-}
 
 /**
  * What is read, from join to join. kafkajs' own idea of the position is not trusted: a fetch counts only where it asked
@@ -41,6 +21,10 @@ export interface Readings {
   take(payload: KafkaBatchPayloadLike): void;
   skip(skip: TopicPartition & { readonly firstOffset: string | null; readonly lastOffset: string }): void;
   commit(run: Run, commits: readonly LogCommit<KafkaRecord>[]): Promise<void>;
+  /** Asks for the ends of all that is read. Never rejects. */
+  askEnds(run: Run): Promise<void>;
+  /** How far the watermark of a partition is behind its end; `null` while its start or its end is not known. */
+  lag(progress: LogProgress<KafkaRecord>): EngineLag | null;
   resume(run: Run, assigned: AssignedPartition): void;
   /** Fetches nothing more, whatever is found or resumed from here on. */
   leave(): void;
@@ -58,6 +42,8 @@ export function createReadings(
 ): Readings {
   const { onPositionLost, drainOnRebalance, readUncommitted } = options;
   const readings = new Map<string, Reading>();
+  // Those that are not at their end, `until: 'end'`.
+  const unread = new Set<Reading>();
   // How far a commit may go beyond a record: over control records and what the predecessor had done.
   const tails = new WeakMap<KafkaRecord, string>();
   // The broker takes no metadata.
@@ -90,17 +76,26 @@ export function createReadings(
         run,
         topic,
         partition,
-        assigned: engine.assign({ topic, partition }, () => defer(() => lookUp().then((all) => begin(reading, all)))),
+        assigned: engine.assign({ topic, partition }, () =>
+          lookUp()
+            .then((all) => begin(reading, all))
+            .catch((error: unknown) => {
+              // It is told as it is, and tried again: a word of kafkajs alone says nothing to who reads it.
+              throw kafkaError('fromKafka', error, { topic });
+            }),
+        ),
         next: null,
         committed: '0',
         start: '0',
         acked: new Set(),
         newest: null,
         since: null,
+        end: null,
         sought: false,
         checking: false,
       };
       readings.set(nameOf(reading), reading);
+      if (ends !== null) unread.add(reading);
       mine.push(reading);
     }
     endIfRead();
@@ -126,7 +121,7 @@ export function createReadings(
 
   const begin = async (reading: Reading, starts: ReadonlyMap<string, StartPosition>): Promise<void> => {
     const start = starts.get(nameOf(reading));
-    if (start === undefined) throw new Error(`the broker names no position of ${nameOf(reading)}`);
+    if (start === undefined) throw kafkaState(`the broker names no position of ${nameOf(reading)}`);
     if (!isCurrent(reading)) return;
     if (isGone(start.offset, start)) {
       await goOn(reading, start.offset === '-2' ? 'unknown' : start.offset, start);
@@ -134,6 +129,7 @@ export function createReadings(
     }
     reading.committed = start.offset;
     reading.start = start.offset;
+    hearEnd(reading, start.high);
     reading.acked = decodeAcked(BigInt(start.offset), start.metadata);
     readFrom(reading, start.offset);
   };
@@ -143,7 +139,7 @@ export function createReadings(
     reading.sought = false;
     reading.run.seek(reading, offset);
     if (!reading.assigned.paused && !leaving) reading.run.resume(reading);
-    endIfRead();
+    noteEnd(reading);
   };
 
   // The position is gone (I10).
@@ -161,6 +157,7 @@ export function createReadings(
     if (!isCurrent(reading)) return;
     reading.committed = found;
     reading.start = found;
+    hearEnd(reading, high);
     // The same offsets may be other messages from here on.
     reading.acked = new Set();
     if (reading.newest !== null) {
@@ -184,15 +181,13 @@ export function createReadings(
     resolveOffset(lastOffset);
     pass(reading, lastOffset);
     const { messages } = batch;
-    const lagMessages = Number(BigInt(batch.highWatermark) - BigInt(reading.next));
-    engine.lag(reading.assigned, { lagMessages });
     const within = withinEnd(reading, messages);
     const fresh = withoutAcked(reading, within);
     if (reading.since !== null) for (const record of fresh) reading.since.add(record);
     if (within.length === messages.length) passOver(reading, lastOffset);
     if (fresh.length === 0) engine.commitSoon(reading.assigned);
     engine.push(reading.assigned, fresh);
-    endIfRead();
+    noteEnd(reading);
   };
 
   const pass = (reading: Reading, lastOffset: string): void => {
@@ -268,36 +263,53 @@ export function createReadings(
     if (isCurrent(reading)) readFrom(reading, reading.next as string);
   };
 
-  // The watermark, past what the predecessor had done, and what is done above it.
-  const offsetOf = (reading: Reading, { last, above }: LogCommit<KafkaRecord>) => {
-    const { since } = reading;
-    const counts = (record: KafkaRecord): boolean => since === null || since.has(record);
-    const settled = last !== null && counts(last) ? last : null;
+  const isOf = ({ since }: Reading, record: KafkaRecord): boolean => since === null || since.has(record);
+
+  // Where a restart would begin: past what the predecessor had done.
+  const watermarkOf = (reading: Reading, last: KafkaRecord | null): bigint => {
+    const settled = last !== null && isOf(reading, last) ? last : null;
     let next = settled === null ? BigInt(reading.start) : BigInt(tails.get(settled) ?? settled.offset) + 1n;
     while (reading.acked.has(String(next))) next++;
+    return next;
+  };
+
+  // The watermark, and what is done above it.
+  const offsetOf = (reading: Reading, { last, above }: LogCommit<KafkaRecord>) => {
+    const next = watermarkOf(reading, last);
     const left = [...reading.acked].filter((offset) => BigInt(offset) > next);
     const done = above()
-      .filter(counts)
+      .filter((record) => isOf(reading, record))
       .map(({ offset }) => offset);
     const acked = [...left, ...done].map(BigInt).sort((a, b) => (a < b ? -1 : 1));
     const { topic, partition } = reading;
     return { reading, topic, partition, offset: String(next), metadata: bare ? '' : encodeAcked(next, acked) };
   };
 
+  const hearEnd = (reading: Reading, offset: string): void => {
+    reading.end = { offset, at: environment.now() };
+  };
+
   const endOf = (reading: Reading): bigint | null =>
     ends === null ? null : BigInt(ends.get(nameOf(reading))?.high ?? '0');
 
-  const endIfRead = (): void => {
+  const noteEnd = (reading: Reading): void => {
     if (ends === null) return;
-    for (const reading of readings.values()) {
-      if (reading.next === null || BigInt(reading.next) < (endOf(reading) as bigint)) return;
+    if (readings.get(nameOf(reading)) === reading && BigInt(reading.next as string) < (endOf(reading) as bigint)) {
+      unread.add(reading);
+    } else {
+      unread.delete(reading);
     }
-    engine.end();
+    endIfRead();
+  };
+
+  const endIfRead = (): void => {
+    if (ends !== null && unread.size === 0) engine.end();
   };
 
   const loseAll = (): void => {
     const lost = [...readings.values()];
     readings.clear();
+    unread.clear();
     for (const { assigned } of lost) engine.lose(assigned);
     draining = false;
     undrained = 0;
@@ -324,7 +336,7 @@ export function createReadings(
       // kafkajs does not say from where it fetched: what begins beyond our position follows a gap, or a reset.
       if ((firstOffset ?? lastOffset) === reading.next) skip(reading, lastOffset);
       else astray(reading, () => skip(reading, lastOffset));
-      endIfRead();
+      noteEnd(reading);
     },
     commit: async (run, commits) => {
       const offsets = commits.flatMap((commit) => {
@@ -345,6 +357,16 @@ export function createReadings(
       }
       for (const { reading, offset } of offsets) reading.committed = offset;
     },
+    askEnds: (run) =>
+      run.askEnds([...readings.values()], (of, end) => {
+        const reading = readings.get(nameOf(of));
+        if (reading?.run === run) hearEnd(reading, end);
+      }),
+    lag: ({ partition, last }) => {
+      const reading = readings.get(nameOf(partition as TopicPartition));
+      if (reading?.assigned !== partition || reading.next === null || reading.end === null) return null;
+      return lagBehind(watermarkOf(reading, last), reading.next, reading.end);
+    },
     resume: (run, assigned) => {
       const reading = readings.get(nameOf(assigned as TopicPartition));
       if (reading === undefined || leaving) return;
@@ -356,8 +378,4 @@ export function createReadings(
     },
     loseAll,
   };
-}
-
-function isOutside(offset: string, { low, high }: LogBounds): boolean {
-  return BigInt(offset) < BigInt(low) || BigInt(offset) > BigInt(high);
 }

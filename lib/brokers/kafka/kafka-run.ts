@@ -7,6 +7,8 @@ import type {
   KafkaOffsetsByTopic,
 } from './kafka-client.js';
 import { kafkaAssigner } from './kafka-assigner.js';
+import { createEnds } from './kafka-ends.js';
+import { kafkaState } from './kafka-errors.js';
 import { createMembership } from './kafka-membership.js';
 import type { ResolvedKafkaOptions } from './kafka-options.js';
 
@@ -47,6 +49,8 @@ export interface Run {
   seek(target: TopicPartition, offset: string): void;
   /** Commits the next offsets to read, in the generation of this moment; rejects where the broker did not take them. */
   commit(offsets: readonly Commit[]): Promise<void>;
+  /** Asks for the ends of these partitions, and tells each that it learns. Never rejects. */
+  askEnds(partitions: readonly TopicPartition[], told: (of: TopicPartition, end: string) => void): Promise<void>;
   /** Looks whether the group still hears of us, and has kafkajs join again where it asks the wrong broker. Never rejects. */
   lookForCoordinator(): Promise<void>;
   /** Leaves the group and closes all connections. Never rejects. */
@@ -70,6 +74,7 @@ export function startRun(client: KafkaClientLike, options: ResolvedKafkaOptions,
   let commitNow: ((offsets: KafkaOffsetsByTopic) => Promise<void>) | null = null;
   let committed = 0;
   const membership = createMembership(options.groupId);
+  const ends = createEnds(options.readUncommitted);
   const assigner = kafkaAssigner({
     beforeJoin: () => {
       // Anything but a rebalance ends the join for good: so is a consumer stopped that never got in.
@@ -170,8 +175,14 @@ export function startRun(client: KafkaClientLike, options: ResolvedKafkaOptions,
           await consumer.commitOffsets(offsets.map(({ topic, partition, offset }) => ({ topic, partition, offset })));
         else await commitNow(byTopic(offsets));
         // It answers as if all were well where it did nothing, before the consumer runs and once it stops.
-        if (committed === before) throw new Error('kafkajs did not commit: the consumer is not running');
+        if (committed === before) throw kafkaState('kafkajs did not commit, for the consumer is not running');
       });
+    },
+    askEnds: async (partitions, told) => {
+      if (ended || membership.cluster === null) return;
+      await ends.ask(membership.cluster, partitions, told);
+      // What it opened after our disconnect nobody else would close.
+      if (ended) await consumer.disconnect().catch(() => undefined);
     },
     // kafkajs gives a sign of life after a fetch at the earliest.
     lookForCoordinator: () =>

@@ -370,6 +370,10 @@ export function connectKinesis(
           }),
         ),
       ),
+    lag: ({ partition, oldest }) => {
+      const mine = owned.get(partition.partition as string);
+      return mine?.reading.assigned === partition ? mine.reading.lag(oldest) : null;
+    },
     leaving: () => {
       leaving = true;
       // They are given back with all that is held.

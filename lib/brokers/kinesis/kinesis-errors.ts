@@ -1,5 +1,6 @@
 import { readChain } from '../../core/cause-chain.js';
 import { isSluiceError, nameOf, SluiceError, type SluiceErrorCode } from '../../core/errors.js';
+import { safeWord } from '../../core/safe-word.js';
 import { CALL_TIMED_OUT } from './kinesis-call.js';
 
 /** The service knows no such thing, or none any more. @internal */
@@ -172,7 +173,7 @@ function tellOf(error: unknown): string {
 
 /** The service's own word, such as `AccessDeniedException (HTTP 400)`; never its message, which may quote a key. */
 function wordOf({ name = 'nothing', $metadata }: AwsFailure): string {
-  return `${name} (HTTP ${$metadata?.httpStatusCode})`;
+  return `${safeWord(name) ?? 'something'} (HTTP ${Number($metadata?.httpStatusCode)})`;
 }
 
 function chainOf(error: unknown): readonly AwsFailure[] {

@@ -138,9 +138,12 @@ export function resolveKinesisOptions(client: unknown, options: KinesisSourceOpt
       client: { required: true, that: { be: 'a Kinesis of @aws-sdk/client-kinesis', holds: has(CALLS) } },
       stream: { required: true, that: { be: 'the name or the ARN of a stream', holds: isStream } },
       consumer: { required: true, that: { be: 'a text of 1 to 200 characters', holds: isText(200) } },
-      leases: { required: true, that: { be: 'a lease store', holds: has(STORE_CALLS) } },
+      leases: {
+        required: true,
+        that: { be: 'a lease store, such as postgresLeaseStore(db)', holds: has(STORE_CALLS) },
+      },
       worker: { that: { be: 'a text of 1 to 100 characters', holds: isText(100) } },
-      start: { that: { be: "'earliest', 'latest', a Date or a list of { shard, sequenceNumber }", holds: isStart } },
+      start: { that: { be: START, holds: isStart, isNamed: true } },
       onPositionLost: { oneOf: ['error', 'earliest', 'latest'] },
       leaseMs: ms(1_000, 600_000),
       checkpointIntervalMs: ms(0, 60_000),
@@ -181,6 +184,8 @@ export function resolveKinesisOptions(client: unknown, options: KinesisSourceOpt
   };
 }
 
+const START =
+  "'earliest', 'latest', a Date or a list of { shard, sequenceNumber } with a sequence number of digits, as text";
 const FAN_OUT =
   'true, where consumer is a name that AWS takes (1 to 128 characters of a-z A-Z 0-9 _ . -), or { consumerName } with such a ' +
   'name, or { consumerArn } with the ARN of a consumer of the stream';

@@ -1,7 +1,7 @@
 import { environment } from '../../core/environment.js';
 import { SluiceError, type SluiceErrorCode } from '../../core/errors.js';
 import { bytesHere, isBytes } from '../../core/is-bytes.js';
-import { jsonOfBytes, textOrBase64 } from '../../core/json-of-bytes.js';
+import { jsonPieceOf, textOrBase64 } from '../../core/json-of-bytes.js';
 import { kindOf } from '../../core/kind-of.js';
 import type { HeaderValue, Message, MessageBytes, MessageHeaders } from '../../core/message.js';
 import { wrongHeaders } from '../../core/own-message.js';
@@ -100,8 +100,8 @@ function bytesOf(value: MessageBytes): Uint8Array {
 }
 
 function jsonOf({ value, headers = {} }: Message): Uint8Array {
-  const bytes = value === null ? null : bytesOf(value);
-  return new TextEncoder().encode(JSON.stringify({ headers: jsonHeaders(headers), value: jsonOfBytes(bytes) }));
+  const { json } = jsonPieceOf(value === null ? null : bytesOf(value));
+  return new TextEncoder().encode(`{"headers":${JSON.stringify(jsonHeaders(headers))},"value":${json}}`);
 }
 
 function jsonHeaders(headers: MessageHeaders): Record<string, unknown> {

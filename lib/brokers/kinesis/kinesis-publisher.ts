@@ -7,7 +7,7 @@ import type { Publisher, PublisherConnection } from '../../core/publisher.js';
 import { callKinesis } from './kinesis-call.js';
 import type { KinesisClientLike } from './kinesis-client.js';
 import { createConnection } from './kinesis-connection.js';
-import { isThrottled, kinesisError } from './kinesis-errors.js';
+import { isDenied, isThrottled, kinesisError } from './kinesis-errors.js';
 import { encodeMessage } from './kinesis-outgoing.js';
 import { aggregating, oneEach } from './kinesis-packing.js';
 import { isStream, streamInput } from './kinesis-stream.js';
@@ -173,8 +173,9 @@ export function kinesisPublisher(client: KinesisClientLike, options: KinesisPubl
     const looking = callKinesis(requestTimeoutMs, (call) => client.describeStreamSummary(streamInput(stream), call))
       .pipe(
         last(),
-        // An account may look 20 times a second, and many workers start at once: what they publish tells as well.
-        catchError((error: unknown) => (isThrottled(error) ? of(null) : throwError(() => error))),
+        // It does not keep us from publishing: the right to look at a stream is another one, and an account may look 20 times a
+        // second, while many workers start at once. What they publish tells as well.
+        catchError((error: unknown) => (isThrottled(error) || isDenied(error) ? of(null) : throwError(() => error))),
         map(() => ({ publish: connection.publish })),
       )
       .subscribe({
@@ -207,7 +208,7 @@ function checkPublisherOptions(client: KinesisClientLike, options: KinesisPublis
       headers: { oneOf: ['json', 'drop'] },
       preserveOrder: boolean,
       aggregate: boolean,
-      maxAggregateBytes: { integer: true, min: 1, max: options.maxRecordBytes ?? MiB },
+      maxAggregateBytes: { integer: true, min: 1, max: { value: options.maxRecordBytes ?? MiB, of: 'maxRecordBytes' } },
       maxBatch: { integer: true, min: 1, max: 500 },
       maxBatchBytes: { integer: true, min: 1, max: MOST_BYTES },
       maxRecordBytes: { integer: true, min: 1, max: MOST_BYTES },

@@ -1,5 +1,6 @@
 import { environment } from '../../core/environment.js';
 import { decodeAcked, encodeAcked } from '../../core/acked-above.js';
+import type { EngineLag } from '../../core/engine-reports.js';
 import type { ShardLease } from '../../core/lease-store.js';
 import type { AssignedPartition, LogCommit, LogEngine } from '../../core/log-engine.js';
 import { encodeCheckpoint, isPlaced, type Checkpoint } from './kinesis-checkpoint.js';
@@ -38,6 +39,8 @@ export interface Reading {
   loses(found: string, mayBeDone: boolean): 'on' | 'stop' | Checkpoint;
   /** What a commit makes durable; `'finished'` where there is nothing left, `null` where nothing has changed. */
   progressOf(commit: Pick<LogCommit<KinesisRecord>, 'last' | 'above'>): Progress | 'finished' | null;
+  /** How far it is behind, with the oldest message that is here and not settled. */
+  lag(oldest: KinesisRecord | null): EngineLag | null;
   /** What is durable as things stand, where nothing waits to be done. */
   quietProgress(): Partial<Progress> | null;
 }
@@ -74,6 +77,8 @@ export function createReading(
   let lastDone: KinesisRecord | null = null;
   let { doneUntil } = row;
   let caughtUpAt = 0;
+  // How far behind the last page was, and when it came.
+  let heard: { readonly lagMs: number; readonly at: number } | null = null;
   // Whether the page is the last that `until: 'end'` reads.
   let endsWithPage = false;
 
@@ -102,7 +107,7 @@ export function createReading(
       return isAnchored || isPlaced(start);
     },
     take: ({ records, lagMs, isLast }) => {
-      engine.lag(assigned, { lagMs });
+      heard = { lagMs, at: environment.now() };
       const [first] = records;
       if (first !== undefined && !isAnchored) {
         const what = anchor(first);
@@ -178,6 +183,14 @@ export function createReading(
         ),
         doneUntil,
       };
+    },
+    lag: (oldest) => {
+      // A shard that waits is not read, so Kinesis says nothing of it: but it is as far behind as its oldest message is old.
+      if (oldest !== null) return { lagMs: Math.max(0, environment.wallClock() - oldest.arrivedAt) };
+      if (heard === null) return null;
+      const ageMs = environment.now() - heard.at;
+      // The rest of a page waits, and is older than the page.
+      return reading.hasMore ? { lagMs: heard.lagMs + ageMs } : { lagMs: heard.lagMs, ageMs };
     },
     quietProgress: () => {
       if (!reading.isAllDone || caughtUpAt <= doneUntil) return null;

@@ -1,6 +1,7 @@
 import { catchError, concat, last, map, of, reduce, throwError, type Observable } from 'rxjs';
 import { isError } from '../../core/is-error.js';
 import { readSafely } from '../../core/read-safely.js';
+import { safeWord } from '../../core/safe-word.js';
 import { callKinesis } from './kinesis-call.js';
 import type { KinesisClientLike, KinesisEntryLike, KinesisPutResultLike } from './kinesis-client.js';
 import { isRefusal, isRefusalName, isThrottled, kinesisError } from './kinesis-errors.js';
@@ -59,12 +60,11 @@ function answerOf(stream: string, result: KinesisPutResultLike | undefined): Rec
     return { status: 'ok', shard: ShardId, sequenceNumber: SequenceNumber };
   }
   if (isRefusalName(ErrorCode)) return { status: 'permanent', error: refusalOf(stream, ErrorCode) };
-  return { status: 'again', word: ErrorCode ?? 'nothing' };
+  return { status: 'again', word: ErrorCode === undefined ? 'nothing' : (safeWord(ErrorCode) ?? 'something') };
 }
 
 function wordOf(error: unknown): string {
-  const name = isError(error) ? readSafely(error, 'name') : undefined;
-  return typeof name === 'string' ? name : 'something';
+  return (isError(error) ? safeWord(readSafely(error, 'name')) : undefined) ?? 'something';
 }
 
 function refusalOf(stream: string, word: string, cause?: unknown): unknown {

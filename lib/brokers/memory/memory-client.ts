@@ -63,6 +63,8 @@ export interface MemoryBroker {
  * @public
  */
 export function memoryBroker(options: MemoryBrokerOptions = {}): MemoryBroker {
+  checkNames('memoryBroker', options, ['topics']);
+  checkOptions('memoryBroker', { ...options }, { topics: { that: { be: TOPICS, holds: isRecord } } });
   const topics = new Map<string, MemoryTopic>();
   const groups = new Map<string, MemoryGroup>();
 
@@ -114,6 +116,12 @@ export function memoryBroker(options: MemoryBrokerOptions = {}): MemoryBroker {
       topicNamed(name).logs.map((_, partition) => groupOf(groupId).committed(name, partition)),
     [INTERNALS]: { topic: (name) => topics.get(name), group: groupOf },
   };
+}
+
+const TOPICS = 'an object, such as { orders: { partitions: 4 } }';
+
+function isRecord(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** @internal */

@@ -1,3 +1,6 @@
+import { SluiceError } from '../../core/errors.js';
+import { RingQueue } from '../../core/ring-queue.js';
+
 /** One source as its group sees it. @internal */
 export interface MemoryMember {
   readonly topics: readonly string[];
@@ -51,7 +54,8 @@ export function createGroup(partitionsOf: (topic: string) => number): MemoryGrou
   let members: readonly MemoryMember[] = [];
   const leaving = new Set<MemoryMember>();
   let rebalancing = false;
-  let again = false;
+  // Those that may have to move: all where a member comes or goes, else the one that came free.
+  const unsure = new RingQueue<Share>();
 
   const sharesOf = (topic: string): Share[] => {
     let known = shares.get(topic);
@@ -90,18 +94,18 @@ export function createGroup(partitionsOf: (topic: string) => number): MemoryGrou
       if (share.owner !== owner) return;
       share.owner = null;
       share.revoking = false;
-      rebalance();
+      rebalance([share]);
     });
   };
 
   // Members answer synchronously and may join or leave meanwhile: one round at a time.
-  const rebalance = (): void => {
-    again = true;
+  const rebalance = (freed: readonly Share[] = [...shares.values()].flat()): void => {
+    for (const share of freed) unsure.push(share);
     if (rebalancing) return;
     rebalancing = true;
-    while (again) {
-      again = false;
-      for (const topic of [...shares.keys()]) for (const share of sharesOf(topic)) move(share);
+    for (let share = unsure.shift(); share !== undefined; share = unsure.shift()) {
+      // Its topic may be gone by now.
+      if (shares.get(share.topic)?.[share.partition] === share) move(share);
     }
     rebalancing = false;
     for (const member of members) member.rebalanced();
@@ -128,7 +132,12 @@ export function createGroup(partitionsOf: (topic: string) => number): MemoryGrou
     acked: (topic, partition) => shareOf(topic, partition).acked,
     commit: (member, topic, partition, next, acked = []) => {
       const share = shareOf(topic, partition);
-      if (share.owner !== member) throw new Error(`${topic}/${partition} belongs to another member of the group`);
+      if (share.owner !== member) {
+        throw new SluiceError(
+          'source-failed',
+          `fromMemory: ${topic}/${partition} belongs to another member of the group.`,
+        );
+      }
       for (const offset of acked) if (share.acked.size < MOST_ACKED) share.acked.add(offset);
       moveTo(share, next ?? share.committed);
     },

@@ -14,8 +14,9 @@ import type { MemoryPublisherOptions } from './memory-options.js';
 import type { MemoryPosition } from './memory-source.js';
 
 /**
- * Publishes to a topic of a memory broker. Text is stored as UTF-8. A topic that does not exist, a partition that it does
- * not have, a message that is too large or is no bytes is refused by itself, as permanent.
+ * Publishes to a topic of a memory broker. Text is stored as UTF-8. A partition that the topic does not have, a message that is too
+ * large or is no bytes is refused by itself, as permanent; so is all that is published after the topic was deleted. `connect`
+ * fails with `unknown-topic` where there is none.
  * @public
  */
 export function memoryPublisher(broker: MemoryBroker, options: MemoryPublisherOptions): Publisher<Message> {
@@ -34,7 +35,8 @@ export function memoryPublisher(broker: MemoryBroker, options: MemoryPublisherOp
   return {
     connect: () =>
       new Observable<PublisherConnection<Message>>((subscriber) => {
-        subscriber.next({ publish });
+        if (internalsOf(broker).topic(options.topic) !== undefined) subscriber.next({ publish });
+        else subscriber.error(unknownTopic('memoryPublisher', options.topic));
       }),
   };
 }
@@ -67,7 +69,8 @@ function store(topic: MemoryTopic, message: Message): MemoryPosition {
   if (size > maxMessageBytes)
     throw refused(`${size} bytes are more than the ${maxMessageBytes} that ${topic.name} takes`);
   const partition = message.partition ?? partitionOf(topic, key);
-  const log = Number.isInteger(partition) ? topic.logs[partition] : undefined;
+  if (!Number.isInteger(partition)) throw refused('a partition must be a whole number');
+  const log = topic.logs[partition];
   if (log === undefined) throw refused(`${topic.name} has no partition ${partition}`);
   const { timestamp = environment.wallClock() } = message;
   if (!Number.isSafeInteger(timestamp)) throw refused('a timestamp must be whole milliseconds');

@@ -33,6 +33,8 @@ interface Reading {
   /** What its predecessors had done above the committed offset: it is not read again. */
   readonly acked: ReadonlySet<number>;
   readonly assigned: AssignedPartition;
+  /** What is to be committed as long as nothing that was read from here on is settled. */
+  start: number;
   next: number;
   /** Where `until: 'end'` stops. */
   readonly end: number;
@@ -68,7 +70,7 @@ export function fromMemory(
       broker: { required: true, that: { be: 'a memoryBroker()', holds: isMemoryBroker } },
       groupId: { required: true, type: 'string' },
       topics: { required: true, that: { be: 'a list of topic names that is not empty', holds: isTopicList } },
-      start: { that: { be: "'earliest', 'latest' or a Date", holds: isStart } },
+      start: { that: { be: "'earliest', 'latest' or a Date", holds: isStart, isNamed: true } },
       onPositionLost: { oneOf: ['error', 'earliest', 'latest'] },
     },
   );
@@ -111,6 +113,10 @@ function connect(
   const topics = new Map<string, MemoryTopic>();
   const ends = new Map<MemoryLog, number>();
   const readings = new Map<string, Reading>();
+  // Those that are not at their end, `until: 'end'`.
+  const unread = new Set<Reading>();
+  // Where a partition went on whose position was lost: what is settled of before moves the position no more.
+  const jumps = new WeakMap<AssignedPartition, number>();
   const unlisten: (() => void)[] = [];
 
   const member: MemoryMember = {
@@ -122,7 +128,8 @@ function connect(
       const prepare = () => defer(() => of(group.commit(member, topic, partition, next)));
       const assigned = engine.assign({ topic, partition }, committed === null ? prepare : undefined);
       const acked = new Set(group.acked(topic, partition));
-      const reading = { log, acked, assigned, next, end: ends.get(log) ?? Infinity, feeding: false, lost: false };
+      const end = ends.get(log) ?? Infinity;
+      const reading: Reading = { log, acked, assigned, start: next, next, end, feeding: false, lost: false };
       readings.set(nameOf(assigned), reading);
       feed(reading);
     },
@@ -130,8 +137,12 @@ function connect(
       const name = nameOf({ topic, partition });
       const reading = readings.get(name);
       readings.delete(name);
-      if (reading === undefined) done();
-      else engine.revoke(reading.assigned, done);
+      if (reading === undefined) {
+        done();
+        return;
+      }
+      unread.delete(reading);
+      engine.revoke(reading.assigned, done);
     },
     rebalanced: () => endIfRead(),
   };
@@ -144,11 +155,13 @@ function connect(
       const records = read(log, reading.next, Math.min(CHUNK_RECORDS, reading.end - reading.next));
       if (records.length === 0) break;
       reading.next += records.length;
-      engine.lag(assigned, { lagMessages: log.end - reading.next });
       const left = acked.size === 0 ? records : records.filter(({ offset }) => !acked.has(offset));
       engine.push(assigned, lend(left));
     }
     reading.feeding = false;
+    if (until !== 'end') return;
+    if (assigned.live && reading.next < reading.end) unread.add(reading);
+    else unread.delete(reading);
     endIfRead();
   };
 
@@ -163,12 +176,15 @@ function connect(
       return false;
     }
     reading.next = onPositionLost === 'earliest' ? log.first : log.end;
+    // At once, since nothing may ever be settled there: the next start would lose it again, with all that is published until then.
+    group.commit(member, assigned.topic, assigned.partition as number, reading.next);
+    jumps.set(assigned, reading.next);
+    reading.start = reading.next;
     return reading.next < reading.end;
   };
 
   const endIfRead = (): void => {
-    if (until !== 'end' || !group.isSettled(member)) return;
-    if ([...readings.values()].every(({ next, end }) => next >= end)) engine.end();
+    if (until === 'end' && unread.size === 0 && group.isSettled(member)) engine.end();
   };
 
   const listen = (topic: MemoryTopic): void => {
@@ -203,10 +219,16 @@ function connect(
         for (const { partition, last, above } of commits) {
           const { topic, partition: number } = partition;
           const acked = above().map(({ stored }) => stored.offset);
-          group.commit(member, topic, number as number, last === null ? null : last.stored.offset + 1, acked);
+          const next = last === null ? null : Math.max(jumps.get(partition) ?? 0, last.stored.offset + 1);
+          group.commit(member, topic, number as number, next, acked);
         }
         return of(undefined);
       }),
+    lag: ({ partition, last }) => {
+      const reading = readings.get(nameOf(partition));
+      if (reading?.assigned !== partition) return null;
+      return { lagMessages: reading.log.end - watermarkOf(reading, last) };
+    },
     leaving: () => group.leaving(member),
     close: () =>
       defer(() => {
@@ -215,6 +237,13 @@ function connect(
         return of(undefined);
       }),
   };
+}
+
+/** Where the next owner would begin. */
+function watermarkOf({ start, acked }: Reading, last: LentRecord | null): number {
+  let watermark = Math.max(start, last === null ? 0 : last.stored.offset + 1);
+  while (acked.has(watermark)) watermark++;
+  return watermark;
 }
 
 function startOf(log: MemoryLog, start: 'earliest' | 'latest' | Date): number {

@@ -61,8 +61,8 @@ const PASSING = new Set<GrpcName>([
 
 // google-auth-library has no codes; these are its words where it finds no credentials or no project.
 const NO_CREDENTIALS = /^(Could not load the default credentials|Unable to detect a Project Id|invalid_grant)/;
-// A file of credentials that is not there, or not ours to read.
-const NO_FILE = new Set<unknown>(['ENOENT', 'EACCES', 'EISDIR']);
+// A file of credentials that is not there, or not ours to read; or its content was given where its path belongs.
+const NO_FILE = new Set<unknown>(['ENOENT', 'EACCES', 'EISDIR', 'ENAMETOOLONG']);
 
 /** A failure of the Pub/Sub client as a typed error; what it says of itself is the `cause`. @internal */
 export function pubsubError(
@@ -154,6 +154,12 @@ function whatNext(code: SluiceErrorCode, error: unknown, { subscription }: PubSu
   if (code === 'not-authorized') {
     const role = subscription === undefined ? 'roles/pubsub.publisher' : 'roles/pubsub.subscriber';
     return `Look at the roles of the client's identity, such as ${role}, and at the KMS key of the topic.`;
+  }
+  if (code === 'authentication-failed' && chainOf(error).some(({ code }) => NO_FILE.has(code))) {
+    return (
+      'The file of credentials of the PubSub object cannot be read; the cause names it. Look at keyFilename and at ' +
+      'GOOGLE_APPLICATION_CREDENTIALS: both take the path of a file, not what is in it.'
+    );
   }
   if (code === 'authentication-failed') {
     return 'The PubSub object has no credentials, or Google refused them. Look at its credentials and project.';

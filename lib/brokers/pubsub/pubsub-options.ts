@@ -86,13 +86,16 @@ export function resolvePubSubOptions(subscription: unknown, options: PubSubSourc
     {
       subscription: {
         required: true,
-        that: { be: 'a Subscription of @google-cloud/pubsub', holds: isSubscription },
+        that: {
+          be: 'a Subscription of @google-cloud/pubsub, as pubsub.subscription(name) makes it',
+          holds: isSubscription,
+        },
       },
       mode: { oneOf: ['streaming', 'pull'] },
       readAhead: mode === 'pull' ? NONE : { integer: true, min: 0, max: 1_000_000 },
       maxStreams: mode === 'pull' ? NONE : { integer: true, min: 1, max: 10 },
       ackDeadlineMs: DEADLINE_MS,
-      maxExtensionMs: { integer: true, min: ackDeadlineMs, max: 86_400_000 },
+      maxExtensionMs: { integer: true, min: { value: ackDeadlineMs, of: 'ackDeadlineMs' }, max: 86_400_000 },
       requestTimeoutMs: { integer: true, min: 100, max: 600_000 },
     },
   );

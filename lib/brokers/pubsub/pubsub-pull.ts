@@ -213,8 +213,6 @@ export function pullMessages(
       if (record === 'too-early') tooEarly.push(arrival.handle.ackId);
       else if (record !== 'held') records.push(record);
     }
-    const [first] = records;
-    if (first !== undefined) engine.lag({ lagMs: Math.max(0, environment.wallClock() - first.publishedAt) });
     sendNacks(tooEarly);
     engine.push(records);
     pullMore();

@@ -86,8 +86,6 @@ export function streamMessages(
   const pushArrived = (): void => {
     const records = arrived;
     arrived = [];
-    const [oldest] = records;
-    if (oldest !== undefined) engine.lag({ lagMs: Math.max(0, environment.wallClock() - oldest.publishedAt) });
     engine.push(records);
     stopFlood();
   };

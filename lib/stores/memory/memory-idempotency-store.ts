@@ -11,6 +11,11 @@ export interface MemoryIdempotencyStoreOptions {
    * whole number, at least 1. Default: 100,000.
    */
   readonly maxKeys?: number;
+  /**
+   * How many bytes processed keys may take, two for each UTF-16 unit: the oldest are forgotten first, as above. Keys are made of
+   * messages, so whoever sends those says how long they are. A whole number, at least 1. Default: 64 MiB, 335 units for each of 100,000.
+   */
+  readonly maxBytes?: number;
   /** How long a processed key is remembered, in milliseconds, above 0. Default: 24 hours. */
   readonly retentionMs?: number;
 }
@@ -21,6 +26,7 @@ interface Hold {
 }
 
 const DAY_MS = 86_400_000;
+const MIB = 1024 * 1024;
 
 /**
  * Remembers processed keys in this process, within bounds: repeats are found for as long as the process lives and the
@@ -28,26 +34,35 @@ const DAY_MS = 86_400_000;
  * @public
  */
 export function memoryIdempotencyStore(options: MemoryIdempotencyStoreOptions = {}): IdempotencyStore {
-  const { maxKeys = 100_000, retentionMs = DAY_MS } = options;
-  checkNames('memoryIdempotencyStore', options, ['maxKeys', 'retentionMs']);
+  checkNames('memoryIdempotencyStore', options, ['maxKeys', 'maxBytes', 'retentionMs']);
+  const { maxKeys = 100_000, maxBytes = 64 * MIB, retentionMs = DAY_MS } = options;
   checkOptions(
     'memoryIdempotencyStore',
-    { maxKeys, retentionMs },
+    { maxKeys, maxBytes, retentionMs },
     {
       maxKeys: { integer: true, min: 1 },
+      maxBytes: { integer: true, min: 1 },
       retentionMs: { above: 0 },
     },
   );
   // By the time of their confirm, hence of their expiry.
   const done = new Map<string, number>();
-  // In credit of the pipelines that claim; lapsed ones are swept before the bound is met.
+  let doneBytes = 0;
+  // In credit of the pipelines that claim, as the messages are that have these keys; lapsed ones are swept before the bound is met.
   const held = new Map<string, Hold>();
   let tokens = 0;
 
+  const remember = (key: string, until: number): void => {
+    if (done.delete(key)) doneBytes -= bytesOf(key);
+    done.set(key, until);
+    doneBytes += bytesOf(key);
+  };
+
   const forgetOld = (now: number): void => {
     for (const [key, until] of done) {
-      if (until > now && done.size <= maxKeys) break;
+      if (until > now && done.size <= maxKeys && doneBytes <= maxBytes) break;
       done.delete(key);
+      doneBytes -= bytesOf(key);
     }
   };
 
@@ -95,8 +110,7 @@ export function memoryIdempotencyStore(options: MemoryIdempotencyStoreOptions = 
         const answers = claims.map((claim) => {
           if (!owns(claim)) return false;
           held.delete(claim.key);
-          done.delete(claim.key);
-          done.set(claim.key, now + retentionMs);
+          remember(claim.key, now + retentionMs);
           return true;
         });
         forgetOld(now);
@@ -107,6 +121,10 @@ export function memoryIdempotencyStore(options: MemoryIdempotencyStoreOptions = 
         for (const claim of claims) if (owns(claim)) held.delete(claim.key);
       }),
   };
+}
+
+function bytesOf(key: string): number {
+  return 2 * key.length;
 }
 
 function answering<A>(answer: (now: number) => A): Observable<A> {

@@ -21,6 +21,8 @@ export interface MemoryOutboxRows extends Pick<
   'claim' | 'renew' | 'published' | 'dead' | 'release' | 'lag'
 > {
   readonly size: number;
+  /** Of keys and values. */
+  readonly bytes: number;
   append(messages: readonly OutboxMessage[]): void;
   messages(): MemoryOutboxMessage[];
 }
@@ -41,6 +43,7 @@ export function memoryOutboxRows(): MemoryOutboxRows {
   const rows = new Map<string, Stored>();
   // Rows that went a moment ago, so that to mark them twice is no loss of a lease.
   const gone = new Map<string, string>();
+  let bytesOfAll = 0;
   let ids = 0;
   let tokens = 0;
 
@@ -51,6 +54,8 @@ export function memoryOutboxRows(): MemoryOutboxRows {
     const id = String(++ids);
     const [key, value] = [bytesOf(message.key), bytesOf(message.value)];
     const { topic, headers = {}, partition = null, timestamp = null } = message;
+    const bytes = (key?.length ?? 0) + (value?.length ?? 0);
+    bytesOfAll += bytes;
     rows.set(id, {
       row: {
         id,
@@ -65,7 +70,7 @@ export function memoryOutboxRows(): MemoryOutboxRows {
         storedAt: environment.wallClock(),
       },
       message,
-      bytes: (key?.length ?? 0) + (value?.length ?? 0),
+      bytes,
       token: '',
       attempts: 0,
       leasedUntil: 0,
@@ -111,6 +116,9 @@ export function memoryOutboxRows(): MemoryOutboxRows {
     get size() {
       return rows.size;
     },
+    get bytes() {
+      return bytesOfAll;
+    },
     append: (messages) => messages.forEach(append),
     messages: () =>
       [...rows.values()].map(({ message, row: { messageId }, attempts, error }) => ({
@@ -125,8 +133,10 @@ export function memoryOutboxRows(): MemoryOutboxRows {
     published: (leases) =>
       answering(() =>
         leases.map(({ id, token }) => {
-          if (rows.get(id)?.token === token && rows.get(id)?.error === null) {
+          const stored = rows.get(id);
+          if (stored?.token === token && stored.error === null) {
             rows.delete(id);
+            bytesOfAll -= stored.bytes;
             remember(gone, id, token);
           }
           return gone.get(id) === token;

@@ -3,8 +3,10 @@ import { SluiceError } from '../../core/errors.js';
 import { checkNames, checkOptions } from '../../core/options.js';
 import type { OutboxStore } from '../../core/outbox-store.js';
 import type { OutboxTransaction } from '../../core/outbox-transaction.js';
-import { memoryOutboxRows, type MemoryOutboxMessage } from './memory-outbox-rows.js';
+import { memoryOutboxRows, type MemoryOutboxMessage, type MemoryOutboxRows } from './memory-outbox-rows.js';
 import { memoryChanges, type MemoryTransaction } from './memory-transaction.js';
+
+const MIB = 1024 * 1024;
 
 /** The bounds of a memory outbox. @public */
 export interface MemoryOutboxStoreOptions {
@@ -12,6 +14,12 @@ export interface MemoryOutboxStoreOptions {
   readonly maxRows?: number;
   /** How many processed keys are remembered; the oldest are forgotten first. At least 1. Default: 100,000. */
   readonly maxKeys?: number;
+  /**
+   * How many bytes may wait, in keys and values of messages, and how many processed keys may take, two for each UTF-16 unit. Each by
+   * itself: above it transactions that emit wait, and the oldest keys are forgotten. One transaction may pass it. At least 1. Default:
+   * 64 MiB.
+   */
+  readonly maxBytes?: number;
 }
 
 /** An outbox in this process, and what is in it, for tests. @public */
@@ -28,16 +36,21 @@ export interface MemoryOutboxStore extends OutboxStore<MemoryTransaction> {
  * @public
  */
 export function memoryOutboxStore(options: MemoryOutboxStoreOptions = {}): MemoryOutboxStore {
-  const { maxRows = 100_000, maxKeys = 100_000 } = options;
-  checkNames('memoryOutboxStore', options, ['maxRows', 'maxKeys']);
+  checkNames('memoryOutboxStore', options, ['maxRows', 'maxKeys', 'maxBytes']);
+  const { maxRows = 100_000, maxKeys = 100_000, maxBytes = 64 * MIB } = options;
   checkOptions(
     'memoryOutboxStore',
-    { maxRows, maxKeys },
-    { maxRows: { integer: true, min: 1 }, maxKeys: { integer: true, min: 1 } },
+    { maxRows, maxKeys, maxBytes },
+    {
+      maxRows: { integer: true, min: 1 },
+      maxKeys: { integer: true, min: 1 },
+      maxBytes: { integer: true, min: 1 },
+    },
   );
   const table = new Map<string, unknown>();
   const rows = memoryOutboxRows();
   const processed = new Set<string>();
+  let processedBytes = 0;
   // Keys of open transactions: at most as many as are in credit.
   const open = new Set<string>();
   const closed = new Subject<void>();
@@ -92,17 +105,22 @@ export function memoryOutboxStore(options: MemoryOutboxStoreOptions = {}): Memor
       },
       commit: ({ messages, forget }) =>
         defer(() => {
-          if (rows.size + messages.length > maxRows && messages.length > 0) {
+          if (messages.length > 0 && (rows.size + messages.length > maxRows || rows.bytes >= maxBytes)) {
             end();
-            throw (full = tooMany(rows.size, maxRows));
+            throw (full = tooMany(rows, maxRows, maxBytes));
           }
           changes.apply();
           rows.append(messages);
           const vain = new Set(forget.map(nameOf));
-          for (const name of mine) if (!vain.has(name)) processed.add(name);
+          for (const name of mine) {
+            if (vain.has(name)) continue;
+            processed.add(name);
+            processedBytes += 2 * name.length;
+          }
           for (const name of processed) {
-            if (processed.size <= maxKeys) break;
+            if (processed.size <= maxKeys && processedBytes <= maxBytes) break;
             processed.delete(name);
+            processedBytes -= 2 * name.length;
           }
           end();
           if (messages.length > 0) stored.next();
@@ -131,8 +149,7 @@ export function memoryOutboxStore(options: MemoryOutboxStoreOptions = {}): Memor
   };
 }
 
-function tooMany(size: number, maxRows: number): SluiceError {
-  return new SluiceError('store-failed', `memoryOutboxStore: ${size} messages wait; maxRows is ${maxRows}.`, {
-    details: { size, maxRows },
-  });
+function tooMany({ size, bytes }: MemoryOutboxRows, maxRows: number, maxBytes: number): SluiceError {
+  const text = `memoryOutboxStore: ${size} messages of ${bytes} bytes wait; maxRows is ${maxRows}, maxBytes ${maxBytes}.`;
+  return new SluiceError('store-failed', text, { details: { size, bytes, maxRows, maxBytes } });
 }

@@ -81,11 +81,18 @@ const MEANINGS: Readonly<Record<string, string>> = {
 /** An error of the server in words: its code, its name, and the names that it gives, none of which is data. @internal */
 export function conditionOf(sqlState: string, error: unknown): string {
   const name = NAMES[sqlState] ?? NAMES[sqlState.slice(0, 2)];
-  const where = PLACES.flatMap((place) => {
-    const named = readSafely(error, place);
-    return typeof named === 'string' && named !== '' ? [`${place} "${named}"`] : [];
-  });
+  const where = Object.entries(placesOf(error)).map(([place, named]) => `${place} "${named}"`);
   return [`${sqlState}${name === undefined ? '' : ` (${name})`}`, ...where].join(', ');
+}
+
+/** The names that an error of the server gives. @internal */
+export function placesOf(error: unknown): Partial<Record<(typeof PLACES)[number], string>> {
+  return Object.fromEntries(
+    PLACES.flatMap((place) => {
+      const named = readSafely(error, place);
+      return typeof named === 'string' && NAME.test(named) ? [[place, named]] : [];
+    }),
+  );
 }
 
 /** Its meaning and what to do, where there is something to be said. @internal */
@@ -94,3 +101,5 @@ export function meaningOf(sqlState: string): string | undefined {
 }
 
 const PLACES = ['constraint', 'column', 'table'] as const;
+// Of a length that PostgreSQL takes. A trigger that raises an error may give it any text for a name.
+const NAME = /^[\p{L}_][\p{L}\p{M}\d_$-]{0,62}$/u;

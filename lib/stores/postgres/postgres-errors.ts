@@ -1,4 +1,3 @@
-import { cutText } from '../../core/cut-text.js';
 import { isSluiceError, nameOf, SluiceError, type SluiceErrorCode } from '../../core/errors.js';
 import { readSafely } from '../../core/read-safely.js';
 import { conditionOf, meaningOf } from './postgres-conditions.js';
@@ -21,7 +20,6 @@ const ROLLED_BACK = new Set(['40001', '40P01']);
 const OUT_STATES = new Set(['57P01', '57P02', '57P03', '57P05', '53100', '53200', '53300', '25006', '25P03', '25P04']);
 // `statement_timeout` and `lock_timeout`.
 const CUT_OFF = new Set(['57014', '55P03']);
-const MAX_DRIVER_BYTES = 256;
 // What the server tells of rows, that is, of keys and payloads.
 const TELLING = ['detail', 'where', 'internalQuery'];
 
@@ -62,7 +60,7 @@ export function postgresError({ owner, names, table }: PostgresCall, error: unkn
   const meaning = sqlState === undefined ? undefined : meaningOf(sqlState);
   const first = firstFailureOf(error);
   const parts = [
-    first === null ? told : `${told}. Before that ${first.replace(/\.$/, '')}`,
+    first === null ? told : `${told}. Before that ${first}`,
     meaning ?? next[code] ?? 'Look at the log of the server, which has the whole of it',
   ];
   return new SluiceError(code, `${owner}: ${parts.join('. ').replace(/\.?$/, '.')}`, {
@@ -74,17 +72,23 @@ export function postgresError({ owner, names, table }: PostgresCall, error: unkn
 /** The error that a handler passed over, where a statement of ours met only its consequence; see `TransactionTroubles`. */
 function firstFailureOf(error: unknown): string | null {
   const cause = readSafely(error, 'cause');
-  return sqlStateOf(cause) === undefined ? null : String(readSafely(cause, 'message'));
+  const sqlState = sqlStateOf(cause);
+  return sqlState === undefined ? null : `Postgres says ${conditionOf(sqlState, cause)}`;
 }
 
-// These messages are the driver's, about its connections, and made of nothing but that; others may quote anything.
-const OF_DRIVER =
-  /^(Connection |Client (was|has)|timeout |Query read timeout|Cannot use a pool|The server does not support SSL|SASL: )/;
+// The driver's own, word by word, about its connections. What only begins like one may go on with anything: "Connection string …".
+const OF_DRIVER = [
+  /^Connection (terminated|ended)( unexpectedly| due to connection timeout)?$/,
+  /^Client (was closed|has encountered a connection error) and is not queryable$/,
+  /^(timeout expired|timeout exceeded when trying to connect|Query read timeout)$/,
+  /^Cannot use a pool after calling end on the pool$/,
+  /^(The server does not support SSL connections|There was an error establishing an SSL connection)$/,
+  /^SASL: SCRAM-[A-Z-]{1,32}: [a-z -]{1,64}$/,
+];
 
 function driverText(error: unknown): string {
   const message = readSafely(error, 'message');
-  const isOfDriver = typeof message === 'string' && OF_DRIVER.test(message);
-  return isOfDriver ? cutText(message, MAX_DRIVER_BYTES).replace(/\.$/, '') : nameOf(error);
+  return typeof message === 'string' && OF_DRIVER.some((text) => text.test(message)) ? message : nameOf(error);
 }
 
 /** Nothing answered in time. @internal */

@@ -48,8 +48,8 @@ const NO_TOKEN = '00000000-0000-0000-0000-000000000000';
  * @public
  */
 export function postgresIdempotencyStore(db: PostgresLike, options: PostgresIdempotencyStoreOptions): IdempotencyStore {
-  const { consumer, timeoutMs = 10_000 } = options;
   checkNames(OWNER, options, ['consumer', 'timeoutMs', ...NAME_OPTIONS]);
+  const { consumer, timeoutMs = 10_000 } = options;
   checkOptions(
     OWNER,
     { db, consumer, timeoutMs },

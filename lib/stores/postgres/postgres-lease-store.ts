@@ -29,8 +29,8 @@ const OWNER = 'postgresLeaseStore';
  * @public
  */
 export function postgresLeaseStore(db: PostgresLike, options: PostgresLeaseStoreOptions = {}): LeaseStore {
-  const { timeoutMs = 10_000 } = options;
   checkNames(OWNER, options, ['timeoutMs', ...NAME_OPTIONS]);
+  const { timeoutMs = 10_000 } = options;
   checkOptions(OWNER, { db, timeoutMs }, CALL_RULES);
   const names = resolveNames(OWNER, options);
   const sql = leaseSql(names);

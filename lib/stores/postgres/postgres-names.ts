@@ -57,8 +57,8 @@ export function resolveTables(
   owner: string,
   options: PostgresNames & { readonly tables?: readonly PostgresTable[] },
 ): { readonly names: ResolvedNames; readonly tables: readonly PostgresTable[] } {
-  const { tables = TABLES } = options;
   checkNames(owner, options, [...NAME_OPTIONS, 'tables']);
+  const { tables = TABLES } = options;
   checkOptions(
     owner,
     { tables },

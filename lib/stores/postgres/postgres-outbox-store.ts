@@ -113,15 +113,19 @@ export function postgresOutboxStore<Tx>(
   db: TransactionsOf<Tx>,
   options: PostgresOutboxStoreOptions = {},
 ): PostgresOutboxStore<Tx> {
-  const { timeoutMs = 10_000, isolation, notify = false, listen } = options;
   checkNames(OWNER, options, ['timeoutMs', 'isolation', 'notify', 'listen', ...NAME_OPTIONS]);
+  const { timeoutMs = 10_000, isolation, notify = false, listen } = options;
   checkOptions(
     OWNER,
     { db, timeoutMs, isolation, notify, listen },
     {
       ...CALL_RULES,
       isolation: {
-        that: { be: "'read committed', 'repeatable read' or 'serializable'", holds: (value) => ISOLATIONS.has(value) },
+        that: {
+          be: "'read committed', 'repeatable read' or 'serializable'",
+          holds: (value) => ISOLATIONS.has(value),
+          isNamed: true,
+        },
       },
       notify: { that: { be: 'true or false', holds: (value) => typeof value === 'boolean' } },
       listen: { that: { be: 'a Pool of pg', holds: canListen } },

@@ -58,8 +58,8 @@ const OLD: Readonly<Record<Purged, string>> = {
  * @public
  */
 export function postgresPurge(db: PostgresLike, options: PostgresPurgeOptions = {}): Observable<PostgresPurged> {
-  const { processedMs = 14 * DAY_MS, publishedMs = DAY_MS, tables = PURGED, pages = 128, timeoutMs = 10_000 } = options;
   checkNames(OWNER, options, ['processedMs', 'publishedMs', 'tables', 'pages', 'timeoutMs', ...NAME_OPTIONS]);
+  const { processedMs = 14 * DAY_MS, publishedMs = DAY_MS, tables = PURGED, pages = 128, timeoutMs = 10_000 } = options;
   checkOptions(
     OWNER,
     { db, processedMs, publishedMs, tables, pages, timeoutMs },

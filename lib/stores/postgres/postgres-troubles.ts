@@ -1,5 +1,5 @@
 import { isPromiseLike } from '../../core/deferred.js';
-import { conditionOf } from './postgres-conditions.js';
+import { conditionOf, placesOf } from './postgres-conditions.js';
 import { sqlStateOf } from './postgres-errors.js';
 
 const FAILED_BEFORE = '25P02';
@@ -51,5 +51,6 @@ export class TransactionTroubles {
 /** Not the error itself: it is the handler's, and shows rows. */
 function toldOf(error: unknown): Error {
   const sqlState = sqlStateOf(error) as string;
-  return Object.assign(new Error(`Postgres says ${conditionOf(sqlState, error)}.`), { code: sqlState });
+  const told = new Error(`Postgres says ${conditionOf(sqlState, error)}.`);
+  return Object.assign(told, { code: sqlState, ...placesOf(error) });
 }

@@ -84,7 +84,8 @@ export const deadLetterCases: readonly SourceCase[] = [
   },
   {
     behaviours: [27],
-    title: 'processes a redriven dead letter once, however often it is redriven, and keeps where it came from',
+    title:
+      'processes a redriven dead letter once, however often it is redriven, and says where it was read last and first',
     guarantees: ['I2', 'I6'],
     needs: ['headers'],
     run: async (world) => {
@@ -98,10 +99,20 @@ export const deadLetterCases: readonly SourceCase[] = [
       const [first] = await deadLettersOf(world, letters, 1);
       await world.publish(place.topic, [redriven(first)]);
       const [, second] = await deadLettersOf(world, letters, 2);
-      for (const name of ['dead-letter-source-position', 'dead-letter-source-topic']) {
-        const [was, is] = [first, second].map((letter) => show(headerValues(letter?.headers ?? {}, name)[0]));
-        check(was === is, () => `${name} was ${was} and is ${is} after a redrive that failed again.`);
+      const read = (letter: RawDelivery | undefined, name: string): string =>
+        show(headerValues(letter?.headers ?? {}, `dead-letter-${name}`)[0]);
+      for (const name of ['position', 'topic']) {
+        const [was, is] = [read(first, `source-${name}`), read(second, `origin-${name}`)];
+        check(
+          was === is,
+          () => `dead-letter-source-${name} was ${was}, and after a redrive dead-letter-origin-${name} is ${is}.`,
+        );
       }
+      const [before, after] = [first, second].map((letter) => read(letter, 'source-position'));
+      check(
+        before !== after,
+        () => `dead-letter-source-position is ${after} still, though it was redriven to another one.`,
+      );
       isBroken = false;
       const triesBefore = tries();
       await world.publish(place.topic, [redriven(first), redriven(first), redriven(second as RawDelivery)]);

@@ -1,6 +1,7 @@
+import { createHash } from 'node:crypto';
 import { expect, it } from '@jest/globals';
 import { of, type Subscription } from 'rxjs';
-import { ackEach, handle, retryToDlq, type TelemetryEvent } from '../../../lib/index.js';
+import { ackEach, handle, retryToDlq, type OnUndeliverable, type TelemetryEvent } from '../../../lib/index.js';
 import { fromKafka, kafkaPublisher } from '../../../lib/kafka.js';
 import { describeKafka } from '../../servers/describe-kafka.js';
 
@@ -12,6 +13,7 @@ describeKafka('dead letters on a real broker (I6)', (kafka) => {
     dlq: string,
     events: TelemetryEvent[],
     passed: string[],
+    onUndeliverable?: OnUndeliverable,
   ): Subscription => {
     const client = kafka().newKafka();
     return fromKafka(client, {
@@ -21,7 +23,11 @@ describeKafka('dead letters on a real broker (I6)', (kafka) => {
       telemetry: (event) => void events.push(event),
     })
       .pipe(
-        retryToDlq({ maxRetries: 0, deadLetters: kafkaPublisher(client, { topic: dlq }) }),
+        retryToDlq({
+          maxRetries: 0,
+          deadLetters: kafkaPublisher(client, { topic: dlq }),
+          ...(onUndeliverable === undefined ? {} : { onUndeliverable }),
+        }),
         handle((value) => {
           const text = Buffer.from(value as Uint8Array).toString();
           if (text.startsWith('bad')) throw new Error('always');
@@ -32,14 +38,39 @@ describeKafka('dead letters on a real broker (I6)', (kafka) => {
       .subscribe((value) => passed.push(value));
   };
 
-  it('holds a dead letter that its topic refuses as too large, says so, and lets others pass', async () => {
+  it('publishes size and digest of a value that its topic refuses as too large, says so, and goes on', async () => {
+    const topic = await kafka().createTopic({ partitions: 1 });
+    const dlq = await kafka().createTopic({ partitions: 1, config: { 'max.message.bytes': '2000' } });
+    const groupId = kafka().groupId();
+    const value = `bad${'x'.repeat(5_000)}`;
+    await kafka().send(topic, [{ value, key: 'k' }, { value: 'a' }]);
+    const events: TelemetryEvent[] = [];
+    const passed: string[] = [];
+    const subscription = run(topic, groupId, dlq, events, passed);
+    await until(async () => (await kafka().committed(groupId, topic))[0] === 2n);
+    expect(passed).toEqual(['a']);
+    expect(events.filter(({ type }) => type === 'undeliverable')).toHaveLength(1);
+    const letters = await kafka().readAll(dlq);
+    expect(letters).toHaveLength(1);
+    expect(JSON.parse(String(letters[0]?.value))).toMatchObject({
+      original: null,
+      encoding: 'digest',
+      bytes: 5_003,
+      sha256: createHash('sha256').update(value).digest('hex'),
+      error: { source: { topic, partition: 0, position: '0' } },
+    });
+    subscription.unsubscribe();
+    await until(() => events.some(({ type }) => type === 'closed'));
+  });
+
+  it("holds such a letter with onUndeliverable: 'hold', says so, and lets others pass", async () => {
     const topic = await kafka().createTopic({ partitions: 1 });
     const dlq = await kafka().createTopic({ partitions: 1, config: { 'max.message.bytes': '2000' } });
     const groupId = kafka().groupId();
     await kafka().send(topic, [{ value: `bad${'x'.repeat(5_000)}` }, { value: 'a' }]);
     const events: TelemetryEvent[] = [];
     const passed: string[] = [];
-    const subscription = run(topic, groupId, dlq, events, passed);
+    const subscription = run(topic, groupId, dlq, events, passed, 'hold');
     await until(() => events.some(({ type }) => type === 'undeliverable') && passed.length === 1);
     expect(passed).toEqual(['a']);
     await pause(700);

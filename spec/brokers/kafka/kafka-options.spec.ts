@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { fromKafka, kafkaPublisher, type KafkaSourceOptions } from 'rxsluice/kafka';
 import { resolveKafkaOptions } from '../../../lib/brokers/kafka/kafka-options.js';
 import { fakeKafka } from '../../support/kafka-fake.js';
+import { until } from '../../support/until.js';
 
 const kafka = fakeKafka();
 const base = { groupId: 'g', topics: ['t'] };
@@ -32,6 +33,23 @@ describe('the options of fromKafka', () => {
       refusalTimeoutMs: 300_000,
       until: null,
     });
+  });
+
+  it('give kafkajs the bounds of a fetch', async () => {
+    const given: object[] = [];
+    const client = fakeKafka({ t: 1 });
+    const { consumer } = client;
+    Object.assign(client, {
+      consumer: (config: Parameters<typeof consumer>[0]) => {
+        given.push(config);
+        return consumer(config);
+      },
+    });
+    const bounds = { fetchMaxBytes: 5_000, fetchMaxBytesPerPartition: 500 };
+    const subscription = fromKafka(client, { ...base, ...bounds }).subscribe();
+    await until('it has a consumer', () => given.length > 0);
+    subscription.unsubscribe();
+    expect(given[0]).toMatchObject({ maxBytes: 5_000, maxBytesPerPartition: 500 });
   });
 
   it('follow drainTimeoutMs, maxInFlight and maxSpan where they are not given', () => {
@@ -74,10 +92,10 @@ describe('the options of fromKafka', () => {
   it.each<[object, string]>([
     [{ groupId: '' }, 'groupId must be a string that is not empty, not an empty string.'],
     [{ groupId: undefined }, 'groupId must be a string that is not empty, not undefined.'],
-    [{ topics: [] }, 'topics must be a list of topic names that is not empty, not an array.'],
-    [{ topics: ['t', ''] }, 'topics must be a list of topic names that is not empty, not an array.'],
+    [{ topics: [] }, 'topics must be a list of topic names that is not empty, not an empty array.'],
+    [{ topics: ['t', ''] }, 'is not empty, not an array of: a string, an empty string.'],
     [{ topics: 't' }, 'topics must be a list of topic names that is not empty, not a string.'],
-    [{ topics: [/t/] }, 'topics must be a list of topic names that is not empty, not an array.'],
+    [{ topics: [/t/] }, 'topics must be a list of topic names that is not empty, not an array of: an object.'],
     [{ start: 'middle' }, "start must be 'earliest', 'latest', a Date or a list of { topic, partition, offset }"],
     [{ start: new Date(NaN) }, 'start must be'],
     [{ start: [{ topic: 't', partition: 0, offset: 5 }] }, 'start must be'],
@@ -92,14 +110,20 @@ describe('the options of fromKafka', () => {
     [{ commitEvery: 0 }, 'commitEvery must be a whole number, at least 1, not 0.'],
     [{ commitEvery: 1.5 }, 'not 1.5.'],
     [{ sessionTimeoutMs: 5_999, drainTimeoutMs: 10 }, 'sessionTimeoutMs must be a whole number, at least 6000'],
-    [{ sessionTimeoutMs: 10_000 }, 'above 10000'],
+    [{ sessionTimeoutMs: 10_000 }, 'above drainTimeoutMs (10000)'],
     [{ sessionTimeoutMs: 1_800_001 }, 'at most 1800000, not 1800001.'],
-    [{ rebalanceTimeoutMs: 10_000 }, 'rebalanceTimeoutMs must be a whole number, above 10000 and at most 1800000'],
+    [
+      { rebalanceTimeoutMs: 10_000 },
+      'rebalanceTimeoutMs must be a whole number, above drainTimeoutMs (10000) and at most 1800000',
+    ],
     [{ rebalanceTimeoutMs: 1_800_001 }, 'not 1800001.'],
     [{ drainTimeoutMs: 1_790_000 }, 'sessionTimeoutMs must be'],
     [{ drainTimeoutMs: -1 }, 'drainTimeoutMs must be a number, at least 0'],
     [{ drainTimeoutMs: 'soon' }, 'drainTimeoutMs must be a number, at least 0 and at most 2147483647, not a string.'],
-    [{ heartbeatIntervalMs: 0 }, 'heartbeatIntervalMs must be a whole number, at least 1 and at most 10000, not 0.'],
+    [
+      { heartbeatIntervalMs: 0 },
+      'heartbeatIntervalMs must be a whole number, at least 1 and at most a third of sessionTimeoutMs (10000), not 0.',
+    ],
     [{ heartbeatIntervalMs: 10_001 }, 'not 10001.'],
     [{ fetchMaxWaitMs: 0 }, 'fetchMaxWaitMs must be a whole number, at least 1 and at most 5000, not 0.'],
     [{ fetchMaxWaitMs: 5_001 }, 'not 5001.'],

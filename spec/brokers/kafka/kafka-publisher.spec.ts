@@ -45,6 +45,22 @@ const stored = (kafka: FakeKafka, partition = 0): string[] =>
   (kafka.topics.get('t')?.[partition]?.records ?? []).map(({ value }) => String(value));
 
 describe('a batch', () => {
+  it('has no message that cannot be read, which is refused by itself', async () => {
+    const kafka = fakeKafka();
+    const { publish } = await publisher(kafka);
+    const unreadable = (name: string): Message =>
+      Object.defineProperty({ value: 'x' }, name, {
+        get: () => {
+          throw new Error('of a getter');
+        },
+      });
+    const odd = ['partition', 'key', 'headers', 'timestamp'].map(unreadable);
+    const call = publish([...values('a'), ...odd, ...values('b')]);
+    await pass(0);
+    expect(statuses(call.outcomes)).toEqual(['ok', 'permanent', 'permanent', 'permanent', 'permanent', 'ok']);
+    expect(requests(kafka)).toEqual(['a b']);
+  });
+
   it('has at most maxBatch messages, in their order', async () => {
     const kafka = fakeKafka();
     const { publish } = await publisher(kafka, { maxBatch: 3 });

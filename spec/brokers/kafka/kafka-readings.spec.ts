@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import type { KafkaSourceOptions } from 'rxsluice/kafka';
-import { fakeKafka, type FakeKafka } from '../../support/kafka-fake.js';
+import { fakeKafka, protocolError, type FakeKafka } from '../../support/kafka-fake.js';
 import { consumerOf, pass, reader } from '../../support/kafka-reader.js';
 
 beforeEach(() => void jest.useFakeTimers());
@@ -71,7 +71,7 @@ describe('control records', () => {
   it('at the end of a batch are committed past, so that the lag reaches 0', async () => {
     const kafka = fakeKafka();
     kafka.append('t', 0, 'a', 'b', { control: true }, { control: true });
-    const read = reader(kafka);
+    const read = reader(kafka, { lagEveryMs: 100 });
     await pass();
     read.ack(0);
     await pass();
@@ -281,6 +281,22 @@ describe('the start of a new group', () => {
     expect([read.ends, kafka.commits]).toEqual([['error position-lost'], []]);
   });
 
+  it('that cannot be committed is told as typed, in the words of the broker', async () => {
+    const kafka = fakeKafka();
+    kafka.append('t', 0, 'a');
+    kafka.fail('commit', protocolError('REQUEST_TIMED_OUT', true), 1);
+    const read = reader(kafka, { start: 'latest' });
+    await pass(1_000);
+    expect(read.of('ack-failed')).toMatchObject([
+      {
+        error: {
+          code: 'source-failed',
+          message: expect.stringContaining('the broker says REQUEST_TIMED_OUT') as unknown,
+        },
+      },
+    ]);
+  });
+
   it('is committed again where kafkajs did nothing and said nothing, and nothing comes before', async () => {
     const kafka = fakeKafka();
     kafka.append('t', 0, 'a');
@@ -289,6 +305,9 @@ describe('the start of a new group', () => {
     const read = reader(kafka, { start: 'latest' });
     await pass(350);
     expect([kafka.commits, read.of('ack-failed').length]).toEqual([[], 3]);
+    expect(read.of('ack-failed')[0]).toMatchObject({
+      error: { message: 'fromKafka: kafkajs did not commit, for the consumer is not running. It is tried again.' },
+    });
     release();
     await pass(1_000);
     kafka.append('t', 0, 'b');

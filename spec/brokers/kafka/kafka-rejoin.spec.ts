@@ -170,7 +170,8 @@ describe('a close (I8)', () => {
 
   it('has no more to end after an hour than after a minute', async () => {
     const kafka = filled();
-    reader(kafka, { fetchMaxWaitMs: 5_000 });
+    // A question for the lag is a subscription of its own, which is over with its answer.
+    reader(kafka, { fetchMaxWaitMs: 5_000, lagEveryMs: Infinity });
     await pass(60_000);
     const add = jest.spyOn(Subscription.prototype, 'add');
     await pass(3_600_000);

@@ -288,16 +288,4 @@ describe('fromKinesis', () => {
       helpers.advanceTo(30_000);
       expect(worker.texts()).toHaveLength(20);
     }));
-
-  it('tells how far it is behind', () =>
-    marbles((helpers) => {
-      const kinesis = fakeKinesis();
-      kinesis.stream('s').append(0, 'a', 'b');
-      helpers.advanceTo(5_000);
-      const worker = workersOf(helpers, kinesis).start({ recordsPerRead: 1 });
-      helpers.advanceTo(7_000);
-      expect(worker.eventsOf('lag')).toContainEqual(
-        expect.objectContaining({ partition: { topic: 's', partition: FIRST } }),
-      );
-    }));
 });

@@ -68,6 +68,9 @@ describe('a failure of the client', () => {
   it('shows nothing of what AWS says, in which keys and ids of access keys stand', () => {
     const error = kinesisError('fromKinesis', sdkError({ name: 'ValidationException' }), { stream: 's' });
     expect(`${error.message} ${error.stack} ${JSON.stringify(error)}`).not.toContain('the message of');
+    // Something between client and service may give any text as its word.
+    const odd = sdkError({ name: 'refused for card 4111' });
+    expect(kinesisError('fromKinesis', odd, { stream: 's' }).message).toContain('AWS says something (HTTP 400). ');
   });
 
   it('that is ours already stays as it is', () => {

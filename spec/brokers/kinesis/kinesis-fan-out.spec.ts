@@ -32,19 +32,6 @@ describe('fromKinesis with fanOut', () => {
       expect(kinesis.callsOf('getShardIterator')).toEqual([]);
     }));
 
-  it('tells how far it is behind', () =>
-    marbles((helpers) => {
-      const kinesis = fakeKinesis();
-      kinesis.fanOut.eventRecords = 1;
-      kinesis.stream('s').append(0, 'a', 'b');
-      helpers.advanceTo(5_000);
-      const worker = workersOf(helpers, kinesis).start({ fanOut });
-      helpers.advanceTo(8_000);
-      const lags = worker.eventsOf('lag').map((event) => (event as { lagMs?: number }).lagMs);
-      expect(lags[0]).toBeGreaterThanOrEqual(5_000);
-      expect(lags.at(-1)).toBe(0);
-    }));
-
   it.each([['stop'], ['unsubscribe']] as const)('ends its subscriptions on %s, and calls nothing more (I8)', (how) =>
     marbles((helpers) => {
       const kinesis = fakeKinesis({ s: 3 });

@@ -167,6 +167,15 @@ describe('what a record has no place for', () => {
     expect(JSON.parse(text(encode({ value }, { headers: 'json' }).data))).toEqual({ headers: {}, value: stored });
   });
 
+  it.each(['{"id":12345678901234567890,"a":1,"a":2}', '['.repeat(20_000) + ']'.repeat(20_000)])(
+    'by json changes nothing of JSON: %.30s',
+    (value) => {
+      expect(text(encode({ value }, { headers: 'json', maxRecordBytes: 100_000 }).data)).toBe(
+        `{"headers":{},"value":${value}}`,
+      );
+    },
+  );
+
   it('by json counts as a whole against maxRecordBytes, and wants headers that are some', () => {
     expect(refusal({ key: 'k', value: 'x'.repeat(MAX - 10) }, { headers: 'json' })).toContain(
       'are more than maxRecordBytes',

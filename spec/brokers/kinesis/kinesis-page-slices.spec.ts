@@ -40,7 +40,6 @@ describe('an aggregate of very many messages', () => {
       const assigned: AssignedPartition = { topic: 's', partition: 'shard', live: true, paused: false };
       const engine = {
         push: (_: AssignedPartition, records: readonly KinesisRecord[]) => void pushed.push(records.length),
-        lag: () => undefined,
       } as unknown as LogEngine<KinesisRecord>;
       const reading = createReading(engine, assigned, {
         row: {

@@ -118,6 +118,20 @@ describe('a record that is refused in an answer', () => {
     });
   });
 
+  it('is told by a word of the service, and by no sentence', () => {
+    marbles(({ advanceTo }) => {
+      const fake = putFake();
+      fake.judge = () => 'no room for card 4111';
+      const { publish, close } = hold(fake, { retryTimeoutMs: 0 });
+      const call = publish(numbered('a1'));
+      advanceTo(500);
+      expect(call.outcomes?.[0]).toMatchObject({
+        error: { message: 'kinesisPublisher: orders did not store it within 0 ms: Kinesis says something.' },
+      });
+      close();
+    });
+  });
+
   it('is not sent again by retryTimeoutMs 0', () => {
     marbles(({ advanceTo }) => {
       const fake = putFake();

@@ -186,7 +186,6 @@ describe('the connection', () => {
 
   it.each([
     ['ResourceNotFoundException', sdkError({ name: 'ResourceNotFoundException' }), 'unknown-topic'],
-    ['AccessDeniedException', sdkError({ name: 'AccessDeniedException' }), 'not-authorized'],
     ['ExpiredTokenException', sdkError({ name: 'ExpiredTokenException' }), 'authentication-failed'],
     ['ECONNREFUSED', sdkError({ code: 'ECONNREFUSED' }), 'connection-failed'],
   ])('cannot be had where the look at the stream fails with %s, and is tried anew', (_, error, code) => {
@@ -198,6 +197,14 @@ describe('the connection', () => {
       expect(failed.error).toMatchObject({ code, details: { stream: 'orders' } });
       fake.failDescribe = null;
       expect(drive(publisher.connect()).values).toHaveLength(1);
+    });
+  });
+
+  it('is had where the look is not allowed: the right to publish is another one', () => {
+    marbles(({ drive }) => {
+      const fake = putFake();
+      fake.failDescribe = sdkError({ name: 'AccessDeniedException' });
+      expect(drive(kinesisPublisher(fake.client, { stream: 'orders' }).connect()).values).toHaveLength(1);
     });
   });
 

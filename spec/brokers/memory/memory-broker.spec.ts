@@ -378,6 +378,58 @@ describe('the memory broker', () => {
       expect(lost('latest')).toEqual({ ids: 1, ends: [], lost: 1 });
     }));
 
+  it.each(['earliest', 'latest'] as const)(
+    'loses its position once, however soon the source ends after it went on: %s (I10)',
+    (onPositionLost) =>
+      virtually(({ advance }) => {
+        for (const lifeMs of [0, 1, 5, 200]) {
+          const broker = oneTopic(1, { retainMessages: 10 });
+          const losses: string[] = [];
+          const options: Partial<MemorySourceOptions> = {
+            onPositionLost,
+            maxInFlight: 1,
+            telemetry: (event) => void (event.type === 'position-lost' && losses.push(event.found)),
+          };
+          send(broker, ...values(1));
+          const first = read(broker, options).pipe(ackEach()).subscribe();
+          advance(1);
+          first.unsubscribe();
+          advance(1);
+          send(broker, ...values(30));
+          // Whatever it reads there, it settles none of it.
+          const second = collect(read(broker, options));
+          advance(lifeMs);
+          second.subscription.unsubscribe();
+          second.all[0]?.nack();
+          advance(20_000);
+          const position = onPositionLost === 'latest' ? 31 : 21;
+          expect(broker.committed('g', 't')).toEqual([position]);
+          send(broker, ...values(5));
+          const { ids } = collect(read(broker, { ...options, maxInFlight: 100 }));
+          // Of 15 that are kept the first 5 are gone now, where it went on at the earliest.
+          expect([ids[0], ids.at(-1)]).toEqual([`0/${Math.max(26, position)}#1`, '0/35#1']);
+          expect(losses).toHaveLength(onPositionLost === 'latest' ? 1 : 2);
+        }
+      }),
+  );
+
+  it('moves a position back by nothing that was read before it was lost (I5)', () =>
+    virtually(({ advance }) => {
+      const broker = oneTopic(1, { retainMessages: 5 });
+      send(broker, ...values(2));
+      const { all } = collect(read(broker, { maxInFlight: 2, onPositionLost: 'latest', maxBufferedBytes: 1 }));
+      send(broker, ...values(10));
+      send(broker, ...values(10));
+      all[0]?.ack();
+      all[1]?.ack();
+      advance(1);
+      const [position] = broker.committed('g', 't') as [number];
+      expect(position).toBeGreaterThan(2);
+      for (const delivery of all.slice(2)) delivery.ack();
+      advance(1);
+      expect(broker.committed('g', 't')[0]).toBeGreaterThanOrEqual(position);
+    }));
+
   it('fails with a typed error for a topic that is not there, or is deleted', () =>
     virtually(() => {
       const broker = oneTopic();
@@ -401,8 +453,21 @@ describe('the memory broker', () => {
       );
       expect(outcomes.map(({ status }) => status)).toEqual(['ok', 'permanent', 'permanent', 'permanent']);
       expect(broker.messages('t')).toHaveLength(1);
-      broker.deleteTopic('t');
-      expect(send(broker, { value: 'x' })).toMatchObject([{ status: 'permanent', error: { code: 'unknown-topic' } }]);
+      const publisher = memoryPublisher(broker, { topic: 't' });
+      const late: PublishOutcome[] = [];
+      const publishLate = publisher.connect().pipe(
+        concatMap((connection) => {
+          broker.deleteTopic('t');
+          return connection.publish([{ value: 'x' }]);
+        }),
+      );
+      publishLate.subscribe((all) => late.push(...all)).unsubscribe();
+      expect(late).toMatchObject([{ status: 'permanent', error: { code: 'unknown-topic' } }]);
+      const errors: unknown[] = [];
+      publisher.connect().subscribe({ error: (error) => errors.push(error) });
+      expect(errors).toMatchObject([
+        { code: 'unknown-topic', message: 'memoryPublisher: there is no topic t. Create it first.' },
+      ]);
     }));
 
   it.each([
@@ -412,7 +477,7 @@ describe('the memory broker', () => {
     [{ headers: new Map([['a', 'b']]) }, 'headers must be an object, with bytes or text by name, not Map'],
     [{ timestamp: 1.5 }, 'a timestamp must be whole milliseconds'],
     [{ timestamp: new Date(0) }, 'a timestamp must be whole milliseconds'],
-    [{ partition: '0' }, 't has no partition 0'],
+    [{ partition: '0' }, 'a partition must be a whole number'],
   ])('refuses %j, as other brokers do', (given, why) =>
     virtually(() => {
       const outcomes = send(oneTopic(), { value: 'x', ...given });
@@ -423,14 +488,14 @@ describe('the memory broker', () => {
 
   it.each([
     [{ groupId: '' }, 'fromMemory: groupId must be a string that is not empty, not an empty string.'],
-    [{ topics: [] }, 'fromMemory: topics must be a list of topic names that is not empty, not an array.'],
+    [{ topics: [] }, 'fromMemory: topics must be a list of topic names that is not empty, not an empty array.'],
     [{ maxInFlight: 0 }, 'fromMemory: maxInFlight must be a whole number, at least 1 and at most 1000000, not 0.'],
     [
       { maxInFlight: 8, maxSpan: 4 },
-      'fromMemory: maxSpan must be a whole number, at least 8 and at most 64000000, not 4.',
+      'fromMemory: maxSpan must be a whole number, at least maxInFlight (8) and at most 64000000, not 4.',
     ],
     [{ until: 'forever' as 'end' }, "fromMemory: until must be 'end', not 'forever'."],
-    [{ start: 'middle' as 'latest' }, "fromMemory: start must be 'earliest', 'latest' or a Date, not a string."],
+    [{ start: 'middle' as 'latest' }, "fromMemory: start must be 'earliest', 'latest' or a Date, not 'middle'."],
     [{ prefetch: 5 }, 'fromMemory: there is no option prefetch;'],
   ])('refuses %j', (options, message) => {
     expect(() => read(oneTopic(), options as Partial<MemorySourceOptions>)).toThrow(message);

@@ -15,7 +15,10 @@ describe('the options of fromPubSub', () => {
     [{ mode: 'pull', readAhead: 5 }, "readAhead must be 0 or left out with mode 'pull', not 5"],
     [{ mode: 'pull', maxStreams: 2 }, "maxStreams must be 0 or left out with mode 'pull', not 2"],
     [{ ackDeadlineMs: 9_999 }, 'ackDeadlineMs must be a whole number, at least 10000 and at most 600000, not 9999'],
-    [{ maxExtensionMs: 59_999 }, 'maxExtensionMs must be a whole number, at least 60000 and at most 86400000'],
+    [
+      { maxExtensionMs: 59_999 },
+      'maxExtensionMs must be a whole number, at least ackDeadlineMs (60000) and at most 86400000',
+    ],
     [{ requestTimeoutMs: 99 }, 'requestTimeoutMs must be a whole number, at least 100 and at most 600000, not 99'],
     [{ maxInFlight: 0 }, 'maxInFlight must be a whole number, at least 1'],
     [{ maxSpan: 5 }, 'there is no option maxSpan'],

@@ -54,6 +54,27 @@ describePubSubFake('fromPubSub', (fake, pubsub) => {
       expect(Math.abs(delivery.timestamp - Date.now())).toBeLessThan(60_000);
     });
 
+    it('tells on a timer what is buffered and in flight, and no lag: only the service knows what else waits', async () => {
+      const { topic, name } = await place();
+      await pubsub().publish(topic, 20);
+      const seen = open(name, { mode, maxInFlight: 4, lagEveryMs: 100 });
+      const lags = () => seen.events.flatMap((event) => (event.type === 'lag' ? [event] : []));
+      await until('it is told', () => lags().some(({ inFlight }) => inFlight === 4));
+      const from = lags().length;
+      await until('and again, though nothing moves', () => lags().length >= from + 3);
+      for (const event of lags().slice(from)) {
+        expect(event).toMatchObject({ partition: { topic, partition: name }, inFlight: 4 });
+        expect(event.bufferedMessages).toBeGreaterThanOrEqual(0);
+        expect(Object.keys(event).sort()).toEqual([
+          'bufferedBytes',
+          'bufferedMessages',
+          'inFlight',
+          'partition',
+          'type',
+        ]);
+      }
+    });
+
     it('takes messages of 9 MB, and thousands of keys', async () => {
       const { topic, name } = await place({ enableMessageOrdering: true });
       await pubsub().publish(topic, 2, { data: () => Buffer.alloc(9_000_000, 1) });

@@ -6,10 +6,10 @@ import { fromMemory, memoryBroker, memoryPublisher, type MemoryBroker } from '..
 import { marbles } from '../../support/marbles.js';
 import { grpcError, publishFake } from '../../support/pubsub-publish-fake.js';
 
-function brokerWith(count: number): MemoryBroker {
+function brokerWith(count: number, valueOf: (i: number) => string = String): MemoryBroker {
   const broker = memoryBroker();
   broker.createTopic('in', { partitions: 1 });
-  const messages = Array.from({ length: count }, (_, i) => ({ key: `k${i % 3}`, value: String(i) }));
+  const messages = Array.from({ length: count }, (_, i) => ({ key: `k${i % 3}`, value: valueOf(i) }));
   publish(memoryPublisher(broker, { topic: 'in' }), messages).subscribe();
   return broker;
 }
@@ -40,9 +40,12 @@ describe('a pipeline that publishes to Pub/Sub', () => {
     });
   });
 
-  it('stores dead letters with what failed; the stack, longer than an attribute, is left out', () => {
+  it.each([
+    ['the stack, longer than an attribute, is left out', '0'.repeat(1_000), undefined],
+    ['the stack, of a small message, is short enough', '0', expect.stringMatching(/^x{500,1024}$/)],
+  ])('stores dead letters with what failed; %s', (_, value, stack) => {
     marbles(({ drive, advanceTo }) => {
-      const broker = brokerWith(1);
+      const broker = brokerWith(1, () => value);
       const fake = publishFake();
       drive(
         fromMemory(broker, { groupId: 'g', topics: ['in'] }).pipe(
@@ -63,11 +66,11 @@ describe('a pipeline that publishes to Pub/Sub', () => {
       expect(fake.stored).toMatchObject([
         {
           key: 'k0',
-          value: '0',
+          value,
           attributes: { 'dead-letter-error-message': 'no such order', 'dead-letter-attempts': '1' },
         },
       ]);
-      expect(fake.stored[0]?.attributes).not.toHaveProperty('dead-letter-error-stack');
+      expect(fake.stored[0]?.attributes?.['dead-letter-error-stack']).toEqual(stack);
       expect(broker.committed('g', 'in')).toEqual([1]);
     });
   });

@@ -116,7 +116,6 @@ describe('pullMessages', () => {
       const back: string[] = [];
       let answerPull: Answer | null = null;
       const engine = {
-        lag: () => undefined,
         // As the engine does after a stop.
         push: (records: readonly { readonly id: string }[]) => source.nack(records as never, false),
       };

@@ -22,7 +22,6 @@ function serviceOf(codeOf: (method: string) => number | null) {
       errors.push(error.message);
     },
     recovered: (what: string) => void told.push(`${what} is back`),
-    lag: () => undefined,
     push: () => undefined,
   } as unknown as QueueEngine<never>;
   const request = (

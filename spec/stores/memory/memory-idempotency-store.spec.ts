@@ -66,6 +66,38 @@ describe('memoryIdempotencyStore', () => {
       expect(statuses()).toEqual(['claimed', 'claimed']);
     }));
 
+  it('keeps maxBytes of processed keys, the newest: a thousand of 1 MB each are no gigabyte', () =>
+    virtually(() => {
+      const store = memoryIdempotencyStore({ maxBytes: 8 * 1024 * 1024 });
+      const keyOf = (at: number): string => `${at} `.padEnd(2 ** 20, 'x');
+      const done = (key: string): void => {
+        const [claim] = answer(store.claim([key], 100));
+        if (claim?.status === 'claimed') answer(store.confirm([{ key, token: claim.token }]));
+      };
+      for (let at = 0; at < 20; at++) done(keyOf(at));
+      // Two bytes for each unit.
+      const statuses = answer(store.claim([15, 16, 19].map(keyOf), 100)).map(({ status }) => status);
+      expect(statuses).toEqual(['claimed', 'done', 'done']);
+      // One that is larger than all of it is forgotten at once, and nothing is out for it.
+      done('y'.repeat(2 ** 23));
+      done('small');
+      expect(answer(store.claim(['small', keyOf(19)], 100)).map(({ status }) => status)).toEqual(['done', 'claimed']);
+    }));
+
+  it('counts the bytes of a key that is done anew once', () =>
+    virtually(({ advance }) => {
+      const store = memoryIdempotencyStore({ maxBytes: 40, retentionMs: 10 });
+      for (let round = 0; round < 10; round++) {
+        const [claim] = answer(store.claim(['0123456789'], 1));
+        answer(store.confirm([{ key: '0123456789', token: claim?.status === 'claimed' ? claim.token : '' }]));
+        expect(answer(store.claim(['0123456789'], 1))).toEqual([{ status: 'done' }]);
+        advance(10);
+      }
+      const [claim] = answer(store.claim(['abcdefghij'], 1));
+      answer(store.confirm([{ key: 'abcdefghij', token: claim?.status === 'claimed' ? claim.token : '' }]));
+      expect(answer(store.claim(['abcdefghij'], 1))).toEqual([{ status: 'done' }]);
+    }));
+
   it('is out rather than unbounded where more keys are claimed than it may hold', () =>
     virtually(() => {
       const store = memoryIdempotencyStore({ maxKeys: 2 });
@@ -75,6 +107,9 @@ describe('memoryIdempotencyStore', () => {
 
   it('refuses options that are not allowed', () => {
     expect(() => memoryIdempotencyStore({ maxKeys: 0 })).toThrow('maxKeys must be a whole number, at least 1, not 0.');
+    expect(() => memoryIdempotencyStore({ maxBytes: 0 })).toThrow(
+      'maxBytes must be a whole number, at least 1, not 0.',
+    );
     expect(() => memoryIdempotencyStore({ ttl: 1 } as never)).toThrow('there is no option ttl');
   });
 });

@@ -52,7 +52,7 @@ describe('memoryOutboxStore', () => {
       from(full.commit({ messages: [message('c')], forget: [] })).subscribe({
         error: (error: unknown) => (failure = error),
       });
-      expect(failure).toMatchObject({ code: 'store-failed', details: { size: 2, maxRows: 2 } });
+      expect(failure).toMatchObject({ code: 'store-failed', details: { size: 2, bytes: 2, maxRows: 2 } });
       expect(store.faultOf(failure)).toBe('unavailable');
       expect(store.faultOf(new Error('another'))).toBeNull();
 
@@ -63,6 +63,34 @@ describe('memoryOutboxStore', () => {
       expect(answer(again.record(['key']))).toEqual([true]);
       answer(again.commit({ messages: [message('c')], forget: [] }));
       expect(store.messages()).toHaveLength(2);
+    }));
+
+  it('is out while maxBytes wait: one transaction may pass it', () =>
+    virtually(() => {
+      const store = memoryOutboxStore({ maxBytes: 100 });
+      answer(begin(store).commit({ messages: [message('x'.repeat(99))], forget: [] }));
+      answer(begin(store).commit({ messages: [message('x'.repeat(1_000))], forget: [] }));
+      expect(() => answer(begin(store).commit({ messages: [message('a')], forget: [] }))).toThrow(
+        'memoryOutboxStore: 2 messages of 1099 bytes wait; maxRows is 100000, maxBytes 100.',
+      );
+      const rows = answer(store.claim({ limit: 9, perLane: 9, leaseMs: 1_000, maxBytes: 10_000 }));
+      answer(store.published(rows));
+      answer(store.published(rows));
+      answer(begin(store).commit({ messages: [message('x'.repeat(99))], forget: [] }));
+      answer(begin(store).commit({ messages: [message('a')], forget: [] }));
+      expect(store.messages()).toHaveLength(2);
+    }));
+
+  it('remembers at most maxBytes of keys, and forgets the oldest first', () =>
+    virtually(() => {
+      const store = memoryOutboxStore({ maxBytes: 1_000 });
+      const keyOf = (at: number): string => `${at}`.padEnd(200, 'x');
+      for (let at = 0; at < 4; at++) {
+        const transaction = begin(store);
+        answer(transaction.record([keyOf(at)]));
+        answer(transaction.commit({ messages: [], forget: [] }));
+      }
+      expect(answer(begin(store).record([3, 2, 1, 0].map(keyOf)))).toEqual([false, false, true, true]);
     }));
 
   it('commits without messages while it is full', () =>
@@ -90,6 +118,7 @@ describe('memoryOutboxStore', () => {
   it('refuses options that are none', () => {
     expect(refusal(() => memoryOutboxStore({ maxRows: 0 }))).toMatch(/maxRows/);
     expect(refusal(() => memoryOutboxStore({ maxKeys: 1.5 }))).toMatch(/maxKeys/);
+    expect(refusal(() => memoryOutboxStore({ maxBytes: 0 }))).toMatch(/maxBytes/);
     expect(refusal(() => memoryOutboxStore(untyped({ rows: 1 })))).toMatch(/rows/);
   });
 });

@@ -85,7 +85,24 @@ describe('an error of Postgres', () => {
       new Error('timeout exceeded when trying to connect'),
       'store: timeout exceeded when trying to connect. ',
     ],
+    [
+      'of its sign-in',
+      new Error('SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a string'),
+      'store: SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a string. ',
+    ],
     ['of anybody else', new TypeError('card 4111'), 'store: TypeError. There is no connection'],
+    [
+      'that begins as one of the driver',
+      new Error('Connection string postgres://a:4111@b/c is none'),
+      'store: Error. ',
+    ],
+    [
+      'of a pool that wraps what the server says',
+      new Error('timeout', {
+        cause: serverError('22P02', { message: 'invalid input: "card 4111"', table: 'card 4111' }),
+      }),
+      'store: Error. Before that Postgres says 22P02 (invalid_text_representation). ',
+    ],
   ])('%s says what it may', (_, given, told) => {
     const { code, message } = postgresError(CALL, given);
     expect([code, message.slice(0, told.length)]).toEqual(['connection-failed', told]);
