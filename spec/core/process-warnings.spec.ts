@@ -200,7 +200,10 @@ describe('without telemetry a failure', () => {
     ['a getter that throws', () => Object.defineProperty(new Error('a'), 'name', { get: () => fail() })],
     ['a stack that is no text', () => Object.assign(new Error('a'), { stack: 5 })],
     ['a text that looks like a stack', () => new Error(LIKE_A_STACK)],
-    ['such a text that was changed later', () => Object.assign(new Error(LIKE_A_STACK), { message: 'other words' })],
+    [
+      'such a stack, of another text',
+      () => Object.assign(new Error('other words'), { stack: `Error: ${LIKE_A_STACK}` }),
+    ],
     ['a marked text', () => permanent(SECRET)],
   ])('of an odd error is told all the same, without its text: %s', (_, make) =>
     warned(

@@ -1,7 +1,11 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Kafka, logLevel, Partitioners, type Admin, type KafkaConfig, type Message, type Producer } from 'kafkajs';
 import { readTopic, type StoredRecord } from './kafka/read-topic.js';
 import { untilTopicIsReady } from './kafka/until-topic-is-ready.js';
+
+const TRY_MS = 100;
+const MOST_TRIES = 300;
 
 /** How to make a topic. */
 export interface TopicShape {
@@ -129,7 +133,7 @@ export function kafkaTestClient({ brokers }: { readonly brokers: readonly string
     },
     readAll: async (topic) => readTopic(kafka, await admin(), topic, groupId('read-all')),
     committed: async (group, topic) => {
-      const [found] = await (await admin()).fetchOffsets({ groupId: group, topics: [topic] });
+      const [found] = await onceLoaded(async () => (await admin()).fetchOffsets({ groupId: group, topics: [topic] }));
       return byPartition(found?.partitions ?? []).map((offset) => (offset < 0n ? undefined : offset));
     },
     endOffsets: async (topic) => byPartition(await (await admin()).fetchTopicOffsets(topic)),
@@ -144,6 +148,18 @@ export function kafkaTestClient({ brokers }: { readonly brokers: readonly string
 async function connected<C extends { connect(): Promise<void> }>(client: C): Promise<C> {
   await client.connect();
   return client;
+}
+
+/** Asks again while the broker is loading what it has of the group, or another one is about to have it. */
+async function onceLoaded<T>(ask: () => Promise<T>): Promise<T> {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await ask();
+    } catch (error) {
+      if ((error as { readonly retriable?: unknown }).retriable !== true || tries === MOST_TRIES) throw error;
+      await sleep(TRY_MS);
+    }
+  }
 }
 
 function byPartition(offsets: readonly { readonly partition: number; readonly offset: string }[]): bigint[] {
