@@ -39,3 +39,7 @@ export function runExample(
     });
   });
 }
+
+/** All that an example prints whose messages fail on purpose: our process warnings, and Node's word on the first. */
+export const OWN_WARNINGS =
+  /^\(node:\d+\) RxsluiceWarning: rxsluice: message .+\n\(Use `node --trace-warnings .+\n(\(node:\d+\) RxsluiceWarning: rxsluice: .+\n)*$/;
