@@ -11,5 +11,7 @@ const GENERIC: ReadonlySet<unknown> = new Set(['Error', 'DOMException', 'Object'
 export function errorClass(error: Error): string {
   const ofConstructor = safeWord(readSafely(readSafely(error, 'constructor'), 'name'));
   const own = safeWord(readSafely(error, 'name'));
-  return [ofConstructor, own].find((name) => name !== undefined && !GENERIC.has(name)) ?? ofConstructor ?? own ?? 'Error';
+  return (
+    [ofConstructor, own].find((name) => name !== undefined && !GENERIC.has(name)) ?? ofConstructor ?? own ?? 'Error'
+  );
 }

@@ -42,7 +42,7 @@ const KINDS: readonly unknown[] = [
 ];
 
 const RIGHT =
-  /(undefined|null|NaN|bytes|not 5|not true|an? (object|array|Error)|a (string|number|bigint|boolean|symbol|function|Promise|Date))/;
+  /(undefined|null|NaN|bytes|not 5|not true|an? (object|array|empty array|Error)|a (string|number|bigint|boolean|symbol|function|Promise|Date))/;
 const WRONG =
   /\b(a (object|array|undefined|null|NaN|bytes|error)|an (string|number|bigint|boolean|symbol|function|Promise|Date|undefined|null)|\[object)\b/i;
 
