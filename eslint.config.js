@@ -32,6 +32,15 @@ const shape = [
     message: 'Importing does nothing: no statement at module scope that acts.',
   },
 ];
+/** What users hand in and throw may be of another realm, and a Proxy may throw where it is asked for its prototype. */
+const realmless = {
+  selector: 'BinaryExpression[operator="instanceof"]',
+  message: 'Tells the classes of this realm alone: isError, isBytes, isDate; isInstance for a class of our own.',
+};
+const kinds = {
+  selector: 'TemplateLiteral > UnaryExpression[operator="typeof"]',
+  message: 'kindOf names it with its article: an object, a string, undefined.',
+};
 const namedExports = { selector: 'ExportAllDeclaration', message: 'Public is explicit: list every name.' };
 
 /** The compiler's lib is the DOM's, for these alone: they are in Node, browsers, Bun and Deno alike. */
@@ -119,7 +128,7 @@ export default defineConfig(
           ],
         },
       ],
-      'no-restricted-syntax': ['error', ...shape, namedExports],
+      'no-restricted-syntax': ['error', ...shape, realmless, kinds, namedExports],
       'tsdoc/syntax': 'error',
 
       'rxjs-x/no-exposed-subjects': 'error',
@@ -142,7 +151,7 @@ export default defineConfig(
     files: ['lib/core/**/*.ts', 'lib/operators/**/*.ts'],
     ignores: ['lib/core/environment.ts'],
     rules: {
-      'no-restricted-syntax': ['error', ...shape, namedExports, ...pure],
+      'no-restricted-syntax': ['error', ...shape, realmless, kinds, namedExports, ...pure],
       'no-restricted-globals': [
         'error',
         { name: 'Promise', message: noPromise },
@@ -169,6 +178,11 @@ export default defineConfig(
     },
   },
   {
+    // The one place that knows of realms, and of articles.
+    files: ['lib/core/is-*.ts', 'lib/core/kind-of.ts'],
+    rules: { 'no-restricted-syntax': ['error', ...shape, namedExports, ...pure] },
+  },
+  {
     // kafkajs runs on Node alone, and takes Buffers.
     files: ['lib/brokers/kafka/**/*.ts'],
     languageOptions: { globals: { Buffer: 'readonly' } },
@@ -187,7 +201,7 @@ export default defineConfig(
   {
     // It alone may re-export whole files: a private barrel, for the API report.
     files: ['lib/api.ts'],
-    rules: { 'no-restricted-syntax': ['error', ...shape] },
+    rules: { 'no-restricted-syntax': ['error', ...shape, realmless, kinds] },
   },
   {
     // An error that ends a pipeline is reported as RxJS reports any unhandled one.

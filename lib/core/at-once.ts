@@ -37,11 +37,3 @@ export function giveUpOn(result: unknown): void {
     () => undefined,
   );
 }
-
-/** Names the kind of a result, in words that show nothing of it. @internal */
-export function kindOf(result: unknown): string {
-  if (result === null || result === undefined) return String(result);
-  if (typeof result === 'object' && isPromiseLike(result)) return 'a Promise';
-  if (Number.isNaN(result)) return 'NaN';
-  return Array.isArray(result) ? 'an array' : typeof result === 'object' ? 'an object' : `a ${typeof result}`;
-}

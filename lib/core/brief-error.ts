@@ -1,5 +1,6 @@
 import { cutText } from './cut-text.js';
-import { isError, isSluiceError, nameOf } from './errors.js';
+import { isSluiceError, nameOf } from './errors.js';
+import { isError } from './is-error.js';
 import { safeWord } from './safe-word.js';
 import { whereThrown } from './where-thrown.js';
 
@@ -30,7 +31,8 @@ export function kindOfError(error: unknown): string {
   if (error === undefined) return 'no reason';
   try {
     const own = isWrapped(error) ? error.cause : error;
-    if (!isError(own)) return `what is no Error (${typeof own})`;
+    const kind = typeof own;
+    if (!isError(own)) return `what is no Error (${kind})`;
     const { name, code } = own as { name?: unknown; code?: unknown };
     return [safeWord(name), typeof code === 'number' ? code : safeWord(code)]
       .filter((word) => word !== undefined)

@@ -68,6 +68,14 @@ export class DeliveryNode<out T = unknown> {
     return true;
   }
 
+  /**
+   * Whether it is the same attempt as the one above, with another value. Asked of the delivery itself: where an ESM and a CJS copy of
+   * the library meet in a pipeline, each has a `PASS` of its own.
+   */
+  get passes(): boolean {
+    return this.op === PASS;
+  }
+
   ack(): void {
     this.settle('done');
   }
@@ -189,14 +197,14 @@ const PASS: SettlementHook = {
 // The node that carries the attempt's identity: `withValue` makes relatives of it, not new attempts.
 function attemptOf(delivery: DeliveryNode): DeliveryNode {
   let node = delivery;
-  while (node.op === PASS) node = node.up as DeliveryNode;
+  while (node.passes) node = node.up as DeliveryNode;
   return node;
 }
 
 /** Whether this attempt is settled by anyone: settled state does not travel down to a `withValue` child. @internal */
 export function isSettled(delivery: DeliveryNode): boolean {
   let node = delivery;
-  while (node.settled === 0 && node.op === PASS) node = node.up as DeliveryNode;
+  while (node.settled === 0 && node.passes) node = node.up as DeliveryNode;
   return node.settled !== 0;
 }
 
@@ -227,7 +235,7 @@ export function isWorkUnanswered(delivery: DeliveryNode): boolean | null {
   let isWork = false;
   for (let node: DeliveryNode | null = delivery; node !== null; node = node.up) {
     if (node.op.answers === true) return null;
-    isWork ||= node.op === PASS && node.slot === WORK;
+    isWork ||= node.passes && node.slot === WORK;
   }
   return isWork;
 }
@@ -241,7 +249,7 @@ export function batchOf(delivery: DeliveryNode): BatchAbove | null {
       told ??= node;
       return { node: told, members: told.ref as readonly DeliveryNode[], op: node.op, forked };
     }
-    if (node.op === PASS && node.ref !== null) told ??= node;
+    if (node.passes && node.ref !== null) told ??= node;
     forked ||= node.op.forks === true;
   }
   return null;
@@ -287,6 +295,7 @@ export function abortSignal(delivery: DeliveryNode, reason?: unknown): void {
 
 /** Tells a delivery of this library, of whichever copy, from anything else. @internal */
 export function isDeliveryNode(value: unknown): value is DeliveryNode {
-  if (value instanceof DeliveryNode) return true; // the fast way: one copy is the rule
+  // eslint-disable-next-line no-restricted-syntax -- the fast way: one copy is the rule
+  if (value instanceof DeliveryNode) return true;
   return typeof value === 'object' && value !== null && (value as { [BRAND]?: unknown })[BRAND] === true;
 }

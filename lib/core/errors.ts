@@ -1,4 +1,6 @@
 import { cutText } from './cut-text.js';
+import { isError } from './is-error.js';
+import { readSafely } from './read-safely.js';
 import { safeWord } from './safe-word.js';
 
 /**
@@ -88,9 +90,9 @@ export class SluiceError extends Error {
   }
 }
 
-/** Tells an error of this library, also one of another copy of it, where `instanceof` does not. @public */
+/** Tells an error of this library, also one of another copy of it, where `instanceof` does not. It never throws. @public */
 export function isSluiceError(error: unknown): error is SluiceError {
-  return typeof error === 'object' && error !== null && (error as { [BRAND]?: unknown })[BRAND] === true;
+  return typeof error === 'object' && error !== null && readSafely(error, BRAND) === true;
 }
 
 /**
@@ -98,11 +100,12 @@ export function isSluiceError(error: unknown): error is SluiceError {
  * and code. Never a text that somebody else made. @internal
  */
 export function nameOf(error: unknown): string {
-  if (isSluiceError(error)) return error.message;
-  if (!isError(error)) return `not an Error (${typeof error})`;
+  if (isSluiceError(error)) return String(readSafely(error, 'message'));
+  const kind = typeof error;
+  if (!isError(error)) return `not an Error (${kind})`;
   const system = systemText(error);
   if (system !== undefined) return system;
-  const code = safeWord(fieldOf(error, 'code'));
+  const code = safeWord(readSafely(error, 'code'));
   return code === undefined ? classOf(error) : `${classOf(error)} ${code}`;
 }
 
@@ -113,10 +116,10 @@ export function nameOf(error: unknown): string {
 export function systemText(error: Error): string | undefined {
   // "spawn" comes with the command.
   const call = /^[a-z_0-9]{1,32}/i.exec(textOf(error, 'syscall'))?.[0];
-  const code = safeWord(fieldOf(error, 'code'));
+  const code = safeWord(readSafely(error, 'code'));
   if (code === undefined) return undefined;
   if (call === undefined) return systemTextOfFirst(error);
-  const port = fieldOf(error, 'port');
+  const port = readSafely(error, 'port');
   const address = ADDRESS.exec(textOf(error, 'address'))?.[0] ?? HOST.exec(textOf(error, 'hostname'))?.[0];
   if (address === undefined) return `${call} ${code}`;
   return `${call} ${code} ${address}${typeof port === 'number' ? `:${port}` : ''}`;
@@ -124,9 +127,9 @@ export function systemText(error: Error): string | undefined {
 
 /** Where Node has tried several addresses of a host, it tells each by an error of its own. */
 function systemTextOfFirst(error: Error): string | undefined {
-  const errors = fieldOf(error, 'errors');
-  const first: unknown = Array.isArray(errors) ? errors[0] : undefined;
-  return isError(first) && fieldOf(first, 'errors') === undefined ? systemText(first) : undefined;
+  const errors = readSafely(error, 'errors');
+  const first = readSafely(errors, 0);
+  return isError(first) && readSafely(first, 'errors') === undefined ? systemText(first) : undefined;
 }
 
 // The address of a network, or the path of a socket.
@@ -134,28 +137,15 @@ const ADDRESS = /^[\w.:%/-]{1,255}$/;
 const HOST = /^[\w.-]{1,255}$/;
 
 function classOf(error: Error): string {
-  const { name } = (fieldOf(error, 'constructor') ?? {}) as { readonly name?: unknown };
-  return safeWord(fieldOf(error, 'name')) ?? safeWord(name) ?? 'Error';
+  const ofConstructor = readSafely(readSafely(error, 'constructor'), 'name');
+  return safeWord(readSafely(error, 'name')) ?? safeWord(ofConstructor) ?? 'Error';
 }
 
 function textOf(error: Error, property: string): string {
-  const text = fieldOf(error, property);
+  const text = readSafely(error, property);
   return typeof text === 'string' ? text : '';
-}
-
-function fieldOf(error: Error, property: string): unknown {
-  try {
-    return (error as unknown as Readonly<Record<string, unknown>>)[property];
-  } catch {
-    return undefined;
-  }
 }
 
 function bounded(message: string): string {
   return message.length * MOST_BYTES_PER_UNIT > MOST_MESSAGE_BYTES ? cutText(message, MOST_MESSAGE_BYTES) : message;
-}
-
-/** Also one of another realm. @internal */
-export function isError(value: unknown): value is Error {
-  return value instanceof Error || Object.prototype.toString.call(value) === '[object Error]';
 }

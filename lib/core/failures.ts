@@ -1,4 +1,6 @@
 import { nameOf, SluiceError } from './errors.js';
+import { isError } from './is-error.js';
+import { readSafely } from './read-safely.js';
 
 /**
  * What a failure means for the next step. `permanent`: no retry can help (undecodable, invalid). `transient`: try again,
@@ -10,7 +12,10 @@ export type FailureClass = 'permanent' | 'transient' | 'unavailable';
 const MARK = Symbol.for('rxsluice.failure');
 const MAX_CAUSES = 8;
 
-/** Marks an error as permanent: it skips the retries. An `Error` is marked itself and stays what it is. @public */
+/**
+ * Marks an error as permanent: it skips the retries. An `Error`, of whichever realm, is marked itself and stays what it is; what cannot
+ * be marked (a frozen error, or something that is no `Error`) becomes the `cause` of the `SluiceError` that is returned. @public
+ */
 export function permanent(error: unknown): Error {
   return mark(error, 'permanent');
 }
@@ -29,7 +34,10 @@ export function unavailable(error: unknown): Error {
   return mark(error, 'unavailable');
 }
 
-/** The mark of an error or of the nearest marked one in its `cause` chain; an unmarked one is transient. @public */
+/**
+ * The mark of an error or of the nearest marked one in its `cause` chain, eight deep; an unmarked one is transient. It never throws,
+ * whatever it is given. @public
+ */
 export function classifyFailure(error: unknown): FailureClass {
   return failureMark(error) ?? 'transient';
 }
@@ -38,20 +46,32 @@ export function classifyFailure(error: unknown): FailureClass {
 export function failureMark(error: unknown): FailureClass | undefined {
   let current = error;
   for (let depth = 0; depth < MAX_CAUSES && typeof current === 'object' && current !== null; depth++) {
-    const marked = (current as { [MARK]?: FailureClass })[MARK];
-    if (marked !== undefined) return marked;
-    current = (current as { cause?: unknown }).cause;
+    const marked = readSafely(current, MARK);
+    if (isFailureClass(marked)) return marked;
+    current = readSafely(current, 'cause');
   }
   return undefined;
 }
 
+/** @internal */
+export function isFailureClass(value: unknown): value is FailureClass {
+  return value === 'permanent' || value === 'transient' || value === 'unavailable';
+}
+
 function mark(error: unknown, failure: FailureClass): Error {
-  const target =
-    error instanceof Error && Object.isExtensible(error)
-      ? error
-      : new SluiceError('failed', `Marked as ${failure}: ${nameOf(error)}. The cause is what was thrown.`, {
-          cause: error,
-        });
-  Object.defineProperty(target, MARK, { value: failure, configurable: true, writable: true });
-  return target;
+  if (isError(error) && takesMark(error, failure)) return error;
+  const text = `Marked as ${failure}: ${nameOf(error)}. The cause is what was thrown.`;
+  const wrapper = new SluiceError('failed', text, { cause: error });
+  takesMark(wrapper, failure);
+  return wrapper;
+}
+
+/** Puts the mark on. False where that fails: a frozen error takes none, and a Proxy may refuse it, or throw. */
+function takesMark(error: Error, failure: FailureClass): boolean {
+  try {
+    const mark = { value: failure, configurable: true, writable: true };
+    return Reflect.defineProperty(error, MARK, mark) && readSafely(error, MARK) === failure;
+  } catch {
+    return false;
+  }
 }

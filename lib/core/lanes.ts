@@ -1,7 +1,8 @@
-import { giveUpOn, kindOf } from './at-once.js';
+import { giveUpOn } from './at-once.js';
 import type { DeliveryNode } from './delivery-node.js';
 import { SluiceError } from './errors.js';
 import { permanent } from './failures.js';
+import { kindOf } from './kind-of.js';
 import { KEPT, LaneStates } from './lane-states.js';
 import { RingQueue } from './ring-queue.js';
 import { hashWords, secretHashOf } from './secret-hash.js';

@@ -8,6 +8,7 @@ import {
 } from 'rxjs';
 import { isDeliveryNode, type DeliveryNode } from './delivery-node.js';
 import { SluiceError } from './errors.js';
+import { kindOf } from './kind-of.js';
 import { remove } from './partition.js';
 import { cork, uncork } from './pump.js';
 import type { Session, SessionListener } from './session.js';
@@ -162,7 +163,7 @@ class Entry implements SubscriptionLike {
 function notADelivery(value: unknown): SluiceError {
   return new SluiceError(
     'not-a-delivery',
-    `An operator of rxsluice was given ${value === null ? 'null' : `a ${typeof value}`} where a delivery must be. Use ` +
+    `An operator of rxsluice was given ${kindOf(value)} where a delivery must be. Use ` +
       'mapValue instead of map, and delivery.withValue instead of a spread.',
   );
 }

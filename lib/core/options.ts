@@ -1,5 +1,6 @@
 import { cutText } from './cut-text.js';
 import { SluiceError } from './errors.js';
+import { kindOf } from './kind-of.js';
 
 /** What is allowed for one option; an option that is `undefined` is not checked unless `required`. @internal */
 export interface OptionRule {
@@ -108,7 +109,7 @@ function describeValue(rule: OptionRule, value: unknown): string {
     return (oneOf !== undefined || that?.isNamed === true) && value.length <= 32 ? `'${value}'` : 'a string';
   }
   if (Array.isArray(value)) return describeList(rule, value);
-  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
+  return kindOf(value);
 }
 
 const MOST_KINDS = 3;

@@ -1,4 +1,6 @@
 import { cutText } from './cut-text.js';
+import { isBytes } from './is-bytes.js';
+import { kindOf } from './kind-of.js';
 import type { HeaderValue, MessageBytes, MessageHeaders } from './message.js';
 import type { OutboxMessage } from './outbox-message.js';
 import { safeWord } from './safe-word.js';
@@ -22,8 +24,8 @@ export function ownMessage(given: unknown, refuse: Refuse): OutboxMessage {
   const { topic, value, key, headers, partition, timestamp } = given as Readonly<Record<string, unknown>>;
   if (typeof topic !== 'string' || topic === '') return refuse('topic must be text that is not empty');
   if (!isStorableText(topic)) return refuse('topic must be text without NUL and without half of a surrogate pair');
-  if (!isBytes(value)) return refuse('value must be a Uint8Array, text, or null for a tombstone');
-  if (key !== undefined && !isBytes(key)) return refuse('key must be a Uint8Array, text, or null');
+  if (!isMessageBytes(value)) return refuse('value must be a Uint8Array, text, or null for a tombstone');
+  if (key !== undefined && !isMessageBytes(key)) return refuse('key must be a Uint8Array, text, or null');
   const own: { -readonly [K in keyof OutboxMessage]: OutboxMessage[K] } = { topic, value: ownBytes(value) };
   if (key !== undefined) own.key = ownBytes(key);
   if (headers !== undefined) own.headers = checkedHeaders(headers, refuse);
@@ -41,7 +43,7 @@ export function ownMessage(given: unknown, refuse: Refuse): OutboxMessage {
 
 /** Bytes that nobody else has; text is such already. @internal */
 export function ownBytes<B extends MessageBytes>(bytes: B): B {
-  return bytes instanceof Uint8Array ? (new Uint8Array(bytes) as Uint8Array as B) : bytes;
+  return isBytes(bytes) ? (new Uint8Array(bytes) as Uint8Array as B) : bytes;
 }
 
 /** Headers that nobody else has. @internal */
@@ -78,16 +80,16 @@ function checkedHeaders(headers: unknown, refuse: Refuse): MessageHeaders {
   const own = ownHeaders(headers as MessageHeaders);
   for (const [name, value] of Object.entries(own)) {
     for (const each of (Array.isArray(value) ? value : [value]) as readonly unknown[]) {
-      if (typeof each === 'string' || each instanceof Uint8Array) continue;
-      const kind = each === null ? 'null' : typeof each;
-      return refuse(`header ${cutText(name, MAX_SHOWN_BYTES)} must be bytes or text, or a list of them, not ${kind}`);
+      if (typeof each === 'string' || isBytes(each)) continue;
+      const shown = cutText(name, MAX_SHOWN_BYTES);
+      return refuse(`header ${shown} must be bytes or text, or a list of them, not ${kindOf(each)}`);
     }
   }
   return own;
 }
 
-function isBytes(value: unknown): value is MessageBytes {
-  return value === null || typeof value === 'string' || value instanceof Uint8Array;
+function isMessageBytes(value: unknown): value is MessageBytes {
+  return value === null || typeof value === 'string' || isBytes(value);
 }
 
 function isCount(value: unknown, most: number): value is number {

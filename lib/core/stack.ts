@@ -22,7 +22,16 @@ export function isStackLow(): boolean {
  * @internal
  */
 export function isStackOverflow(error: unknown): boolean {
-  return error instanceof Error && MESSAGES.includes(error.message);
+  try {
+    // No call of ours, for which nothing may be left; and of whichever realm, as that of the function that was called last.
+    return (
+      typeof error === 'object' && error !== null && MESSAGES.includes((error as Partial<Error>).message as string)
+    );
+  } catch (failure) {
+    // The error threw as it was read. Or it was the stack again: then a caller further out asks once more.
+    if (isStackLow()) throw failure;
+    return false;
+  }
 }
 
 /** @internal */

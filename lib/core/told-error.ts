@@ -1,5 +1,9 @@
 import { cutText } from './cut-text.js';
-import { isError, isSluiceError, systemText } from './errors.js';
+import { errorClass } from './error-class.js';
+import { isSluiceError, systemText } from './errors.js';
+import { isError } from './is-error.js';
+import { kindOf } from './kind-of.js';
+import { readSafely } from './read-safely.js';
 import { safeWord } from './safe-word.js';
 import { withoutSecrets } from './without-secrets.js';
 
@@ -35,7 +39,7 @@ const DATA_EXCEPTION = /^22[0-9A-Z]{3}$/;
 export function tellError(given: unknown): ToldError {
   const reason = unwrapped(given);
   const { name, message } = ownTextOf(reason);
-  const stack = isError(reason) ? read(reason, 'stack') : undefined;
+  const stack = isError(reason) ? readSafely(reason, 'stack') : undefined;
   return {
     name,
     message: cutText(message, MOST_TOLD.messageBytes),
@@ -60,13 +64,13 @@ function unwrapped(reason: unknown): unknown {
 function causesOf(reason: unknown): string[] {
   const seen = new Set<unknown>([reason]);
   const lines: string[] = [];
-  let last = isError(reason) ? read(reason, 'message') : reason;
+  let last = isError(reason) ? readSafely(reason, 'message') : reason;
   const tell = (error: unknown, depth: number, ofOurs: boolean): void => {
     const behindOurs = ofOurs || isSluiceError(error);
     for (const cause of behind(error)) {
       if (depth >= MAX_DEPTH || lines.length >= MAX_CAUSES || seen.has(cause)) return;
       seen.add(cause);
-      const message = isError(cause) ? read(cause, 'message') : cause;
+      const message = isError(cause) ? readSafely(cause, 'message') : cause;
       // People who wrap an error often say the same again.
       if (message !== last) lines.push(lineOf(cause, behindOurs ? ownWordsOf(cause) : ownTextOf(cause).message));
       last = message;
@@ -79,9 +83,17 @@ function causesOf(reason: unknown): string[] {
 
 function behind(error: unknown): unknown[] {
   if (!isError(error)) return [];
-  const [cause, errors] = [read(error, 'cause'), read(error, 'errors')];
-  const members = Array.isArray(errors) ? errors.slice(0, MAX_CAUSES).filter(isError) : [];
+  const cause = readSafely(error, 'cause');
+  const members = membersOf(readSafely(error, 'errors'));
   return (cause === undefined || cause === null ? members : [cause, ...members]).map(unwrapped);
+}
+
+function membersOf(errors: unknown): unknown[] {
+  try {
+    return Array.isArray(errors) ? errors.slice(0, MAX_CAUSES).filter(isError) : [];
+  } catch {
+    return [];
+  }
 }
 
 /** Our own words of what stands behind an error of ours; empty where we have none. */
@@ -98,20 +110,18 @@ function lineOf(error: unknown, message: string): string {
 
 function ownTextOf(reason: unknown): { readonly name: string; readonly message: string } {
   if (!isError(reason)) return { name: reason === undefined ? 'none' : typeof reason, message: plainText(reason) };
-  const constructor = read(reason, 'constructor') as { readonly name?: unknown } | undefined;
-  const name = safeWord(constructor?.name) ?? safeWord(read(reason, 'name')) ?? 'Error';
-  const message = read(reason, 'message');
+  const message = readSafely(reason, 'message');
   // That of several tries to connect has none.
   const text = message === '' ? codeOf(reason) : message;
   const told = typeof text === 'string' ? safeText(reason, text) : plainText(text);
-  return { name, message: told };
+  return { name: errorClass(reason), message: told };
 }
 
 function plainText(reason: unknown): string {
   if (reason === undefined) return 'nacked without a reason';
   if (typeof reason === 'string') return withoutSecrets(cutText(reason, MAX_READ_BYTES));
   const plain = reason === null || typeof reason === 'number' || typeof reason === 'boolean';
-  return plain ? String(reason) : `a ${typeof reason}`;
+  return plain ? String(reason) : kindOf(reason);
 }
 
 function safeText(error: unknown, text: string): string {
@@ -120,14 +130,11 @@ function safeText(error: unknown, text: string): string {
 }
 
 function codeOf(error: unknown): string {
-  const code = isError(error) ? read(error, 'code') : undefined;
+  const code = isError(error) && !isOfDom(error) ? readSafely(error, 'code') : undefined;
   return typeof code === 'number' ? String(code) : (safeWord(code) ?? '');
 }
 
-function read(error: Error, property: string): unknown {
-  try {
-    return (error as unknown as Readonly<Record<string, unknown>>)[property];
-  } catch {
-    return undefined;
-  }
+// Its number is a relic: 23 for a TimeoutError.
+function isOfDom(error: Error): boolean {
+  return readSafely(readSafely(error, 'constructor'), 'name') === 'DOMException';
 }

@@ -1,4 +1,5 @@
-import { isError } from './errors.js';
+import { isError } from './is-error.js';
+import { readSafely } from './read-safely.js';
 
 const MAX_READ = 8_192;
 const MAX_FRAMES = 16;
@@ -16,7 +17,7 @@ const FOREIGN = /node_modules|node:|\(native|<anonymous>/;
  */
 export function whereThrown(error: unknown): string {
   if (!isError(error)) return '';
-  const { message, stack } = error as { message?: unknown; stack?: unknown };
+  const [message, stack] = [readSafely(error, 'message'), readSafely(error, 'stack')];
   if (typeof message !== 'string' || typeof stack !== 'string') return '';
   for (const frame of framesOf(message, stack)) {
     if (!FRAME.test(frame)) return '';

@@ -1,4 +1,5 @@
 import type { DeliveryNode } from '../core/delivery-node.js';
+import { isBytes } from '../core/is-bytes.js';
 import type { HeaderValue, MessageHeaders } from '../core/message.js';
 
 // The latest time that a Date can hold.
@@ -75,7 +76,7 @@ export function timestampOf({ epoch, root }: DeliveryNode): string | null {
 
 /** One value, and as short as each that we write. */
 function claimOf(value: MessageHeaders[string]): HeaderValue | null {
-  const values = typeof value === 'string' || value instanceof Uint8Array ? [value] : (value ?? []);
+  const values = typeof value === 'string' || isBytes(value) ? [value] : (value ?? []);
   const [claim] = values;
   return claim === undefined || values.length > 1 || claim.length > MOST_CLAIM_BYTES ? null : claim;
 }

@@ -4,6 +4,8 @@ import type { Delivery } from '../core/delivery.js';
 import { isSettled, type DeliveryNode } from '../core/delivery-node.js';
 import { SluiceError } from '../core/errors.js';
 import { failureMark, permanent } from '../core/failures.js';
+import { isBytes } from '../core/is-bytes.js';
+import { kindOf } from '../core/kind-of.js';
 import { operate, pass, type OperatorParts } from '../core/operate.js';
 import { checkOptions } from '../core/options.js';
 import type { Partition } from '../core/partition.js';
@@ -159,7 +161,7 @@ class Decode implements OperatorParts {
 function decodeError(delivery: DeliveryNode, error: unknown): unknown {
   if (failureMark(error) !== undefined) return error;
   const { id, value } = delivery;
-  const size = value instanceof Uint8Array ? `${value.length} bytes` : value === null ? 'tombstone' : typeof value;
+  const size = isBytes(value) ? `${value.length} bytes` : value === null ? 'tombstone' : kindOf(value);
   return permanent(
     new SluiceError('undecodable', `decode: the codec cannot read ${id} (${size}).`, { cause: error, details: { id } }),
   );

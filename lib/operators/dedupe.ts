@@ -1,5 +1,5 @@
 import { asyncScheduler, type OperatorFunction, type Subscription } from 'rxjs';
-import { giveUpOn, kindOf } from '../core/at-once.js';
+import { giveUpOn } from '../core/at-once.js';
 import { exponential } from '../core/backoff.js';
 import type { Delivery } from '../core/delivery.js';
 import { DeliveryNode, isSettled, type SettlementHook } from '../core/delivery-node.js';
@@ -11,6 +11,7 @@ import { groupCalls, type Grouped } from '../core/grouped-calls.js';
 import type { Claim, HeldClaim, IdempotencyStore } from '../core/idempotency-store.js';
 import { rememberWait } from '../core/last-failure.js';
 import { tellHeldBack } from '../core/held-back.js';
+import { kindOf } from '../core/kind-of.js';
 import { operate } from '../core/operate.js';
 import { checkNames, checkOptions, LONGEST_TIMER_MS } from '../core/options.js';
 import { tellSlotListeners, type Partition } from '../core/partition.js';

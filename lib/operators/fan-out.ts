@@ -1,8 +1,9 @@
 import { isObservable, Subject, type OperatorFunction, type Subscriber, type Subscription } from 'rxjs';
-import { giveUpOn, kindOf } from '../core/at-once.js';
+import { giveUpOn } from '../core/at-once.js';
 import type { Delivery } from '../core/delivery.js';
 import { DeliveryNode, type SettlementHook } from '../core/delivery-node.js';
 import { SluiceError } from '../core/errors.js';
+import { kindOf } from '../core/kind-of.js';
 import { operate, type OperatorParts } from '../core/operate.js';
 import { checkOptions } from '../core/options.js';
 import type { Outcome } from '../core/outcome.js';

@@ -1,7 +1,8 @@
 import type { Observable, OperatorFunction, Subscriber } from 'rxjs';
-import { invalidResult, kindOf, mustBeAtOnce } from '../core/at-once.js';
+import { invalidResult, mustBeAtOnce } from '../core/at-once.js';
 import type { Delivery } from '../core/delivery.js';
 import type { DeliveryNode } from '../core/delivery-node.js';
+import { kindOf } from '../core/kind-of.js';
 import { operate, pass, type OperatorParts } from '../core/operate.js';
 import { checkOptions } from '../core/options.js';
 import type { Position } from '../core/position.js';

@@ -2,6 +2,7 @@ import { from, Observable, type ObservableInput, type Subscriber, type Subscript
 import { isPromiseLike, whenSettled } from '../core/deferred.js';
 import { isSettled } from '../core/delivery-node.js';
 import { SluiceError } from '../core/errors.js';
+import { isInstance } from '../core/is-instance.js';
 import type { OutboxMessage } from '../core/outbox-message.js';
 import type { OutboxFault, OutboxStore } from '../core/outbox-store.js';
 import type { OutboxPart, OutboxTransaction } from '../core/outbox-transaction.js';
@@ -181,7 +182,7 @@ class GroupRun {
   }
 
   private failed(work: OutboxWork, part: OutboxPart<unknown>, error: unknown): void {
-    if (error instanceof OutboxTimeout || faultOf(this.options.store, error) !== null) {
+    if (isInstance(error, OutboxTimeout) || faultOf(this.options.store, error) !== null) {
       this.rollBack(new GroupFailure('working', error, work));
     } else this.undo(work, part, { status: 'failed', error });
   }
@@ -224,7 +225,7 @@ class GroupRun {
     }
     this.open = false;
     try {
-      this.wait(this.transaction.rollBack(failure?.error instanceof OutboxTimeout), end, end);
+      this.wait(this.transaction.rollBack(isInstance(failure?.error, OutboxTimeout)), end, end);
     } catch {
       end();
     }

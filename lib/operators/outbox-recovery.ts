@@ -1,6 +1,7 @@
 import { catchError, concatMap, from, map, of, tap, throwError, timer, toArray, type Observable } from 'rxjs';
 import { exponential } from '../core/backoff.js';
 import { transient } from '../core/failures.js';
+import { isInstance } from '../core/is-instance.js';
 import {
   faultOf,
   GroupFailure,
@@ -41,10 +42,10 @@ function runTogether(
   if (others.some(({ consumer }) => consumer !== first.consumer)) return singly(options, works);
   return runInOneTransaction(options, works).pipe(
     catchError((failure: unknown) => {
-      if (!(failure instanceof GroupFailure) || isOut(options, failure)) return throwError(() => causeOf(failure));
+      if (!isInstance(failure, GroupFailure) || isOut(options, failure)) return throwError(() => causeOf(failure));
       const { error, work } = failure;
       if (faultOf(options.store, error) === 'conflict') conflict();
-      const late = error instanceof OutboxTimeout ? work : null;
+      const late = isInstance(error, OutboxTimeout) ? work : null;
       const rest = works.filter((each) => each !== late);
       return singly(options, rest).pipe(
         map((answers) => {
@@ -83,7 +84,7 @@ function runAlone(options: OutboxGroupOptions, work: OutboxWork): Observable<rea
   const attempt = (): Observable<readonly OutboxAnswer[]> =>
     runInOneTransaction(options, [work]).pipe(
       catchError((failure: unknown) => {
-        if (!(failure instanceof GroupFailure)) return throwError(() => failure);
+        if (!isInstance(failure, GroupFailure)) return throwError(() => failure);
         const isConflict = faultOf(options.store, failure.error) === 'conflict';
         if (isConflict && conflicts < MAX_CONFLICTS) return timer(backoff(++conflicts)).pipe(concatMap(attempt));
         if (isOut(options, failure)) return throwError(() => failure.error);
@@ -94,7 +95,7 @@ function runAlone(options: OutboxGroupOptions, work: OutboxWork): Observable<rea
 }
 
 function answerTo(options: OutboxGroupOptions, work: OutboxWork, { error }: GroupFailure): OutboxAnswer {
-  if (error instanceof OutboxTimeout) return { status: 'failed', error: error.failure };
+  if (isInstance(error, OutboxTimeout)) return { status: 'failed', error: error.failure };
   const fault = faultOf(options.store, error);
   if (fault === null) return { status: 'failed', error };
   if (fault === 'unavailable' && ++work.losses >= MAX_LOSSES) return { status: 'failed', error: transient(error) };
@@ -107,5 +108,5 @@ function isOut({ store }: OutboxGroupOptions, { phase, error }: GroupFailure): b
 }
 
 function causeOf(failure: unknown): unknown {
-  return failure instanceof GroupFailure ? failure.error : failure;
+  return isInstance(failure, GroupFailure) ? failure.error : failure;
 }

@@ -1,5 +1,5 @@
 import { map, of, type Observable, type OperatorFunction } from 'rxjs';
-import { giveUpOn, kindOf } from '../core/at-once.js';
+import { giveUpOn } from '../core/at-once.js';
 import { isPromiseLike } from '../core/deferred.js';
 import type { Delivery } from '../core/delivery.js';
 import { isSettled, type DeliveryNode } from '../core/delivery-node.js';
@@ -7,6 +7,8 @@ import { SluiceError } from '../core/errors.js';
 import { failedAlone } from '../core/failed-alone.js';
 import { classifyFailure, permanent, transient } from '../core/failures.js';
 import { groupCalls, type Grouped } from '../core/grouped-calls.js';
+import { isBytes } from '../core/is-bytes.js';
+import { kindOf } from '../core/kind-of.js';
 import type { Message, MessageBytes } from '../core/message.js';
 import { operate, pass } from '../core/operate.js';
 import { checkNames, checkOptions } from '../core/options.js';
@@ -183,7 +185,7 @@ function keysOf({ delivery, messages }: Item<unknown>): MessageBytes[] {
   const keys = messages.map((message) => {
     try {
       const { key } = message as Message;
-      return typeof key === 'string' || key instanceof Uint8Array ? key : null;
+      return typeof key === 'string' || isBytes(key) ? key : null;
     } catch {
       return null;
     }

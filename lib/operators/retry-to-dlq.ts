@@ -8,7 +8,7 @@ import { DeliveryNode, isNothingLeft, isWorkUnanswered, type SettlementHook } fr
 import { detach } from '../core/detach.js';
 import { environment } from '../core/environment.js';
 import type { SluiceError } from '../core/errors.js';
-import { classifyFailure, type FailureClass } from '../core/failures.js';
+import { classifyFailure, isFailureClass, type FailureClass } from '../core/failures.js';
 import { rememberFailure } from '../core/last-failure.js';
 import type { Message } from '../core/message.js';
 import { operate, type OperatorParts } from '../core/operate.js';
@@ -328,8 +328,4 @@ class RetryToDlq implements OperatorParts, SettlementHook {
       return 'transient';
     }
   }
-}
-
-function isFailureClass(value: unknown): value is FailureClass {
-  return value === 'permanent' || value === 'transient' || value === 'unavailable';
 }

@@ -1,8 +1,9 @@
-import { giveUpOn, kindOf } from '../core/at-once.js';
+import { giveUpOn } from '../core/at-once.js';
 import { isPromiseLike } from '../core/deferred.js';
 import type { DeliveryNode } from '../core/delivery-node.js';
 import { SluiceError } from '../core/errors.js';
 import { permanent } from '../core/failures.js';
+import { kindOf } from '../core/kind-of.js';
 import { Tally } from '../core/tally.js';
 
 /** @internal */

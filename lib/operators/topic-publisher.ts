@@ -11,8 +11,9 @@ import {
   ReplaySubject,
   share,
 } from 'rxjs';
-import { giveUpOn, kindOf } from '../core/at-once.js';
+import { giveUpOn } from '../core/at-once.js';
 import { SluiceError } from '../core/errors.js';
+import { kindOf } from '../core/kind-of.js';
 import type { Message } from '../core/message.js';
 import { checkNames, checkOptions } from '../core/options.js';
 import type { OutboxMessage } from '../core/outbox-message.js';

@@ -1,10 +1,11 @@
 import type { OperatorFunction } from 'rxjs';
-import { giveUpOn, kindOf } from '../core/at-once.js';
+import { giveUpOn } from '../core/at-once.js';
 import { batchOf, type DeliveryNode } from '../core/delivery-node.js';
 import { SluiceError } from '../core/errors.js';
 import { failedAlone } from '../core/failed-alone.js';
 import { permanent } from '../core/failures.js';
 import { groupCalls } from '../core/grouped-calls.js';
+import { kindOf } from '../core/kind-of.js';
 import { operate } from '../core/operate.js';
 import { checkNames, checkOptions } from '../core/options.js';
 import type { OutboxStore } from '../core/outbox-store.js';

@@ -1,6 +1,7 @@
 import { tap, type Observable, type Subscription } from 'rxjs';
 import type { Delivery } from '../core/delivery.js';
 import { nameOf } from '../core/errors.js';
+import { isError } from '../core/is-error.js';
 import type { Telemetry, TelemetryEvent } from '../core/telemetry.js';
 import { textOf } from './raw.js';
 
@@ -119,5 +120,6 @@ export function createProbe(
 
 /** What an error says of itself, for a failure. @internal */
 export function errorText(error: unknown): string {
-  return error instanceof Error ? `${nameOf(error)}${error.message === '' ? '' : `: ${error.message}`}` : String(error);
+  if (!isError(error)) return String(error);
+  return `${nameOf(error)}${error.message === '' ? '' : `: ${error.message}`}`;
 }

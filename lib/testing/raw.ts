@@ -1,3 +1,4 @@
+import { isBytes } from '../core/is-bytes.js';
 import type { MessageBytes, MessageHeaders } from '../core/message.js';
 
 // What was published and what came back may differ in form (text, bytes, a Buffer), and are compared as bytes.
@@ -33,7 +34,7 @@ export function show(value: MessageBytes | undefined): string {
 export function headerValues(headers: MessageHeaders, name: string): MessageBytes[] {
   const value = headers[name];
   if (value === undefined) return [];
-  return typeof value === 'string' || value instanceof Uint8Array ? [value] : [...value];
+  return typeof value === 'string' || isBytes(value) ? [value] : [...value];
 }
 
 /** What is wrong with the headers that came back, or `null`. @internal */

@@ -1,4 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
+import { inAnotherRealm } from '../support/another-realm.js';
+import { hostile } from '../support/hostile.js';
 import { classifyFailure, isSluiceError, permanent, SluiceError, transient, unavailable } from 'rxsluice';
 
 class InvalidOrder extends Error {}
@@ -40,6 +42,33 @@ describe('failure classes', () => {
         thrown,
       ]);
     }
+  });
+
+  it('mark an error of another realm itself, and one of the platform', () => {
+    const ofRealm: Error = inAnotherRealm('new RangeError("x")');
+    const timeout = new DOMException('too late', 'TimeoutError');
+    for (const error of [ofRealm, timeout]) {
+      expect([transient(error) === error, classifyFailure(error)]).toEqual([true, 'transient']);
+      expect([unavailable(error) === error, classifyFailure(new Error('x', { cause: error }))]).toEqual([
+        true,
+        'unavailable',
+      ]);
+    }
+    const frozen: Error = inAnotherRealm('Object.freeze(new Error("frozen"))');
+    expect(permanent(frozen)).toMatchObject({ code: 'failed', cause: frozen });
+  });
+
+  it('take no mark that is none', () => {
+    const marked = Object.assign(new Error('x'), { [Symbol.for('rxsluice.failure')]: 'of a later version' });
+    expect(classifyFailure(marked)).toBe('transient');
+  });
+
+  it.each(Object.entries(hostile()))('never throw: %s', (_, make) => {
+    expect(classifyFailure(make())).toBe('transient');
+    for (const [failure, mark] of Object.entries({ permanent, transient, unavailable })) {
+      expect(classifyFailure(mark(make()))).toBe(failure);
+    }
+    expect(isSluiceError(make())).toBe(false);
   });
 });
 

@@ -3,6 +3,8 @@ import { createServer, type AddressInfo } from 'node:net';
 import { SluiceError } from '../../lib/core/errors.js';
 import { permanent } from '../../lib/core/failures.js';
 import { errorText, tellError } from '../../lib/core/told-error.js';
+import { inAnotherRealm } from '../support/another-realm.js';
+import { hostile } from '../support/hostile.js';
 
 const withCode = (error: Error, code: string | number, more: object = {}): Error =>
   Object.assign(error, { code, ...more });
@@ -75,9 +77,50 @@ describe('what is told of an error', () => {
     });
     expect(tellError(hostile).causes).toEqual([]);
     expect(tellError(new Error('x', { cause: 'out of stock' })).causes).toEqual(['string: out of stock']);
-    expect(tellError(new Error('x', { cause: Object.create(null) })).causes).toEqual(['object: a object']);
+    expect(tellError(new Error('x', { cause: Object.create(null) })).causes).toEqual(['object: an object']);
     expect(tellError(new Error('x', { cause: null })).causes).toEqual([]);
     expect(tellError(undefined)).toMatchObject({ name: 'none', message: 'nacked without a reason', causes: [] });
+  });
+
+  it('has the class of the error, or its own name where the class says nothing', () => {
+    class OutOfStock extends Error {}
+    const named = Object.assign(new Error('x'), { name: 'SlowDown' });
+    const unnamed = Object.assign(new Error('x'), { name: '' });
+    const errors = [new OutOfStock('x'), new TypeError('x'), named, unnamed, new DOMException('x', 'TimeoutError')];
+    expect(errors.map((error) => tellError(error).name)).toEqual([
+      'OutOfStock',
+      'TypeError',
+      'SlowDown',
+      'Error',
+      'TimeoutError',
+    ]);
+    const late = new DOMException('The operation was aborted due to timeout', 'TimeoutError');
+    // Its code is 23, of 1998.
+    expect(errorText(new Error('charge failed', { cause: late }), 2_048)).toBe(
+      'Error: charge failed\nTimeoutError: The operation was aborted due to timeout',
+    );
+  });
+
+  it('is told of errors of another realm alike', () => {
+    const error: Error = inAnotherRealm(
+      'new TypeError("fetch failed", { cause: Object.assign(new Error("connect ECONNREFUSED"), { code: "ECONNREFUSED" }) })',
+    );
+    const { name, message, causes, stack } = tellError(error);
+    expect([name, message, causes]).toEqual([
+      'TypeError',
+      'fetch failed',
+      ['Error ECONNREFUSED: connect ECONNREFUSED'],
+    ]);
+    expect(stack).toMatch(/^TypeError: fetch failed\n {4}at /);
+    const members: Error = inAnotherRealm('new AggregateError([new Error("one"), new RangeError("two")], "none")');
+    expect(tellError(members).causes).toEqual(['Error: one', 'RangeError: two']);
+  });
+
+  it.each(Object.entries(hostile()))('is told of %s', (_, make) => {
+    for (const reason of [make(), new Error('x', { cause: make() }), new AggregateError([make()])]) {
+      expect(typeof tellError(reason).message).toBe('string');
+      expect(errorText(reason, 2_048).length).toBeGreaterThan(0);
+    }
   });
 
   it('tells what was wrapped to be marked in the place of the mark, by its class and stack too', () => {

@@ -1,3 +1,4 @@
+import { causeChain, readChain } from '../../core/cause-chain.js';
 import { isSluiceError, nameOf, SluiceError, type SluiceErrorCode } from '../../core/errors.js';
 import { safeWord } from '../../core/safe-word.js';
 
@@ -6,7 +7,6 @@ interface KafkaFailure {
   readonly name?: string;
   readonly type?: string;
   readonly retriable?: boolean;
-  readonly cause?: unknown;
 }
 
 // kafkajs marks these as final although they pass.
@@ -121,16 +121,9 @@ function codeOf(error: unknown): SluiceErrorCode {
 
 function tellOf(error: unknown): string {
   const type = typeOf(error);
-  return type === null ? nameOf(chainOf(error).at(-1)) : `the broker says ${type}`;
+  return type === null ? nameOf(causeChain(error).at(-1) ?? error) : `the broker says ${type}`;
 }
 
-// From the outside in; a cause that leads back to itself ends it.
-function chainOf(error: unknown): KafkaFailure[] {
-  const chain: KafkaFailure[] = [];
-  let next = error;
-  while (typeof next === 'object' && next !== null && !chain.includes(next)) {
-    chain.push(next);
-    next = (next as KafkaFailure).cause;
-  }
-  return chain.length > 0 ? chain : [{}];
+function chainOf(error: unknown): readonly KafkaFailure[] {
+  return readChain(error, ['name', 'type', 'retriable']) as readonly KafkaFailure[];
 }

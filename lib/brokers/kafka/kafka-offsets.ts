@@ -1,3 +1,4 @@
+import { isDate } from '../../core/is-date.js';
 import type { KafkaAdminLike, KafkaClientLike } from './kafka-client.js';
 import { kafkaError } from './kafka-errors.js';
 import type { KafkaStartPosition, ResolvedKafkaOptions } from './kafka-options.js';
@@ -79,7 +80,7 @@ export async function fetchStarts(
   const starts = new Map<string, StartPosition>();
   for (const { topic, partitions } of await admin.fetchOffsets({ groupId, topics: [...topics] })) {
     const fresh = partitions.some(({ offset }) => isNone(offset));
-    const times = fresh && start instanceof Date ? await offsetsAt(admin, topic, start) : null;
+    const times = fresh && isDate(start) ? await offsetsAt(admin, topic, start) : null;
     for (const { partition, offset, metadata } of partitions) {
       const name = nameOf({ topic, partition });
       const { low, high } = bounds.get(name) ?? { low: '0', high: '0' };
@@ -105,7 +106,7 @@ async function offsetsAt(admin: KafkaAdminLike, topic: string, time: Date): Prom
 }
 
 function givenFor(start: ResolvedKafkaOptions['start'], topic: string, partition: number): string | undefined {
-  if (typeof start === 'string' || start instanceof Date) return undefined;
+  if (typeof start === 'string' || isDate(start)) return undefined;
   const isIt = (given: KafkaStartPosition): boolean => given.topic === topic && given.partition === partition;
   return start.find(isIt)?.offset;
 }

@@ -1,3 +1,4 @@
+import { isDate } from '../../core/is-date.js';
 import { checkNames, checkOptions } from '../../core/options.js';
 import { resolveSourceOptions, SOURCE_OPTION_NAMES, type SourceOptions } from '../../core/source-options.js';
 import type { KafkaClientLike } from './kafka-client.js';
@@ -196,7 +197,7 @@ export function isClient(value: unknown): boolean {
 
 function isStart(value: unknown): boolean {
   if (value === 'earliest' || value === 'latest') return true;
-  if (value instanceof Date) return !Number.isNaN(value.getTime());
+  if (isDate(value)) return !Number.isNaN(value.getTime());
   return Array.isArray(value) && value.every(isStartPosition);
 }
 

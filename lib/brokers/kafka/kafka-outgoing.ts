@@ -1,4 +1,6 @@
 import { SluiceError } from '../../core/errors.js';
+import { isBytes } from '../../core/is-bytes.js';
+import { kindOf } from '../../core/kind-of.js';
 import type { HeaderValue, Message, MessageBytes, MessageHeaders } from '../../core/message.js';
 import { wrongHeaders } from '../../core/own-message.js';
 import { partitionOfKey } from './kafka-partitioner.js';
@@ -51,15 +53,15 @@ function headersOf(headers: MessageHeaders): KafkaOutgoing['headers'] {
 
 function headerOf(value: HeaderValue): Buffer | string {
   if (typeof value === 'string') return value;
-  if (value instanceof Uint8Array) return bufferOf(value);
-  throw refused(`a header must be bytes or text, not a ${typeof value}`);
+  if (isBytes(value)) return bufferOf(value);
+  throw refused(`a header must be bytes or text, not ${kindOf(value)}`);
 }
 
 function bytesOf(bytes: MessageBytes, what: string): Buffer | null {
   if (bytes === null) return null;
   if (typeof bytes === 'string') return Buffer.from(bytes);
-  if (bytes instanceof Uint8Array) return bufferOf(bytes);
-  throw refused(`a ${what} must be bytes, text or null, not a ${typeof bytes}`);
+  if (isBytes(bytes)) return bufferOf(bytes);
+  throw refused(`a ${what} must be bytes, text or null, not ${kindOf(bytes)}`);
 }
 
 // kafkajs asks for a Buffer; this is the same memory.

@@ -1,3 +1,4 @@
+import { isBytes } from '../../core/is-bytes.js';
 import type { HeaderValue, MessageHeaders } from '../../core/message.js';
 import type { Position } from '../../core/position.js';
 import type { RecordShape } from '../../core/record-shape.js';
@@ -45,7 +46,7 @@ export const kafkaShape: RecordShape<KafkaRecord, KafkaPosition> = {
 
 // kafkajs slices all bytes from the answer to a fetch, or from what it unpacked.
 function ownOf<T>(bytes: T): T | Buffer {
-  if (!(bytes instanceof Uint8Array) || bytes.byteLength === bytes.buffer.byteLength) return bytes;
+  if (!isBytes(bytes) || bytes.byteLength === bytes.buffer.byteLength) return bytes;
   const copy = Buffer.allocUnsafeSlow(bytes.byteLength);
   copy.set(bytes);
   return copy;

@@ -1,3 +1,4 @@
+import { readChain } from '../../core/cause-chain.js';
 import { isSluiceError, nameOf, SluiceError, type SluiceErrorCode } from '../../core/errors.js';
 import { safeWord } from '../../core/safe-word.js';
 import { CALL_TIMED_OUT } from './kinesis-call.js';
@@ -19,7 +20,6 @@ interface AwsFailure {
   readonly code?: string;
   readonly $metadata?: { readonly httpStatusCode?: number };
   readonly $retryable?: { readonly throttling?: boolean };
-  readonly cause?: unknown;
 }
 
 const CODES: Readonly<Record<string, SluiceErrorCode>> = {
@@ -176,13 +176,6 @@ function wordOf({ name = 'nothing', $metadata }: AwsFailure): string {
   return `${safeWord(name) ?? 'something'} (HTTP ${Number($metadata?.httpStatusCode)})`;
 }
 
-// From the outside in; a cause that leads back to itself ends it.
-function chainOf(error: unknown): AwsFailure[] {
-  const chain: AwsFailure[] = [];
-  let next = error;
-  while (typeof next === 'object' && next !== null && !chain.includes(next)) {
-    chain.push(next);
-    next = (next as AwsFailure).cause;
-  }
-  return chain;
+function chainOf(error: unknown): readonly AwsFailure[] {
+  return readChain(error, ['name', 'code', '$metadata', '$retryable']) as readonly AwsFailure[];
 }

@@ -1,4 +1,5 @@
 import { defer, EMPTY, Subscription, throwError, timeout, type ObservableInput } from 'rxjs';
+import { isError } from '../../core/is-error.js';
 import { timedOut } from './kinesis-call.js';
 import type { KinesisCallOptions, KinesisFanOutEventLike, KinesisStreamEventLike } from './kinesis-client.js';
 
@@ -57,7 +58,7 @@ export function createEventStream(
       return;
     }
     const { SubscribeToShardEvent: event, ...others } = value;
-    const thrown = Object.values(others).find((other) => other instanceof Error);
+    const thrown = Object.values(others).find(isError);
     if (thrown !== undefined) failed(thrown);
     else if (event === undefined) pull();
     else events.event(event);

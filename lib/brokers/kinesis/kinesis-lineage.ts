@@ -1,3 +1,4 @@
+import { isDate } from '../../core/is-date.js';
 import type { ShardLease } from '../../core/lease-store.js';
 import { decodeCheckpoint, encodeCheckpoint, isEnd, isUntouched, type Checkpoint } from './kinesis-checkpoint.js';
 import type { KinesisShardLike } from './kinesis-client.js';
@@ -23,7 +24,7 @@ export function firstRows(shards: readonly KinesisShardLike[], start: Start, lat
     return shards.filter(isOpen).map((shard) => rowOf(shard, { kind: 'time', ms: latestMs }));
   }
   if (start === 'earliest') return shards.map((shard) => rowOf(shard, { kind: 'oldest' }));
-  if (start instanceof Date) return shards.map((shard) => rowOf(shard, { kind: 'time', ms: start.getTime() }));
+  if (isDate(start)) return shards.map((shard) => rowOf(shard, { kind: 'time', ms: start.getTime() }));
   const places = new Map(start.map((place) => [place.shard, place]));
   const before = ancestorsOf(shards, places);
   return shards

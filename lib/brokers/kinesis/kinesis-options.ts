@@ -1,3 +1,4 @@
+import { isDate } from '../../core/is-date.js';
 import type { LeaseStore } from '../../core/lease-store.js';
 import { checkNames, checkOptions } from '../../core/options.js';
 import { resolveSourceOptions, SOURCE_OPTION_NAMES, type SourceOptions } from '../../core/source-options.js';
@@ -213,7 +214,7 @@ function isText(most: number): (value: unknown) => boolean {
 
 function isStart(value: unknown): boolean {
   if (value === 'earliest' || value === 'latest') return true;
-  if (value instanceof Date) return value.getTime() >= 0;
+  if (isDate(value)) return value.getTime() >= 0;
   return Array.isArray(value) && value.length > 0 && value.every(isStartPosition);
 }
 

@@ -1,6 +1,8 @@
 import { environment } from '../../core/environment.js';
 import { SluiceError, type SluiceErrorCode } from '../../core/errors.js';
+import { bytesHere, isBytes } from '../../core/is-bytes.js';
 import { jsonPieceOf, textOrBase64 } from '../../core/json-of-bytes.js';
+import { kindOf } from '../../core/kind-of.js';
 import type { HeaderValue, Message, MessageBytes, MessageHeaders } from '../../core/message.js';
 import { wrongHeaders } from '../../core/own-message.js';
 import { parseHashKey } from './hash-key.js';
@@ -38,7 +40,7 @@ export function encodeMessage(message: Message, options: EncodeOptions): Kinesis
   const given = keyOf(message, options.partitionKey);
   const key = given ?? madeUpKey();
   const hashKey = hashKeyFor(message, key, options.hashKey);
-  const data = options.headers === 'json' ? jsonOf(message) : bytesOf(message.value);
+  const data = bytesHere(options.headers === 'json' ? jsonOf(message) : bytesOf(message.value));
   const bytes = data.length + textBytes(key);
   if (bytes > options.maxRecordBytes) {
     throw refused(`${bytes} bytes are more than maxRecordBytes, ${options.maxRecordBytes}`);
@@ -50,8 +52,8 @@ function keyOf(message: Message, partitionKey: EncodeOptions['partitionKey']): s
   const key =
     partitionKey === undefined ? (message.key ?? null) : (ask(() => partitionKey(message), 'partitionKey') ?? null);
   if (key === null) return null;
-  const text = key instanceof Uint8Array ? textOf(key) : key;
-  if (typeof text !== 'string') throw invalidKey(`a key must be text, bytes or null, not a ${typeof text}`);
+  const text = isBytes(key) ? textOf(key) : key;
+  if (typeof text !== 'string') throw invalidKey(`a key must be text, bytes or null, not ${kindOf(text)}`);
   if (text === '') throw invalidKey('a key must not be empty');
   if (text.length > MOST_KEY_CHARACTERS && [...text].length > MOST_KEY_CHARACTERS) {
     throw invalidKey(`a key has at most ${MOST_KEY_CHARACTERS} characters`);
@@ -91,10 +93,10 @@ function madeUpKey(): string {
 
 function bytesOf(value: MessageBytes): Uint8Array {
   if (typeof value === 'string') return new TextEncoder().encode(value);
-  if (value instanceof Uint8Array) return value;
+  if (isBytes(value)) return value;
   if (value === null)
     throw refused("Kinesis has no tombstones: a value must be bytes or text, or take headers: 'json'");
-  throw refused(`a value must be bytes or text, not a ${typeof value}`);
+  throw refused(`a value must be bytes or text, not ${kindOf(value)}`);
 }
 
 function jsonOf({ value, headers = {} }: Message): Uint8Array {
@@ -116,8 +118,8 @@ function jsonHeaders(headers: MessageHeaders): Record<string, unknown> {
 
 function jsonHeader(value: HeaderValue): unknown {
   if (typeof value === 'string') return value;
-  if (value instanceof Uint8Array) return textOrBase64(value);
-  throw refused(`a header must be bytes or text, not a ${typeof value}`);
+  if (isBytes(value)) return textOrBase64(value);
+  throw refused(`a header must be bytes or text, not ${kindOf(value)}`);
 }
 
 // How long a text is in UTF-8.

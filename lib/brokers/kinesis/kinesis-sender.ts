@@ -1,5 +1,6 @@
 import { catchError, concat, last, map, of, reduce, throwError, type Observable } from 'rxjs';
-import { isError } from '../../core/errors.js';
+import { isError } from '../../core/is-error.js';
+import { readSafely } from '../../core/read-safely.js';
 import { safeWord } from '../../core/safe-word.js';
 import { callKinesis } from './kinesis-call.js';
 import type { KinesisClientLike, KinesisEntryLike, KinesisPutResultLike } from './kinesis-client.js';
@@ -63,7 +64,7 @@ function answerOf(stream: string, result: KinesisPutResultLike | undefined): Rec
 }
 
 function wordOf(error: unknown): string {
-  return (isError(error) ? safeWord(error.name) : undefined) ?? 'something';
+  return (isError(error) ? safeWord(readSafely(error, 'name')) : undefined) ?? 'something';
 }
 
 function refusalOf(stream: string, word: string, cause?: unknown): unknown {

@@ -2,6 +2,8 @@ import { defer, Observable, of } from 'rxjs';
 import { environment } from '../../core/environment.js';
 import { SluiceError } from '../../core/errors.js';
 import { hashOf } from '../../core/hash.js';
+import { isBytes } from '../../core/is-bytes.js';
+import { kindOf } from '../../core/kind-of.js';
 import type { HeaderValue, Message, MessageBytes, MessageHeaders } from '../../core/message.js';
 import { checkNames, checkOptions } from '../../core/options.js';
 import { ownBytes, ownHeaders, wrongHeaders } from '../../core/own-message.js';
@@ -83,9 +85,9 @@ function partitionOf(topic: MemoryTopic, key: Uint8Array | null): number {
 
 // A copy: whoever publishes may use the buffer again.
 function bytesOf(bytes: MessageBytes): Uint8Array | null {
-  if (bytes === null || bytes instanceof Uint8Array) return ownBytes(bytes);
+  if (bytes === null || isBytes(bytes)) return ownBytes(bytes);
   if (typeof bytes === 'string') return new TextEncoder().encode(bytes);
-  throw refused(`a key and a value must be bytes, text or null, not a ${typeof bytes}`);
+  throw refused(`a key and a value must be bytes, text or null, not ${kindOf(bytes)}`);
 }
 
 // The memory broker refuses what another broker refuses, or tests would pass with headers that fail later.
@@ -95,8 +97,8 @@ function checked(headers: MessageHeaders): MessageHeaders {
   for (const given of Object.values(headers)) {
     if (given === undefined) continue;
     for (const value of (Array.isArray(given) ? given : [given]) as readonly unknown[]) {
-      if (typeof value === 'string' || value instanceof Uint8Array) continue;
-      throw refused(`a header must be bytes or text, not ${value === null ? 'null' : `a ${typeof value}`}`);
+      if (typeof value === 'string' || isBytes(value)) continue;
+      throw refused(`a header must be bytes or text, not ${kindOf(value)}`);
     }
   }
   return headers;
@@ -107,7 +109,7 @@ export function headerBytes(headers: MessageHeaders): number {
   let bytes = 0;
   for (const name of Object.keys(headers)) {
     const value = headers[name] ?? [];
-    const values = typeof value === 'string' || value instanceof Uint8Array ? [value] : value;
+    const values = typeof value === 'string' || isBytes(value) ? [value] : value;
     bytes += name.length + values.reduce((sum: number, one: HeaderValue) => sum + one.length, 0);
   }
   return bytes;

@@ -1,5 +1,6 @@
 import { defer, of, type Observable } from 'rxjs';
 import type { Delivery } from '../../core/delivery.js';
+import { isDate } from '../../core/is-date.js';
 import { logSource, type AssignedPartition, type LogAdapter, type LogEngine } from '../../core/log-engine.js';
 import { checkNames, checkOptions } from '../../core/options.js';
 import { ownBytes, ownHeaders } from '../../core/own-message.js';
@@ -253,7 +254,7 @@ function startOf(log: MemoryLog, start: 'earliest' | 'latest' | Date): number {
 }
 
 function isStart(value: unknown): boolean {
-  return value === 'earliest' || value === 'latest' || (value instanceof Date && !Number.isNaN(value.getTime()));
+  return value === 'earliest' || value === 'latest' || (isDate(value) && !Number.isNaN(value.getTime()));
 }
 
 function nameOf({ topic, partition }: PartitionRef): string {

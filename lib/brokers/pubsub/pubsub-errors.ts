@@ -1,14 +1,14 @@
-import { isError, isSluiceError, nameOf, SluiceError, type SluiceErrorCode } from '../../core/errors.js';
+import { readChain } from '../../core/cause-chain.js';
+import { isSluiceError, nameOf, SluiceError, type SluiceErrorCode } from '../../core/errors.js';
 import type { FailureClass } from '../../core/failures.js';
+import { isError } from '../../core/is-error.js';
+import { readSafely } from '../../core/read-safely.js';
 
 /** What the Pub/Sub client says of a failure; all of it optional, since anything may be thrown. */
 interface ClientFailure {
   /** A number of gRPC, or Node's own word where no answer came. */
   readonly code?: unknown;
-  /** The client's own word for an ack that was refused where delivery is exactly once. */
-  readonly errorCode?: unknown;
   readonly message?: unknown;
-  readonly cause?: unknown;
 }
 
 // By their numbers.
@@ -125,7 +125,7 @@ export function tellOf(error: unknown): string {
 
 /** The client's word for an ack that was refused where delivery is exactly once; `null` for all other errors. @internal */
 export function ackWordOf(error: unknown): string | null {
-  const word = isError(error) ? (error as ClientFailure).errorCode : undefined;
+  const word = isError(error) ? readSafely(error, 'errorCode') : undefined;
   return typeof word === 'string' && /^[A-Z_]{1,40}$/.test(word) ? word : null;
 }
 
@@ -171,13 +171,6 @@ function whatNext(code: SluiceErrorCode, error: unknown, { subscription }: PubSu
   return 'The cause says more.';
 }
 
-// From the outside in; a cause that leads back to itself ends it.
-function chainOf(error: unknown): ClientFailure[] {
-  const chain: ClientFailure[] = [];
-  let next = error;
-  while (typeof next === 'object' && next !== null && !chain.includes(next)) {
-    chain.push(next);
-    next = (next as ClientFailure).cause;
-  }
-  return chain;
+function chainOf(error: unknown): readonly ClientFailure[] {
+  return readChain(error, ['code', 'message']);
 }

@@ -1,4 +1,6 @@
 import { SluiceError, type SluiceErrorCode } from '../../core/errors.js';
+import { bytesHere, isBytes } from '../../core/is-bytes.js';
+import { kindOf } from '../../core/kind-of.js';
 import type { HeaderValue, Message, MessageBytes, MessageHeaders } from '../../core/message.js';
 import { wrongHeaders } from '../../core/own-message.js';
 import { MOST_REQUEST_BYTES } from './pubsub-most-bytes.js';
@@ -46,7 +48,7 @@ export function encodeMessage(message: Message, { orderingKey, attributes: own }
   if (message.timestamp !== undefined)
     throw refused('Pub/Sub gives each message its time itself, so none can be given');
   const key = keyOf(message, orderingKey);
-  const data = bytesOf(message.value);
+  const data = bytesHere(bytesOf(message.value));
   const attributes = attributesOf(own === undefined ? (message.headers ?? {}) : askAttributes(() => own(message)));
   const names = Object.keys(attributes);
   if (data.length === 0 && names.length === 0) {
@@ -71,8 +73,8 @@ function keyOf(message: Message, orderingKey: EncodeOptions['orderingKey']): str
   const key =
     orderingKey === undefined ? (message.key ?? null) : (ask('orderingKey', () => orderingKey(message)) ?? null);
   if (key === null) return null;
-  const text = key instanceof Uint8Array ? keyText(key) : key;
-  if (typeof text !== 'string') throw invalidKey(`a key must be text, bytes or null, not a ${typeof text}`);
+  const text = isBytes(key) ? keyText(key) : key;
+  if (typeof text !== 'string') throw invalidKey(`a key must be text, bytes or null, not ${kindOf(text)}`);
   if (HALF_PAIR.test(text)) throw invalidKey('a key must be text, and half of a surrogate pair is none');
   if (text === '') throw invalidKey('a key must not be empty: null is no key');
   const bytes = textBytes(text);
@@ -128,11 +130,11 @@ function headerText(name: string, given: HeaderValue | readonly HeaderValue[]): 
   const values: readonly unknown[] = Array.isArray(given) ? given : [given];
   if (values.length !== 1) throw refused(`header ${name}: attributes are not repeated, and there are ${values.length}`);
   const [value] = values;
-  const text = value instanceof Uint8Array ? textOf(value) : value;
+  const text = isBytes(value) ? textOf(value) : value;
   if (text === null) throw refused(`header ${name}: attributes are text, and these bytes are no UTF-8`);
   if (typeof text === 'string' && HALF_PAIR.test(text))
     throw refused(`header ${name}: attributes are text, and half of a surrogate pair is none`);
-  if (typeof text !== 'string') throw refused(`header ${name} must be bytes or text, not a ${typeof text}`);
+  if (typeof text !== 'string') throw refused(`header ${name} must be bytes or text, not ${kindOf(text)}`);
   return text;
 }
 
@@ -146,8 +148,8 @@ function attributeBytes(name: string, value: string): number {
 function bytesOf(value: MessageBytes): Uint8Array {
   if (value === null) return new Uint8Array(0);
   if (typeof value === 'string') return new TextEncoder().encode(value);
-  if (value instanceof Uint8Array) return value;
-  throw refused(`a value must be bytes, text or null, not a ${typeof value}`);
+  if (isBytes(value)) return value;
+  throw refused(`a value must be bytes, text or null, not ${kindOf(value)}`);
 }
 
 function textOf(bytes: Uint8Array): string | null {

@@ -1,3 +1,4 @@
+import { isBytes } from '../../core/is-bytes.js';
 import type { PulledHandle } from './pubsub-leases.js';
 import type { PubSubArrival } from './pubsub-record.js';
 
@@ -29,7 +30,7 @@ export function arrivalsOf(
 ): PubSubArrival<PulledHandle>[] {
   return (receivedMessages ?? []).map(({ ackId, deliveryAttempt, message }) => ({
     id: message?.messageId ?? '',
-    data: message?.data instanceof Uint8Array ? message.data : NOTHING,
+    data: isBytes(message?.data) ? message.data : NOTHING,
     attributes: message?.attributes ?? {},
     orderingKey: message?.orderingKey,
     publishedAt:

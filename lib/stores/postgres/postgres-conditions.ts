@@ -1,3 +1,5 @@
+import { readSafely } from '../../core/read-safely.js';
+
 /** The names that PostgreSQL has for the errors that are met here; else that of the class, by its first two characters. */
 const NAMES: Readonly<Record<string, string>> = {
   '08': 'connection_exception',
@@ -85,10 +87,9 @@ export function conditionOf(sqlState: string, error: unknown): string {
 
 /** The names that an error of the server gives. @internal */
 export function placesOf(error: unknown): Partial<Record<(typeof PLACES)[number], string>> {
-  const given = (error ?? {}) as Readonly<Record<string, unknown>>;
   return Object.fromEntries(
     PLACES.flatMap((place) => {
-      const named = given[place];
+      const named = readSafely(error, place);
       return typeof named === 'string' && NAME.test(named) ? [[place, named]] : [];
     }),
   );

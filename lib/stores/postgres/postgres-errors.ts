@@ -1,4 +1,5 @@
 import { isSluiceError, nameOf, SluiceError, type SluiceErrorCode } from '../../core/errors.js';
+import { readSafely } from '../../core/read-safely.js';
 import { conditionOf, meaningOf } from './postgres-conditions.js';
 import { qualified, type PostgresTable, type ResolvedNames } from './postgres-names.js';
 import { SHAPES } from './postgres-schema.js';
@@ -70,7 +71,7 @@ export function postgresError({ owner, names, table }: PostgresCall, error: unkn
 
 /** The error that a handler passed over, where a statement of ours met only its consequence; see `TransactionTroubles`. */
 function firstFailureOf(error: unknown): string | null {
-  const { cause } = (error ?? {}) as { readonly cause?: unknown };
+  const cause = readSafely(error, 'cause');
   const sqlState = sqlStateOf(cause);
   return sqlState === undefined ? null : `Postgres says ${conditionOf(sqlState, cause)}`;
 }
@@ -86,7 +87,7 @@ const OF_DRIVER = [
 ];
 
 function driverText(error: unknown): string {
-  const { message } = (error ?? {}) as { readonly message?: unknown };
+  const message = readSafely(error, 'message');
   return typeof message === 'string' && OF_DRIVER.some((text) => text.test(message)) ? message : nameOf(error);
 }
 
@@ -110,6 +111,6 @@ function codeOf(error: unknown): SluiceErrorCode {
 
 /** @internal */
 export function sqlStateOf(error: unknown): string | undefined {
-  const { code } = (error ?? {}) as { readonly code?: unknown };
+  const code = readSafely(error, 'code');
   return typeof code === 'string' && SQL_STATE.test(code) ? code : undefined;
 }

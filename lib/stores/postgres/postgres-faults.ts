@@ -1,5 +1,7 @@
+import { causeChain } from '../../core/cause-chain.js';
 import { isSluiceError, type SluiceError, type SluiceErrorCode } from '../../core/errors.js';
 import type { OutboxFault } from '../../core/outbox-store.js';
+import { readSafely } from '../../core/read-safely.js';
 import { isBroken, isCutOff, isRolledBack, postgresError, sqlStateOf, type PostgresCall } from './postgres-errors.js';
 
 /** Tells what errors of transactions mean, those that handlers pass on included. @internal */
@@ -46,11 +48,9 @@ export function postgresFaults(call: PostgresCall): PostgresFaults {
         return OUT_CODES.has(error.code) ? 'unavailable' : null;
       }
       // People wrap what they pass on.
-      let each: unknown = error;
-      for (let depth = 0; depth < MAX_CAUSES && each !== null && each !== undefined; depth++) {
+      for (const each of causeChain(error).slice(0, MAX_CAUSES)) {
         if (isRolledBack(each)) return 'conflict';
         if (isLost(each)) return 'unavailable';
-        each = (each as { readonly cause?: unknown }).cause;
       }
       return null;
     },
@@ -59,8 +59,8 @@ export function postgresFaults(call: PostgresCall): PostgresFaults {
 
 /** The connection is closed, or about to be: whoever gives it back gives back nothing. @internal */
 export function isGone(error: unknown): boolean {
-  if (error === null || error === undefined) return false;
-  return isLost(error) || DISCARDED.test(String((error as { readonly message?: unknown }).message));
+  const message = readSafely(error, 'message');
+  return isLost(error) || (typeof message === 'string' && DISCARDED.test(message));
 }
 
 /** Nobody knows whether the statement still runs: it was not answered, and its connection is not gone. @internal */
@@ -71,7 +71,7 @@ export function isUnanswered(error: unknown): boolean {
 /** The connection of the handler's statement is gone: as pg says it, as the server does, or as the socket does. */
 function isLost(error: unknown): boolean {
   if (sqlStateOf(error) !== undefined) return isBroken(error);
-  const { message, code, syscall } = error as { readonly message?: unknown; code?: unknown; syscall?: unknown };
+  const [message, code] = [readSafely(error, 'message'), readSafely(error, 'code')];
   if (typeof message === 'string' && LOST.test(message)) return true;
-  return typeof code === 'string' && SOCKET.has(code) && typeof syscall === 'string';
+  return typeof code === 'string' && SOCKET.has(code) && typeof readSafely(error, 'syscall') === 'string';
 }

@@ -2,6 +2,7 @@ import { SluiceError } from '../../core/errors.js';
 import { permanent } from '../../core/failures.js';
 import type { OutboxMessage } from '../../core/outbox-message.js';
 import { ownMessage } from '../../core/own-message.js';
+import { readSafely } from '../../core/read-safely.js';
 import { columnsOf } from './outbox-columns.js';
 import type { OutboxWriteSql } from './outbox-write-sql.js';
 import { isKysely, type PostgresClientLike } from './postgres-client.js';
@@ -37,7 +38,7 @@ export function outboxEmit(
       await run(sql.markHere, [MARK]);
       if (await append()) return;
     } catch (error) {
-      throw ENDED.test(String((error as Partial<Error> | null)?.message)) ? noTransaction(owner) : faults.told(error);
+      throw ENDED.test(String(readSafely(error, 'message'))) ? noTransaction(owner) : faults.told(error);
     }
     throw noTransaction(owner);
   };

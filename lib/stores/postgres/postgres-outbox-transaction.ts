@@ -3,6 +3,7 @@ import { SluiceError } from '../../core/errors.js';
 import { permanent } from '../../core/failures.js';
 import type { OutboxMessage } from '../../core/outbox-message.js';
 import type { OutboxEnd, OutboxPart, OutboxTransaction } from '../../core/outbox-transaction.js';
+import { readSafely } from '../../core/read-safely.js';
 import { columnsOf } from './outbox-columns.js';
 import type { OutboxWriteSql } from './outbox-write-sql.js';
 import { sqlStateOf, tooLate, type PostgresCall } from './postgres-errors.js';
@@ -268,7 +269,7 @@ function isSmall({ key, value, headers }: OutboxMessage): boolean {
 
 /** Savepoints are for transactions: there is none any more. */
 function hasNoTransaction(error: unknown): boolean {
-  const { cause } = error as { readonly cause?: unknown };
+  const cause = readSafely(error, 'cause');
   return sqlStateOf(cause) === '25P01' || sqlStateOf(cause) === '3B001';
 }
 

@@ -1,4 +1,5 @@
 import { SluiceError } from '../../core/errors.js';
+import { isBytes } from '../../core/is-bytes.js';
 
 // Who has told pg to leave values as the text that the server sends must not have a claim of another taken for a repeat.
 
@@ -9,7 +10,7 @@ export function isTrue(value: unknown): boolean {
 
 /** A `bytea`, also as the text in which the server sends it. @internal */
 export function bytesOf(value: unknown): Uint8Array | null {
-  if (value === null || value instanceof Uint8Array) return value;
+  if (value === null || isBytes(value)) return value;
   if (typeof value === 'string' && value.startsWith('\\x')) return new Uint8Array(Buffer.from(value.slice(2), 'hex'));
   throw new SluiceError(
     'store-failed',

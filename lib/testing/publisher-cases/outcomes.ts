@@ -1,3 +1,4 @@
+import { isError } from '../../core/is-error.js';
 import type { PublishOutcome } from '../../core/publisher.js';
 import { check, list } from '../check.js';
 import { messages, names } from '../numbered.js';
@@ -65,7 +66,7 @@ async function refusesTheSecond(
   );
   const [, refusal] = outcomes;
   check(
-    refusal !== undefined && 'error' in refusal && refusal.error instanceof Error,
+    refusal !== undefined && 'error' in refusal && isError(refusal.error),
     () => 'A refused message is answered without the error.',
   );
   const found = (await world.stored(topic, 2)).map(({ value }) => textOf(value));

@@ -64,7 +64,7 @@ describe('a key', () => {
     expect(refusal({ key: 'k' }, { partitionKey: () => '' })).toBe(
       'invalid-key: kinesisPublisher: a key must not be empty.',
     );
-    expect(refusal({ key: 'k' }, { partitionKey: () => Promise.resolve('k') as never })).toContain('not a object');
+    expect(refusal({ key: 'k' }, { partitionKey: () => Promise.resolve('k') as never })).toContain('not a Promise');
   });
 
   it.each(['partitionKey', 'hashKey'] as const)('whose %s throws is refused, with the cause', (option) => {
@@ -114,10 +114,13 @@ describe('a value', () => {
     );
   });
 
-  it.each([5, undefined, {}, ['a']])('of %j is refused', (value) => {
-    expect(refusal({ value })).toBe(
-      `publish-failed: kinesisPublisher: a value must be bytes or text, not a ${typeof value}.`,
-    );
+  it.each<[unknown, string]>([
+    [5, 'a number'],
+    [undefined, 'undefined'],
+    [{}, 'an object'],
+    [['a'], 'an array'],
+  ])('of %j is refused', (value, kind) => {
+    expect(refusal({ value })).toBe(`publish-failed: kinesisPublisher: a value must be bytes or text, not ${kind}.`);
   });
 
   it('and its key, in UTF-8, have at most maxRecordBytes', () => {

@@ -473,7 +473,7 @@ describe('the memory broker', () => {
   it.each([
     [{ headers: { a: 5 } }, 'a header must be bytes or text, not a number'],
     [{ headers: { a: null } }, 'a header must be bytes or text, not null'],
-    [{ headers: { a: ['b', {}] } }, 'a header must be bytes or text, not a object'],
+    [{ headers: { a: ['b', {}] } }, 'a header must be bytes or text, not an object'],
     [{ headers: new Map([['a', 'b']]) }, 'headers must be an object, with bytes or text by name, not Map'],
     [{ timestamp: 1.5 }, 'a timestamp must be whole milliseconds'],
     [{ timestamp: new Date(0) }, 'a timestamp must be whole milliseconds'],

@@ -62,7 +62,7 @@ describe('a message', () => {
     ['a partition', { value: 'v', partition: 0 }, 'Pub/Sub has no partitions'],
     ['a time-stamp', { value: 'v', timestamp: 1 }, 'Pub/Sub gives each message its time itself'],
     ['a number as value', { value: 5 }, 'a value must be bytes, text or null, not a number'],
-    ['no value', {}, 'a value must be bytes, text or null, not a undefined'],
+    ['no value', {}, 'a value must be bytes, text or null, not undefined'],
     ['a header without a name', { value: 'v', headers: { '': 'a' } }, 'a header must have a name'],
     ['a header that is no text', { value: 'v', headers: { a: Uint8Array.of(255) } }, 'header a: attributes are text'],
     ['a header that is a number', { value: 'v', headers: { a: 5 } }, 'header a must be bytes or text, not a number'],
@@ -109,7 +109,7 @@ describe('a key', () => {
     ['no text', { value: 'v', key: Uint8Array.of(255) }, 'a key must be text, and these bytes are no UTF-8'],
     ['half of a character', { value: 'v', key: '😀'.slice(0, 1) }, 'a key must be text, and half of a surrogate pair'],
     ['too long', { value: 'v', key: 'ü'.repeat(513) }, 'the 1026 bytes of a key are more than 1024'],
-    ['an object', { value: 'v', key: {} }, 'a key must be text, bytes or null, not a object'],
+    ['an object', { value: 'v', key: {} }, 'a key must be text, bytes or null, not an object'],
   ])('that is %s is refused', (_, message, why) => {
     expect(refusal(message)).toContain(`invalid-key: pubsubPublisher: ${why}`);
   });

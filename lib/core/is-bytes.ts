@@ -1,0 +1,16 @@
+/**
+ * Whether it is a `Uint8Array`, of any realm: a `Buffer` is one, and is not `instanceof` the `Uint8Array` of a test environment such as
+ * jsdom. Other views, such as a `DataView` or a `Uint16Array`, are no bytes: what they hold depends on the machine.
+ * @internal
+ */
+export function isBytes(value: unknown): value is Uint8Array {
+  // True for real views alone, so that a Proxy or an object that merely inherits from Uint8Array is none, and nothing can throw.
+  return ArrayBuffer.isView(value) && (value as Uint8Array)[Symbol.toStringTag] === 'Uint8Array';
+}
+
+/** The same memory as a `Uint8Array` of this realm, for clients that take no other. @internal */
+export function bytesHere(bytes: Uint8Array): Uint8Array {
+  if (bytes instanceof Uint8Array) return bytes;
+  const { buffer, byteOffset, byteLength } = bytes as Uint8Array;
+  return new Uint8Array(buffer, byteOffset, byteLength);
+}
