@@ -22,67 +22,61 @@ const MEMBER = fileURLToPath(new URL('kinesis-member.ts', import.meta.url));
 
 describePostgres('a storm over three workers of a stream', (postgres) => {
   describeKinesis('kinesalite', 'with its splits and merges', (kinesis) => {
-    it(
-      `loses nothing, keeps the order of each key, and repeats only what a kill or a pause explains, ${ROUNDS} rounds`,
-      async () => {
-        const choice = choices(SEED);
-        const folder = await mkdtemp(join(tmpdir(), 'rxsluice-storm-'));
-        const file = join(folder, 'log');
-        const schema = await postgres().createSchema();
-        await postgres().query(postgresSchema({ schema }));
-        const stream = await kinesis().createStream({ shards: 3 });
-        const workers = createWorkers({
-          endpoint: kinesis().endpoint,
-          database: postgres().url,
-          schema,
-          stream,
-          leaseMs: LEASE_MS,
-          file,
-        });
-        for (let n = 0; n < 3; n++) workers.start();
-        const log: string[] = [];
-        let sent = 0;
-        try {
-          for (let round = 0; round < ROUNDS; round++) {
-            for (let part = 0; part < 3; part++) {
-              await put(kinesis(), stream, sent, MESSAGES_A_ROUND / 3);
-              sent += MESSAGES_A_ROUND / 3;
-              log.push(await reshard(kinesis(), stream, choice));
-            }
-            log.push(round % 2 === 0 ? await workers.kill(choice) : await workers.pause(choice));
-            await waitUntil(async () => (await read(file)).done.size >= sent, 60_000);
+    it(`loses nothing, keeps the order of each key, and repeats only what a kill or a pause explains, ${ROUNDS} rounds`, async () => {
+      const choice = choices(SEED);
+      const folder = await mkdtemp(join(tmpdir(), 'rxsluice-storm-'));
+      const file = join(folder, 'log');
+      const schema = await postgres().createSchema();
+      await postgres().query(postgresSchema({ schema }));
+      const stream = await kinesis().createStream({ shards: 3 });
+      const workers = createWorkers({
+        endpoint: kinesis().endpoint,
+        database: postgres().url,
+        schema,
+        stream,
+        leaseMs: LEASE_MS,
+        file,
+      });
+      for (let n = 0; n < 3; n++) workers.start();
+      const log: string[] = [];
+      let sent = 0;
+      try {
+        for (let round = 0; round < ROUNDS; round++) {
+          for (let part = 0; part < 3; part++) {
+            await put(kinesis(), stream, sent, MESSAGES_A_ROUND / 3);
+            sent += MESSAGES_A_ROUND / 3;
+            log.push(await reshard(kinesis(), stream, choice));
           }
-          const { done, errors, repeats, lost: leases, disorder } = await read(file);
-          // A worker of which nobody struck the process may have lost its lease all the same, on a loaded machine.
-          const isStruck = ({ pids }: Repeat): boolean => pids.some((pid) => workers.struck.has(pid));
-          const ofLost = repeats.filter(
-            (repeat) => !isStruck(repeat) && leases.has(`${repeat.pids[0]} ${repeat.shard}`),
-          );
-          const unexplained = repeats.filter((repeat) => !isStruck(repeat) && !ofLost.includes(repeat));
-          const lost = Array.from({ length: sent }, (_, n) => n).filter((n) => !done.has(n));
-          expect({ seed: SEED, lost, errors, disorder, unexplained }).toEqual({
-            seed: SEED,
-            lost: [],
-            errors: [],
-            disorder: [],
-            unexplained: [],
-          });
-          console.log(
-            `seed ${SEED}: ${sent} messages, ${ROUNDS} rounds, ${(await kinesis().shards(stream)).length} shards, ` +
-              `${repeats.length} repeated, ${ofLost.length} of them for a lost lease, the others by a worker that was struck`,
-          );
-        } catch (error) {
-          console.log(
-            `seed ${SEED}\n${log.join('\n')}\n${await readFile(file, 'utf8').catch(() => '')}`.slice(0, 200_000),
-          );
-          throw error;
-        } finally {
-          await workers.end();
-          await rm(folder, { recursive: true, force: true });
+          log.push(round % 2 === 0 ? await workers.kill(choice) : await workers.pause(choice));
+          await waitUntil(async () => (await read(file)).done.size >= sent, 600_000);
         }
-      },
-      SOAK ? 3_600_000 : 300_000,
-    );
+        const { done, errors, repeats, lost: leases, disorder } = await read(file);
+        // A worker of which nobody struck the process may have lost its lease all the same, on a loaded machine.
+        const isStruck = ({ pids }: Repeat): boolean => pids.some((pid) => workers.struck.has(pid));
+        const ofLost = repeats.filter((repeat) => !isStruck(repeat) && leases.has(`${repeat.pids[0]} ${repeat.shard}`));
+        const unexplained = repeats.filter((repeat) => !isStruck(repeat) && !ofLost.includes(repeat));
+        const lost = Array.from({ length: sent }, (_, n) => n).filter((n) => !done.has(n));
+        expect({ seed: SEED, lost, errors, disorder, unexplained }).toEqual({
+          seed: SEED,
+          lost: [],
+          errors: [],
+          disorder: [],
+          unexplained: [],
+        });
+        console.log(
+          `seed ${SEED}: ${sent} messages, ${ROUNDS} rounds, ${(await kinesis().shards(stream)).length} shards, ` +
+            `${repeats.length} repeated, ${ofLost.length} of them for a lost lease, the others by a worker that was struck`,
+        );
+      } catch (error) {
+        console.log(
+          `seed ${SEED}\n${log.join('\n')}\n${await readFile(file, 'utf8').catch(() => '')}`.slice(0, 200_000),
+        );
+        throw error;
+      } finally {
+        await workers.end();
+        await rm(folder, { recursive: true, force: true });
+      }
+    }, 3_600_000);
   });
 });
 

@@ -119,7 +119,7 @@ describeKafka('killed consumers and relays (I1, I9)', (kafka) => {
           const effects = `SELECT count(*)::int AS n FROM ${schema}.effects`;
           const count = async (sql: string): Promise<number> =>
             (await postgres().query<{ n: number }>(sql))[0]?.n ?? -1;
-          await until(async () => (await count(effects)) >= produced && (await count(pending)) === 0, 120_000);
+          await until(async () => (await count(effects)) >= produced && (await count(pending)) === 0, 600_000);
 
           const ids = (await postgres().query<{ id: string }>(`SELECT id FROM ${schema}.effects`)).map(({ id }) => id);
           const records = await kafka().readAll(output);
@@ -160,7 +160,7 @@ describeKafka('killed consumers and relays (I1, I9)', (kafka) => {
               `each effect once, published ${records.length} times (${records.length - produced} repeated)`,
           );
         }),
-      SOAK ? 3_600_000 : 600_000,
+      3_600_000,
     );
 
     it.concurrent(
@@ -173,7 +173,7 @@ describeKafka('killed consumers and relays (I1, I9)', (kafka) => {
           const rows = `SELECT id, count(*)::int AS times FROM ${schema}.effects GROUP BY id`;
           const read = (): Promise<{ id: string; times: number }[]> =>
             postgres().query<{ id: string; times: number }>(rows);
-          await until(async () => (await read()).length >= produced, 120_000);
+          await until(async () => (await read()).length >= produced, 600_000);
 
           const effects = await read();
           const isKilled = (line: string): boolean => world.members.killedPids.has(line.split(' ')[0] as string);
@@ -195,7 +195,7 @@ describeKafka('killed consumers and relays (I1, I9)', (kafka) => {
             `seed ${SEED}: ${produced} messages, ${log.length} kills, ${doubled.length} effects doubled, all traced`,
           );
         }),
-      SOAK ? 3_600_000 : 600_000,
+      3_600_000,
     );
   });
 });

@@ -159,7 +159,7 @@ describeOwnPostgres('an outage of Postgres', (server) => {
         `withOutbox, ${how}: ${mostHeld} held, again after ${resumedMs} ms, ${doneMeanwhile} done after it, ` +
           `${skipped} of them without an answer to their commit`,
       );
-    }, 120_000);
+    });
   }
 
   it(`of ${OUTAGE_MS / 1_000} s holds dedupe at its bound; nothing lost, no dead letter`, async () => {
@@ -177,7 +177,7 @@ describeOwnPostgres('an outage of Postgres', (server) => {
     expect(mostHeld).toBeLessThanOrEqual(MAX_IN_FLIGHT);
     expect(emittedMeanwhile).toBe(0);
     console.log(`dedupe: ${mostHeld} held, again after ${resumedMs} ms`);
-  }, 120_000);
+  });
 });
 
 function pause(ms: number): Promise<void> {

@@ -6,8 +6,6 @@ import type { PostgresTestClient } from '../servers/postgres-test-client.js';
 import { ODD_POOL } from '../support/odd-pool.js';
 import { idempotencyStoreCases, type IdempotencyStoreDriver } from './idempotency-store-cases.js';
 
-const TIMEOUT_MS = 60_000;
-
 const memory: IdempotencyStoreDriver = {
   name: 'memoryIdempotencyStore',
   shortLeaseMs: 50,
@@ -19,7 +17,7 @@ const memory: IdempotencyStoreDriver = {
 };
 
 describe(memory.name, () => {
-  for (const { name, run } of idempotencyStoreCases(memory)) it(name, run, TIMEOUT_MS);
+  for (const { name, run } of idempotencyStoreCases(memory)) it(name, run);
 });
 
 const clients: Readonly<Record<string, (postgres: PostgresTestClient) => PostgresLike>> = {
@@ -44,6 +42,6 @@ for (const [client, connect] of Object.entries(clients)) {
         return { worker: () => postgresIdempotencyStore(db, { schema, consumer: 'conformance' }) };
       },
     };
-    for (const { name, run } of idempotencyStoreCases(driver)) it(name, run, TIMEOUT_MS);
+    for (const { name, run } of idempotencyStoreCases(driver)) it(name, run);
   });
 }

@@ -12,7 +12,7 @@ const LEAST_SHARDS = 4;
 export function kinesisPublisherDriver(kinesis: () => KinesisTestClient): PublisherDriver {
   return {
     name: `kinesisPublisher`,
-    timings: { withinMs: 60_000, quietMs: 200 },
+    timings: { withinMs: 300_000, quietMs: 200 },
     features: {
       partitions: false,
       order: true,

@@ -35,7 +35,7 @@ export function kinesisSourceDriver(options: KinesisDriverOptions): SourceDriver
   const { fanOut = false, reshard = true } = options;
   return {
     name: fanOut ? 'fromKinesis with fanOut' : 'fromKinesis',
-    timings: { withinMs: 60_000, quietMs: 400, drainMs: 500, leaseMs: LEASE_MS, ...options.timings },
+    timings: { withinMs: 300_000, quietMs: 400, drainMs: 500, leaseMs: LEASE_MS, ...options.timings },
     features: {
       // A hash key names the shard.
       partitions: true,

@@ -16,7 +16,7 @@ describe('dynamoLeaseStore conforms, the example', () => {
   let dynalite: DynaliteServer;
   const driver: LeaseStoreDriver = {
     name: 'dynamoLeaseStore',
-    timings: { withinMs: 60_000 },
+    timings: { withinMs: 300_000 },
     open: async () => {
       dynalite ??= await startDynalite();
       const table = `leases-${crypto.randomUUID()}`;

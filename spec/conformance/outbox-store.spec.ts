@@ -7,8 +7,6 @@ import { describePostgres } from '../servers/describe-postgres.js';
 import type { PostgresTestClient } from '../servers/postgres-test-client.js';
 import { outboxStoreCases, type OutboxStoreDriver } from './outbox-store-cases.js';
 
-const TIMEOUT_MS = 60_000;
-
 const memory: OutboxStoreDriver<MemoryTransaction> = {
   name: 'memoryOutboxStore',
   shortLeaseMs: 50,
@@ -24,7 +22,7 @@ const memory: OutboxStoreDriver<MemoryTransaction> = {
 };
 
 describe(memory.name, () => {
-  for (const { name, run } of outboxStoreCases(memory)) it(name, run, TIMEOUT_MS);
+  for (const { name, run } of outboxStoreCases(memory)) it(name, run);
 });
 
 const written = (postgres: PostgresTestClient, schema: string) => async (): Promise<string[]> =>
@@ -55,7 +53,7 @@ describePostgres(`${NAME} on a pool of pg`, (postgres) => {
       };
     },
   };
-  for (const { name, run } of outboxStoreCases(driver)) it(name, run, TIMEOUT_MS);
+  for (const { name, run } of outboxStoreCases(driver)) it(name, run);
 });
 
 interface Database {
@@ -77,5 +75,5 @@ describePostgres(`${NAME} on a kysely`, (postgres) => {
       };
     },
   };
-  for (const { name, run } of outboxStoreCases(driver)) it(name, run, TIMEOUT_MS);
+  for (const { name, run } of outboxStoreCases(driver)) it(name, run);
 });

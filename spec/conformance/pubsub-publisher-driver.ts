@@ -11,7 +11,7 @@ const PULL = 1_000;
 export function pubsubPublisherDriver(pubsub: () => PubSubTestClient): PublisherDriver {
   return {
     name: 'pubsubPublisher',
-    timings: { withinMs: 60_000, quietMs: 200 },
+    timings: { withinMs: 300_000, quietMs: 200 },
     features: {
       partitions: false,
       // Without a key there is none.

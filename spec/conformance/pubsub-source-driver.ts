@@ -24,7 +24,7 @@ export interface PubSubDriverOptions {
 export function pubsubSourceDriver({ mode, client, restart, keyOrder, timings }: PubSubDriverOptions): SourceDriver {
   return {
     name: `fromPubSub, ${mode}`,
-    timings: { withinMs: 60_000, quietMs: 400, drainMs: 500, leaseMs: 10_000, ...timings },
+    timings: { withinMs: 300_000, quietMs: 400, drainMs: 500, leaseMs: 10_000, ...timings },
     features: {
       partitions: false,
       // Of a key, there is; without one there is none.

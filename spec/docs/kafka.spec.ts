@@ -34,13 +34,13 @@ describe('docs/kafka.md', () => {
   it('has snippets that compile', () => {
     expect(snippets.length).toBeGreaterThanOrEqual(5);
     expect(diagnose({ ...modules, 'prelude.ts': PRELUDE, 'codec.d.ts': CODEC })).toEqual([]);
-  }, 120_000);
+  });
 
   it('would see one that does not', () => {
     const [first = ''] = snippets;
     const wrong = first.replace('topics:', 'topic:');
     expect(diagnose({ 'wrong.ts': wrong, 'prelude.ts': PRELUDE }).join()).toContain("'topic' does not exist");
-  }, 120_000);
+  });
 
   it('names each option of fromKafka, with its default', () => {
     const { until, ...resolved } = resolveKafkaOptions(fakeKafka(), { groupId: 'g', topics: ['t'] });

@@ -26,12 +26,12 @@ describe('docs/kinesis.md', () => {
   it('has snippets that compile', () => {
     expect(snippets.length).toBeGreaterThanOrEqual(2);
     expect(diagnose({ ...modules, 'prelude.ts': PRELUDE })).toEqual([]);
-  }, 120_000);
+  });
 
   it('would see one that does not', () => {
     const wrong = (snippets[0] as string).replace('stream:', 'topic:');
     expect(diagnose({ 'wrong.ts': wrong, 'prelude.ts': PRELUDE }).join()).toContain("'topic' does not exist");
-  }, 120_000);
+  });
 
   it('names each option of kinesisPublisher, with its default', () => {
     const source = readFileSync('lib/brokers/kinesis/kinesis-publisher.ts', 'utf8');

@@ -23,12 +23,12 @@ describe('docs/pubsub.md', () => {
   it('has snippets that compile', () => {
     expect(snippets.length).toBeGreaterThanOrEqual(2);
     expect(diagnose(Object.fromEntries(snippets.map((code, index) => [`pubsub-${index}.ts`, code])))).toEqual([]);
-  }, 120_000);
+  });
 
   it('would see one that does not', () => {
     const wrong = (snippets[0] as string).replace('maxInFlight:', 'maxSpan:');
     expect(diagnose({ 'wrong.ts': wrong }).join()).toContain("'maxSpan' does not exist");
-  }, 120_000);
+  });
 
   it('names each option of the source and of the publisher', () => {
     expect(optionsOf('pubsub-options', 'PubSubSourceOptions').length).toBeGreaterThan(4);

@@ -8,5 +8,5 @@ describe('docs/writing-a-broker.md', () => {
     expect(snippets).toHaveLength(3);
     const modules = Object.fromEntries(snippets.map((code, index) => [`broker-${index}.ts`, code]));
     expect(diagnose(modules)).toEqual([]);
-  }, 120_000);
+  });
 });

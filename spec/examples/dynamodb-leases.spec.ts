@@ -68,4 +68,4 @@ it('the example of leases gives each shard one owner, and those of a silent work
       '24 shards, 24 of them taken, 0 of them twice\n' +
       'Of the shards of a silent worker another took all; of its late writes none counted\n',
   });
-}, 120_000);
+});

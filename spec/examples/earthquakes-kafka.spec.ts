@@ -49,7 +49,7 @@ describeIf('the earthquakes example on a Kafka of its own', await whyNoKafka(), 
     const { code, stdout, stderr } = await earthquakes({ KAFKA_BROKERS: '' });
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     for (const text of ['on an Apache Kafka of its own', ...SUMS]) expect(stdout).toContain(text);
-  }, 120_000);
+  });
 });
 
 describe('the earthquakes example without a Kafka', () => {
@@ -57,11 +57,11 @@ describe('the earthquakes example without a Kafka', () => {
     const { code, stderr } = await earthquakes({ KAFKA_BROKERS: '', JAVA_HOME: '/nowhere' });
     expect(code).toBe(1);
     expect(stderr).toMatch(/^No Kafka: Java 17 or later is missing\..* KAFKA_BROKERS=.* npm start -- --kafka\n$/);
-  }, 30_000);
+  });
 
   it('says that no broker answers', async () => {
     const { code, stderr } = await earthquakes({ KAFKA_BROKERS: '127.0.0.1:1' });
     expect(code).toBe(1);
     expect(stderr).toContain('ECONNREFUSED 127.0.0.1:1');
-  }, 60_000);
+  });
 });

@@ -26,7 +26,7 @@ describePostgres('the earthquakes example on a given PostgreSQL', (postgres) => 
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     for (const text of ['with the PostgreSQL of DATABASE_URL', ...SUMS]) expect(stdout).toContain(text);
     await expect(schemas(postgres())).resolves.toEqual(before);
-  }, 60_000);
+  });
 
   it('stops cleanly at Ctrl-C, and leaves nothing behind either', async () => {
     const before = await schemas(postgres());
@@ -34,7 +34,7 @@ describePostgres('the earthquakes example on a given PostgreSQL', (postgres) => 
     expect({ code, stderr }).toEqual({ code: 130, stderr: '' });
     expect(stdout).toContain('Stopped: what was out has settled');
     await expect(schemas(postgres())).resolves.toEqual(before);
-  }, 60_000);
+  });
 });
 
 describeIf('the earthquakes example on a PostgreSQL of its own', await whyNoPostgres(), () => {
@@ -50,5 +50,5 @@ describeIf('the earthquakes example on a PostgreSQL of its own', await whyNoPost
     } finally {
       await rm(temp, { recursive: true });
     }
-  }, 60_000);
+  });
 });

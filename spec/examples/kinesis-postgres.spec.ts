@@ -11,5 +11,5 @@ describeIf('the example of Kinesis and Postgres', (await whyNoPostgres()) ?? why
       stdout: '2000 messages in, 1000 views of 20 pages counted\n',
       stderr: '',
     });
-  }, 120_000);
+  });
 });

@@ -13,7 +13,7 @@ describeIf('the example of Kafka, Postgres and its outbox', noPostgres ?? (await
       stdout: '2000 messages in, 1000 invoices, 1000 messages out, 0 left in the outbox\n',
       stderr: '',
     });
-  }, 120_000);
+  });
 });
 
 describeIf('the example of dedupe', noPostgres, () => {
@@ -23,5 +23,5 @@ describeIf('the example of dedupe', noPostgres, () => {
       stdout: '1500 messages in, 500 orders charged, 500 different ones\n',
       stderr: expect.stringMatching(OWN_WARNINGS),
     });
-  }, 120_000);
+  });
 });

@@ -8,5 +8,5 @@ describe('the example of Pub/Sub with ordering keys', () => {
       stdout: '500 movements of 10 accounts booked, 10 accounts in order\ndead letter of the topic\n',
       stderr: expect.stringMatching(OWN_WARNINGS),
     });
-  }, 60_000);
+  });
 });

@@ -188,5 +188,5 @@ describePostgres('claims in Postgres of what a foreign operator holds below dedu
     const values = await rx.lastValueFrom(source.pipe(ackEach(), rx.toArray()));
     expect(values).toHaveLength(names.length);
     expect(parked).toBe(0);
-  }, 60_000);
+  });
 });

@@ -23,7 +23,7 @@ beforeAll(async () => {
   await run('npm', ['install', ...options, stdout.trim()], { cwd: temp });
   await symlink(join(root, 'node_modules/rxjs'), join(temp, 'node_modules/rxjs'), 'junction');
   installed = join(temp, 'node_modules/rxsluice');
-}, 180_000);
+});
 
 afterAll(() => rm(temp, { recursive: true, force: true }));
 
@@ -31,7 +31,7 @@ describe('the packed package', () => {
   it('loads by import and by require in plain Node, and runs a pipeline in both formats', async () => {
     await copyFile(join(root, 'scripts/consumer/smoke.mjs'), join(temp, 'smoke.mjs'));
     await expect(run(process.execPath, ['smoke.mjs'], { cwd: temp })).resolves.toMatchObject({ stderr: '' });
-  }, 60_000);
+  });
 
   it('does nothing when it is loaded: no timer, no handle, no output keeps the process', async () => {
     const load = `await import('rxsluice'); await import('rxsluice/broker'); await import('rxsluice/memory');
@@ -40,7 +40,7 @@ describe('the packed package', () => {
     await expect(
       run(process.execPath, ['--input-type=module', '-e', load], { cwd: temp, timeout: 30_000 }),
     ).resolves.toEqual({ stdout: '0\n', stderr: '' });
-  }, 60_000);
+  });
 
   it('offers its subpaths alone: nothing inside can be imported', async () => {
     await expect(

@@ -5,8 +5,6 @@ import { givenBrokers } from './open-kafka.js';
 import { sharedKafka } from './shared-kafka.js';
 import { whyNoKafka } from './why-no-kafka.js';
 
-const START_TIMEOUT_MS = 120_000;
-
 const isUsers = givenBrokers().length > 0;
 const missing = isUsers ? undefined : await whyNoKafka();
 
@@ -19,7 +17,7 @@ export function describeKafka(name: string, specs: (kafka: () => KafkaTestClient
     let client: KafkaTestClient;
     beforeAll(async () => {
       client = kafkaTestClient(await sharedKafka());
-    }, START_TIMEOUT_MS);
+    });
     afterAll(() => client?.close());
     specs(() => client);
   });

@@ -5,8 +5,6 @@ import { kinesisTestClient, type KinesisTestClient } from './kinesis-test-client
 import { sharedKinesis } from './shared-kinesis.js';
 import { whyNoKinesis } from './why-no-kinesis.js';
 
-const START_TIMEOUT_MS = 60_000;
-
 /** What a machine need not have: their specs are skipped by name without them, under `CI=true` too. */
 export const OPTIONAL_KINESIS: readonly KinesisServerName[] = ['ferrokinesis', 'ministack'];
 
@@ -27,7 +25,7 @@ export function describeKinesis(
       let client: KinesisTestClient;
       beforeAll(async () => {
         client = kinesisTestClient(await sharedKinesis(server));
-      }, START_TIMEOUT_MS);
+      });
       afterAll(() => client?.close());
       specs(() => client);
     },

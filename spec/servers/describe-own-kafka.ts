@@ -3,8 +3,6 @@ import { describeIf } from './describe-if.js';
 import { startKafka, type KafkaServer, type StartKafkaOptions } from './kafka.js';
 import { whyNoKafka } from './why-no-kafka.js';
 
-const START_TIMEOUT_MS = 120_000;
-
 const missing = await whyNoKafka();
 
 /** A `describe` with a Kafka of its own, for specs that restart or kill it; never the user's. */
@@ -17,7 +15,7 @@ export function describeOwnKafka(
     let server: KafkaServer;
     beforeAll(async () => {
       server = await startKafka(options);
-    }, START_TIMEOUT_MS);
+    });
     afterAll(() => server?.stop());
     specs(() => server);
   });

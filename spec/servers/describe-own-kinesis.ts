@@ -5,8 +5,6 @@ import type { KinesisServerName } from './kinesis/command.js';
 import { startKinesis, type KinesisServer, type StartKinesisOptions } from './kinesis.js';
 import { whyNoKinesis } from './why-no-kinesis.js';
 
-const START_TIMEOUT_MS = 60_000;
-
 /** A `describe` with a test server of its own, for specs that restart or kill it, or that need other settings. */
 export function describeOwnKinesis(
   server: KinesisServerName,
@@ -22,7 +20,7 @@ export function describeOwnKinesis(
       let own: KinesisServer;
       beforeAll(async () => {
         own = await startKinesis(server, options);
-      }, START_TIMEOUT_MS);
+      });
       afterAll(() => own?.stop());
       specs(() => own);
     },

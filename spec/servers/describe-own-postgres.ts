@@ -3,8 +3,6 @@ import { describeIf } from './describe-if.js';
 import { startPostgres, type PostgresServer, type StartPostgresOptions } from './postgres.js';
 import { whyNoPostgres } from './why-no-postgres.js';
 
-const START_TIMEOUT_MS = 60_000;
-
 const missing = await whyNoPostgres();
 
 /** A `describe` with a PostgreSQL of its own, for specs that stop or restart it; never the user's. */
@@ -17,7 +15,7 @@ export function describeOwnPostgres(
     let server: PostgresServer;
     beforeAll(async () => {
       server = await startPostgres(options);
-    }, START_TIMEOUT_MS);
+    });
     afterAll(() => server?.stop());
     specs(() => server);
   });

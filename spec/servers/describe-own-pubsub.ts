@@ -5,8 +5,6 @@ import type { PubSubServerName } from './pubsub/command.js';
 import { startPubSub, type PubSubServer, type StartPubSubOptions } from './pubsub.js';
 import { whyNoPubSub } from './why-no-pubsub.js';
 
-const START_TIMEOUT_MS = 60_000;
-
 /** A `describe` with a test server of its own, in a process, for specs that restart or kill it. */
 export function describeOwnPubSub(
   server: PubSubServerName,
@@ -22,7 +20,7 @@ export function describeOwnPubSub(
       let own: PubSubServer;
       beforeAll(async () => {
         own = await startPubSub(server, options);
-      }, START_TIMEOUT_MS);
+      });
       afterAll(() => own?.stop());
       specs(() => own);
     },

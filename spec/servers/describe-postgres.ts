@@ -5,8 +5,6 @@ import { postgresTestClient, type PostgresTestClient } from './postgres-test-cli
 import { sharedPostgres } from './shared-postgres.js';
 import { whyNoPostgres } from './why-no-postgres.js';
 
-const START_TIMEOUT_MS = 60_000;
-
 const missing = givenDatabase() === undefined ? await whyNoPostgres() : undefined;
 
 /**
@@ -18,7 +16,7 @@ export function describePostgres(name: string, specs: (postgres: () => PostgresT
     let client: PostgresTestClient;
     beforeAll(async () => {
       client = postgresTestClient(await sharedPostgres());
-    }, START_TIMEOUT_MS);
+    });
     afterAll(() => client?.close());
     specs(() => client);
   });

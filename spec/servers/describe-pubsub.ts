@@ -6,8 +6,6 @@ import { pubsubTestClient, type PubSubTestClient } from './pubsub-test-client.js
 import { sharedPubSub } from './shared-pubsub.js';
 import { whyNoPubSub } from './why-no-pubsub.js';
 
-const START_TIMEOUT_MS = 60_000;
-
 /** What a machine need not have: their specs are skipped by name without them, under `CI=true` too. */
 export const OPTIONAL_PUBSUB: readonly PubSubServerName[] = ['pstest'];
 
@@ -43,7 +41,7 @@ export function describePubSub(
         } else {
           client = pubsubTestClient(await sharedPubSub(server));
         }
-      }, START_TIMEOUT_MS);
+      });
       afterAll(async () => {
         await client?.close();
         stop();

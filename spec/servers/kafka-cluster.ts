@@ -23,7 +23,7 @@ interface Node {
 
 const IDS = [1, 2, 3];
 const PROPERTIES = 'server.properties';
-const START_TIMEOUT_MS = 90_000;
+const START_TIMEOUT_MS = 300_000;
 const COPIES = {
   'default.replication.factor': '3',
   'min.insync.replicas': '2',

@@ -226,7 +226,7 @@ describe('a spec for Kafka where there is no Java', () => {
       numFailedTests: 0,
       numPassedTests: 0,
     });
-  }, 30_000);
+  });
 
   it('fails under CI=true', async () => {
     const { code, stdout } = await jest({ CI: 'true' });
@@ -236,7 +236,7 @@ describe('a spec for Kafka where there is no Java', () => {
       numPassedTests: 0,
     });
     expect(stdout).toContain('No Kafka: Java 17 or later is missing');
-  }, 30_000);
+  });
 });
 
 /** Commits this offset for the partition of the topic's only record. */

@@ -50,7 +50,7 @@ const KEYSTORE = 'keystore.p12';
 
 /** Starts an Apache Kafka of one node on free ports of 127.0.0.1, with its data in a new temporary folder. */
 export async function startKafka(options: StartKafkaOptions = {}): Promise<KafkaServer> {
-  const { config = {}, heapMiB = 512, startTimeoutMs = 60_000 } = options;
+  const { config = {}, heapMiB = 512, startTimeoutMs = 300_000 } = options;
   const classpath = join(await kafkaJars(), '*');
   const secrets = { keystorePassword: secret(), username: 'sluice', password: secret() };
   const supervisor = await supervise('rxsluice-kafka-');

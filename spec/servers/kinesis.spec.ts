@@ -267,7 +267,7 @@ describe('a spec for ferrokinesis where there is none', () => {
       numFailedTests: 0,
       numPassedTests: 0,
     });
-  }, 60_000);
+  });
 });
 
 async function accepts(port: number, host: string): Promise<boolean> {

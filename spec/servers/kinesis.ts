@@ -24,7 +24,7 @@ export interface KinesisServer extends ServerProcess {
 
 /** Starts a test server of Kinesis on a free port of 127.0.0.1. */
 export async function startKinesis(name: KinesisServerName, options: StartKinesisOptions = {}): Promise<KinesisServer> {
-  const { config = {}, startTimeoutMs = 30_000 } = options;
+  const { config = {}, startTimeoutMs = 300_000 } = options;
   const missing = whyNoKinesis(name);
   if (missing !== undefined) throw new Error(missing);
   const server = await startServerProcess({

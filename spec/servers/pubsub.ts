@@ -25,7 +25,7 @@ const POLL_MS = 20;
 
 /** Starts a test server of Pub/Sub on a free port of 127.0.0.1, in a process of its own. */
 export async function startPubSub(name: PubSubServerName, options: StartPubSubOptions = {}): Promise<PubSubServer> {
-  const { startTimeoutMs = 60_000 } = options;
+  const { startTimeoutMs = 300_000 } = options;
   const missing = whyNoPubSub(name);
   if (missing !== undefined) throw new Error(missing);
   const server = await startServerProcess({

@@ -15,8 +15,6 @@ import { describePostgres } from '../servers/describe-postgres.js';
 import { newSchema, send, textOf } from '../support/outbox-processing.js';
 import { REFUSED_MESSAGES } from '../support/refused-messages.js';
 
-const TIMEOUT_MS = 60_000;
-
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
 class Event {
@@ -104,85 +102,68 @@ function behaviours(open: () => Promise<OutboxStore<unknown>>): void {
       expect(runs).toBe(4);
       expect(await relayed(store)).toEqual([]);
     },
-    TIMEOUT_MS,
   );
 
-  it.each(TAKEN)(
-    'takes %s, and gives it back as it was',
-    async (_, message, got = message) => {
-      const store = await open();
-      const { reasons } = await emitOne(store, (emit) => emit(message));
-      expect(reasons).toEqual([]);
-      const expected = { ...message, ...got };
-      const [row] = await relayed(store);
-      expect(plain(row as OutboxMessage)).toEqual(plain(expected));
-    },
-    TIMEOUT_MS,
-  );
+  it.each(TAKEN)('takes %s, and gives it back as it was', async (_, message, got = message) => {
+    const store = await open();
+    const { reasons } = await emitOne(store, (emit) => emit(message));
+    expect(reasons).toEqual([]);
+    const expected = { ...message, ...got };
+    const [row] = await relayed(store);
+    expect(plain(row as OutboxMessage)).toEqual(plain(expected));
+  });
 
-  it(
-    'stores bytes as they were when they were emitted, however often a buffer is used again',
-    async () => {
-      const store = await open();
-      const scratch = new Uint8Array(1);
-      await emitOne(store, (emit) => {
-        for (const letter of 'xyz') {
-          scratch.set(bytes(letter));
-          emit({ topic: 'out', key: scratch, value: scratch, headers: { one: scratch, many: [scratch, scratch] } });
-        }
-        scratch.fill(0);
-      });
-      const rows = await relayed(store);
-      expect(rows.map(plain)).toEqual(
-        [...'xyz'].map((each) =>
-          plain({ topic: 'out', key: each, value: each, headers: { one: each, many: [each, each] } }),
-        ),
-      );
-    },
-    TIMEOUT_MS,
-  );
-
-  it(
-    'gives each claim bytes of its own',
-    async () => {
-      const store = await open();
-      await emitOne(store, (emit) =>
-        emit({ topic: 'out', key: bytes('k'), value: bytes('v'), headers: { h: bytes('h') } }),
-      );
-      for (let round = 0; round < 2; round++) {
-        const rows = await lastValueFrom(from(store.claim(CLAIM)));
-        const row = rows.find(({ topic }) => topic === 'out') as OutboxRow;
-        const given = [row.key, row.value, row.headers['h']] as Uint8Array[];
-        expect(given.map(textOf)).toEqual(['k', 'v', 'h']);
-        for (const each of given) each.fill(0);
-        await lastValueFrom(from(store.release(rows.map((each) => ({ ...each, attempts: 0 })))), {
-          defaultValue: null,
-        });
+  it('stores bytes as they were when they were emitted, however often a buffer is used again', async () => {
+    const store = await open();
+    const scratch = new Uint8Array(1);
+    await emitOne(store, (emit) => {
+      for (const letter of 'xyz') {
+        scratch.set(bytes(letter));
+        emit({ topic: 'out', key: scratch, value: scratch, headers: { one: scratch, many: [scratch, scratch] } });
       }
-    },
-    TIMEOUT_MS,
-  );
+      scratch.fill(0);
+    });
+    const rows = await relayed(store);
+    expect(rows.map(plain)).toEqual(
+      [...'xyz'].map((each) =>
+        plain({ topic: 'out', key: each, value: each, headers: { one: each, many: [each, each] } }),
+      ),
+    );
+  });
 
-  it(
-    'keeps tx in a copy of the context',
-    async () => {
-      const store = await open();
-      const kinds: unknown[] = [];
-      const broker = memoryBroker({ topics: { in: {} } });
-      await send(broker, ['a']);
-      await lastValueFrom(
-        fromMemory(broker, { groupId: 'g', topics: ['in'], until: 'end' }).pipe(
-          withOutbox(store, (_, context) => {
-            const { tx, emit, delivery, ...others } = { ...context, user: 1 };
-            kinds.push([typeof tx, typeof emit, delivery.id, others]);
-          }),
-        ),
-        { defaultValue: null },
-      );
-      expect(kinds).toEqual([['object', 'function', 'in/0/0', { user: 1 }]]);
-    },
-    TIMEOUT_MS,
-  );
+  it('gives each claim bytes of its own', async () => {
+    const store = await open();
+    await emitOne(store, (emit) =>
+      emit({ topic: 'out', key: bytes('k'), value: bytes('v'), headers: { h: bytes('h') } }),
+    );
+    for (let round = 0; round < 2; round++) {
+      const rows = await lastValueFrom(from(store.claim(CLAIM)));
+      const row = rows.find(({ topic }) => topic === 'out') as OutboxRow;
+      const given = [row.key, row.value, row.headers['h']] as Uint8Array[];
+      expect(given.map(textOf)).toEqual(['k', 'v', 'h']);
+      for (const each of given) each.fill(0);
+      await lastValueFrom(from(store.release(rows.map((each) => ({ ...each, attempts: 0 })))), {
+        defaultValue: null,
+      });
+    }
+  });
+
+  it('keeps tx in a copy of the context', async () => {
+    const store = await open();
+    const kinds: unknown[] = [];
+    const broker = memoryBroker({ topics: { in: {} } });
+    await send(broker, ['a']);
+    await lastValueFrom(
+      fromMemory(broker, { groupId: 'g', topics: ['in'], until: 'end' }).pipe(
+        withOutbox(store, (_, context) => {
+          const { tx, emit, delivery, ...others } = { ...context, user: 1 };
+          kinds.push([typeof tx, typeof emit, delivery.id, others]);
+        }),
+      ),
+      { defaultValue: null },
+    );
+    expect(kinds).toEqual([['object', 'function', 'in/0/0', { user: 1 }]]);
+  });
 }
 
 const CLAIM = { limit: 10, perLane: 10, maxBytes: 1e6, leaseMs: 60_000 };

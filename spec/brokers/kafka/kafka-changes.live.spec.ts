@@ -81,7 +81,7 @@ describeKafka('fromKafka over a topic that changes', (kafka) => {
     await until('the new one has come', () => reading.all.length > 0, 20_000);
     expect(reading.all.map(({ id }) => id)).toEqual([`${topic}/2/0`]);
     await reading.close();
-  }, 30_000);
+  });
 
   it('commits past an aborted transaction that nothing follows', async () => {
     const topic = await kafka().createTopic({ partitions: 1 });
@@ -102,7 +102,7 @@ describeKafka('fromKafka over a topic that changes', (kafka) => {
     await expect(kafka().endOffsets(topic)).resolves.toEqual([4n]);
     expect(reading.all.length).toBe(1);
     await reading.close();
-  }, 30_000);
+  });
 
   it('goes on where it was within a transaction that is open, where it reads what is not committed', async () => {
     const topic = await kafka().createTopic({ partitions: 1 });
@@ -119,7 +119,7 @@ describeKafka('fromKafka over a topic that changes', (kafka) => {
     }
     await transaction.commit();
     await producer.disconnect();
-  }, 30_000);
+  });
 
   it('ends with a typed error where the topic is deleted', async () => {
     const topic = await kafka().createTopic({ partitions: 1 });
@@ -130,5 +130,5 @@ describeKafka('fromKafka over a topic that changes', (kafka) => {
     await until('it has ended', () => reading.ends.length > 0, 60_000);
     expect(reading.ends).toMatchObject([{ code: 'unknown-topic' }]);
     await reading.close();
-  }, 70_000);
+  });
 });

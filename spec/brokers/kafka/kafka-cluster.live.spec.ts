@@ -17,7 +17,7 @@ describeIf('fromKafka on three brokers', await whyNoKafka(), () => {
   beforeAll(async () => {
     cluster = await startKafkaCluster();
     client = kafkaTestClient(cluster);
-  }, 120_000);
+  });
   afterAll(() => cluster?.stop());
 
   // The one partition of the groups' offsets is led by what coordinates them.

@@ -387,7 +387,7 @@ describeOwnKafka('fromKafka while the broker is away', (server) => {
     expect(events).toContain('recovered');
     await closeOf(subscription);
     await client.close();
-  }, 300_000);
+  });
 });
 
 /** Snappy without compression, in the frame of the Java client: one literal. */

@@ -208,5 +208,5 @@ describe('what a worker has', () => {
     source.unsubscribe();
     await until('it is closed', () => events.closed, 20_000);
     expect(turns).toEqual([100, 100, 50]);
-  }, 60_000);
+  });
 });

@@ -36,5 +36,5 @@ describe('a Pub/Sub fake that is stopped', () => {
     const args = ['--import', 'tsx', '--input-type=module', '-e', script];
     const { stdout } = await run(process.execPath, args, { cwd: repositoryFile('.'), timeout: 30_000 });
     expect(JSON.parse(stdout)).toEqual([]);
-  }, 60_000);
+  });
 });

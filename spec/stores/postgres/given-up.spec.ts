@@ -101,7 +101,7 @@ describePostgres('what nobody waits for any more', (postgres) => {
       leases: await count(`${schema}.outbox WHERE leased_until > now() AND published_at IS NULL`),
       claims: await count(`${schema}.processed_events WHERE leased_until > now()`),
     }).toEqual({ rejections: [], sessions: 0, leases: 0, claims: 0 });
-  }, 60_000);
+  });
 
   it('is not in the way of its own: renewals and marks of the same rows take them in one order', async () => {
     const schema = await newSchema(postgres());
@@ -136,5 +136,5 @@ describePostgres('what nobody waits for any more', (postgres) => {
       await Promise.all([...prolongs, answer(keys.confirm(shuffled(held)))]);
     }
     expect((await deadlocks()) - before).toBe(0);
-  }, 60_000);
+  });
 });

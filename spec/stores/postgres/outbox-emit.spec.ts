@@ -9,8 +9,6 @@ import { newBroker, newSchema, relay, send, textOf } from '../../support/outbox-
 import { REFUSED_MESSAGES } from '../../support/refused-messages.js';
 import { until } from '../../support/until.js';
 
-const TIMEOUT_MS = 60_000;
-
 /** A transaction of the application's own. */
 interface Own {
   run(sql: string): Promise<unknown>;
@@ -102,7 +100,6 @@ describePostgres('emit of postgresOutboxStore', (postgres) => {
       expect(await relay(store)).toEqual(['', 'alone', 'kept']);
       expect(await postgres().query(`SELECT * FROM ${schema}.processed_events`)).toEqual([]);
     },
-    TIMEOUT_MS,
   );
 
   it.each(roads)(
@@ -124,64 +121,51 @@ describePostgres('emit of postgresOutboxStore', (postgres) => {
       expect(seen.map(({ value }) => textOf(value as Uint8Array))).toEqual(['1', '2', '3', '4']);
       expect(seen[2]).toMatchObject({ topic: 'out', headers, partition: 7, timestamp: 1_700_000_000_123 });
     },
-    TIMEOUT_MS,
   );
 
-  it.each(roads)(
-    'over %s wakes relays once it is committed, where it notifies',
-    async (_, open) => {
-      const listen = postgres().newPool({ max: 1 });
-      const { schema, transaction } = await open({ notify: true, listen });
-      // As in another process, and it would not poll for a long time.
-      const other = postgresOutboxStore(postgres().newPool(), { schema, listen: postgres().newPool({ max: 1 }) });
-      const seen: string[] = [];
-      let ready = 0;
-      const waking = other.wakeUps?.subscribe(() => ready++);
-      const relaying = fromOutbox(other, { pollMs: 600_000 })
-        .pipe(ackEach())
-        .subscribe(({ value }) => seen.push(textOf(value as Uint8Array)));
-      await until('it listens', () => ready > 0);
-      await transaction(async ({ emit }) => {
-        await emit(said('first'));
-        expect(seen).toEqual([]);
+  it.each(roads)('over %s wakes relays once it is committed, where it notifies', async (_, open) => {
+    const listen = postgres().newPool({ max: 1 });
+    const { schema, transaction } = await open({ notify: true, listen });
+    // As in another process, and it would not poll for a long time.
+    const other = postgresOutboxStore(postgres().newPool(), { schema, listen: postgres().newPool({ max: 1 }) });
+    const seen: string[] = [];
+    let ready = 0;
+    const waking = other.wakeUps?.subscribe(() => ready++);
+    const relaying = fromOutbox(other, { pollMs: 600_000 })
+      .pipe(ackEach())
+      .subscribe(({ value }) => seen.push(textOf(value as Uint8Array)));
+    await until('it listens', () => ready > 0);
+    await transaction(async ({ emit }) => {
+      await emit(said('first'));
+      expect(seen).toEqual([]);
+    });
+    await until('the relay is woken', () => seen.length === 1);
+    await transaction(({ emit }) => emit([said('second'), said('third')]));
+    await until('it is woken again', () => seen.length === 3);
+    expect(seen).toEqual(['first', 'second', 'third']);
+    relaying.unsubscribe();
+    waking?.unsubscribe();
+  });
+
+  it.each(roads)('over %s stores nothing where no transaction is open, and says so', async (_, open) => {
+    const { store, schema, wrong } = await open();
+    for (const each of wrong) {
+      await expect(store.emit(each, said('lost'))).rejects.toMatchObject({
+        code: 'transaction-ended',
+        message: expect.stringContaining('there is no open transaction on this connection, so nothing is stored'),
       });
-      await until('the relay is woken', () => seen.length === 1);
-      await transaction(({ emit }) => emit([said('second'), said('third')]));
-      await until('it is woken again', () => seen.length === 3);
-      expect(seen).toEqual(['first', 'second', 'third']);
-      relaying.unsubscribe();
-      waking?.unsubscribe();
-    },
-    TIMEOUT_MS,
-  );
+    }
+    for (const each of [null, undefined, {}, 'tx']) {
+      await expect(store.emit(each, said('lost'))).rejects.toMatchObject({ code: 'invalid-options' });
+    }
+    expect(await postgres().query(`SELECT * FROM ${schema}.outbox`)).toEqual([]);
+  });
 
-  it.each(roads)(
-    'over %s stores nothing where no transaction is open, and says so',
-    async (_, open) => {
-      const { store, schema, wrong } = await open();
-      for (const each of wrong) {
-        await expect(store.emit(each, said('lost'))).rejects.toMatchObject({
-          code: 'transaction-ended',
-          message: expect.stringContaining('there is no open transaction on this connection, so nothing is stored'),
-        });
-      }
-      for (const each of [null, undefined, {}, 'tx']) {
-        await expect(store.emit(each, said('lost'))).rejects.toMatchObject({ code: 'invalid-options' });
-      }
-      expect(await postgres().query(`SELECT * FROM ${schema}.outbox`)).toEqual([]);
-    },
-    TIMEOUT_MS,
-  );
-
-  it.each(roads)(
-    'over %s takes several calls at once, also where nothing was written before',
-    async (_, open) => {
-      const { store, transaction } = await open();
-      await transaction(({ emit }) => Promise.all([emit(said('a')), emit([said('b'), said('c')]), emit(said('d'))]));
-      expect((await relay(store)).sort()).toEqual(['a', 'b', 'c', 'd']);
-    },
-    TIMEOUT_MS,
-  );
+  it.each(roads)('over %s takes several calls at once, also where nothing was written before', async (_, open) => {
+    const { store, transaction } = await open();
+    await transaction(({ emit }) => Promise.all([emit(said('a')), emit([said('b'), said('c')]), emit(said('d'))]));
+    expect((await relay(store)).sort()).toEqual(['a', 'b', 'c', 'd']);
+  });
 
   it('says of a transaction of kysely that has ended just that', async () => {
     const schema = await newSchema(postgres());
@@ -210,67 +194,58 @@ describePostgres('emit of postgresOutboxStore', (postgres) => {
       });
       expect(await relay(store)).toEqual(['good']);
     },
-    TIMEOUT_MS,
   );
 
-  it.each(roads)(
-    'over %s passes on why a statement failed',
-    async (_, open) => {
-      const { schema, transaction } = await open();
-      const readOnly = transaction(async ({ run, emit }) => {
-        await run('SET TRANSACTION READ ONLY');
-        await emit(said('lost'));
-      });
-      await expect(readOnly).rejects.toMatchObject({
-        message: expect.stringContaining('Postgres says 25006 (read_only_sql_transaction). The server takes no writes'),
-      });
-      const spoilt = transaction(async ({ run, emit }) => {
-        await run('SELECT 1 / 0').catch(() => undefined);
-        await emit(said('lost'));
-      });
-      await expect(spoilt).rejects.toThrow('25P02 (in_failed_sql_transaction). A statement of the transaction failed');
-      const missing = transaction(async ({ run, emit }) => {
-        await run(`DROP TABLE ${schema}.outbox`);
-        await emit(said('lost'));
-      });
-      await expect(missing).rejects.toMatchObject({ code: 'schema-mismatch' });
-      const late = transaction(async ({ run, emit }) => {
-        await run('COMMIT');
-        await emit(said('lost'));
-      });
-      await expect(late).rejects.toMatchObject({ code: expect.stringMatching(/transaction-ended|schema-mismatch/) });
-    },
-    TIMEOUT_MS,
-  );
+  it.each(roads)('over %s passes on why a statement failed', async (_, open) => {
+    const { schema, transaction } = await open();
+    const readOnly = transaction(async ({ run, emit }) => {
+      await run('SET TRANSACTION READ ONLY');
+      await emit(said('lost'));
+    });
+    await expect(readOnly).rejects.toMatchObject({
+      message: expect.stringContaining('Postgres says 25006 (read_only_sql_transaction). The server takes no writes'),
+    });
+    const spoilt = transaction(async ({ run, emit }) => {
+      await run('SELECT 1 / 0').catch(() => undefined);
+      await emit(said('lost'));
+    });
+    await expect(spoilt).rejects.toThrow('25P02 (in_failed_sql_transaction). A statement of the transaction failed');
+    const missing = transaction(async ({ run, emit }) => {
+      await run(`DROP TABLE ${schema}.outbox`);
+      await emit(said('lost'));
+    });
+    await expect(missing).rejects.toMatchObject({ code: 'schema-mismatch' });
+    const late = transaction(async ({ run, emit }) => {
+      await run('COMMIT');
+      await emit(said('lost'));
+    });
+    await expect(late).rejects.toMatchObject({ code: expect.stringMatching(/transaction-ended|schema-mismatch/) });
+  });
 
-  it(
-    'stores with the tx of a handler of withOutbox too, beside what the handler emits',
-    async () => {
-      const { store, schema } = await overPool();
-      const broker = newBroker();
-      await send(broker, ['a', 'b', 'c']);
-      const settled: unknown[] = [];
-      await new Promise<void>((complete, error) => {
-        fromMemory(broker, { groupId: 'g', topics: ['in'], until: 'end' })
-          .pipe(
-            withOutbox(
-              store,
-              async (value, { tx, emit, delivery }) => {
-                await store.emit(tx, { topic: 'out', value });
-                emit({ topic: 'out', value: `${textOf(value)} emitted` });
-                if (textOf(value) === 'b' && delivery.attempt === 1) throw new Error('no');
-              },
-              { group: 3, concurrency: 1 },
-            ),
-          )
-          .subscribe({ next: (each) => settled.push(each), error, complete });
-      });
-      expect(settled).toHaveLength(3);
-      expect(await relay(store)).toEqual(['a', 'a emitted', 'b', 'b emitted', 'c', 'c emitted']);
-      expect(await postgres().query(`SELECT * FROM ${schema}.processed_events`)).toHaveLength(3);
-    },
-    TIMEOUT_MS,
-  );
+  it('stores with the tx of a handler of withOutbox too, beside what the handler emits', async () => {
+    const { store, schema } = await overPool();
+    const broker = newBroker();
+    await send(broker, ['a', 'b', 'c']);
+    const settled: unknown[] = [];
+    await new Promise<void>((complete, error) => {
+      fromMemory(broker, { groupId: 'g', topics: ['in'], until: 'end' })
+        .pipe(
+          withOutbox(
+            store,
+            async (value, { tx, emit, delivery }) => {
+              await store.emit(tx, { topic: 'out', value });
+              emit({ topic: 'out', value: `${textOf(value)} emitted` });
+              if (textOf(value) === 'b' && delivery.attempt === 1) throw new Error('no');
+            },
+            { group: 3, concurrency: 1 },
+          ),
+        )
+        .subscribe({ next: (each) => settled.push(each), error, complete });
+    });
+    expect(settled).toHaveLength(3);
+    expect(await relay(store)).toEqual(['a', 'a emitted', 'b', 'b emitted', 'c', 'c emitted']);
+    expect(await postgres().query(`SELECT * FROM ${schema}.processed_events`)).toHaveLength(3);
+  });
 });
 
 /** Compiled, never run. */

@@ -117,5 +117,5 @@ describeOwnPostgres('withOutbox and fromOutbox on a Postgres that comes and goes
     }
     const dead = await postgres.query(`SELECT id FROM ${schema}.outbox WHERE dead_at IS NOT NULL`);
     expect(dead).toEqual([]);
-  }, 90_000);
+  });
 });

@@ -118,7 +118,7 @@ describePostgres(`on ${ROWS.toLocaleString('en')} rows no statement reads a tabl
     await expectIndexes(postgres(), schema);
     await postgres().query(analyze(schema));
     await expectIndexes(postgres(), schema);
-  }, 240_000);
+  });
 
   it('with statistics: of a backlog, and after it was published', async () => {
     const schema = await filled(postgres());
@@ -126,5 +126,5 @@ describePostgres(`on ${ROWS.toLocaleString('en')} rows no statement reads a tabl
     await expectIndexes(postgres(), schema);
     await postgres().query(publishNearlyAll(schema));
     await expectIndexes(postgres(), schema);
-  }, 240_000);
+  });
 });

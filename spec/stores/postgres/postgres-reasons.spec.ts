@@ -12,7 +12,6 @@ import { outboxRoad, ROADS } from '../../support/outbox-road.js';
 import { until } from '../../support/until.js';
 import { Pool } from 'pg';
 
-const TIMEOUT_MS = 60_000;
 const CALL: PostgresCall = { owner: 'store', names: resolveNames('store', {}), table: 'outbox' };
 
 const serverError = (code: string, more: object = {}): Error =>
@@ -174,37 +173,28 @@ describePostgres('an error of a transaction', (postgres) => {
       ]);
       expect(JSON.stringify(letters)).not.toContain('taken');
     },
-    TIMEOUT_MS,
   );
 
-  it(
-    'names it as a cause of what the handler meets next',
-    async () => {
-      const [letter] = await deadLetters(
-        'kysely',
-        swallows((_, { run }) => run('SELECT 1')),
-      );
-      expect(letter).toMatchObject({
-        message: expect.stringContaining('current transaction is aborted'),
-        causes: 'Error 23505: Postgres says 23505 (unique_violation), constraint "counters_pkey", table "counters".',
-      });
-    },
-    TIMEOUT_MS,
-  );
+  it('names it as a cause of what the handler meets next', async () => {
+    const [letter] = await deadLetters(
+      'kysely',
+      swallows((_, { run }) => run('SELECT 1')),
+    );
+    expect(letter).toMatchObject({
+      message: expect.stringContaining('current transaction is aborted'),
+      causes: 'Error 23505: Postgres says 23505 (unique_violation), constraint "counters_pkey", table "counters".',
+    });
+  });
 
-  it(
-    'does not name one that the handler has undone by a savepoint of its own',
-    async () => {
-      const [letter] = await deadLetters('pg', async (_, { run }) => {
-        await run('SAVEPOINT mine');
-        await run("INSERT INTO counters VALUES ('taken', 2)").catch(() => undefined);
-        await run('ROLLBACK TO mine');
-        await run('SELECT 1 / 0').catch(() => undefined);
-      });
-      expect(letter?.message).toContain('Before that Postgres says 22012 (data_exception). ');
-    },
-    TIMEOUT_MS,
-  );
+  it('does not name one that the handler has undone by a savepoint of its own', async () => {
+    const [letter] = await deadLetters('pg', async (_, { run }) => {
+      await run('SAVEPOINT mine');
+      await run("INSERT INTO counters VALUES ('taken', 2)").catch(() => undefined);
+      await run('ROLLBACK TO mine');
+      await run('SELECT 1 / 0').catch(() => undefined);
+    });
+    expect(letter?.message).toContain('Before that Postgres says 22012 (data_exception). ');
+  });
 
   const begun = async (pool: Pool): Promise<OutboxTransaction<PoolClient>> => {
     const schema = await newSchema(postgres());
@@ -221,51 +211,43 @@ describePostgres('an error of a transaction', (postgres) => {
       (error: SluiceError) => error,
     );
 
-  it(
-    'says what the server said as it ended a connection that was idle: an administrator, a time-out',
-    async () => {
-      const ended = async (
-        config: object,
-        end: (pid: number) => Promise<unknown>,
-        ...states: string[]
-      ): Promise<void> => {
-        const pool = postgres().newPool(config);
-        const transaction = await begun(pool);
-        const { tx } = transaction.begin(true);
-        const { rows } = await tx.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
-        const gone = new Promise((resolve) => tx.once('error', resolve));
-        await end(rows[0]?.pid as number);
-        await gone;
-        expect(await failureOf(tx.query('SELECT 1'))).toMatchObject({ code: states[0] });
-        const done = lastValueFrom(from(transaction.commit({ messages: [], forget: [] })));
-        const { code, message } = await failureOf(done);
-        expect(code).toBe('connection-failed');
-        for (const state of states) expect(message).toContain(state);
-      };
-      const nothing = (): Promise<void> => Promise.resolve();
-      await ended({}, (pid) => postgres().query('SELECT pg_terminate_backend($1)', [pid]), '57P01', 'admin_shutdown');
-      await ended(
-        { options: '-c idle_in_transaction_session_timeout=200' },
-        nothing,
-        '25P03',
-        'idle for longer than idle_in_transaction_session_timeout',
-      );
-    },
-    TIMEOUT_MS,
-  );
+  it('says what the server said as it ended a connection that was idle: an administrator, a time-out', async () => {
+    const ended = async (
+      config: object,
+      end: (pid: number) => Promise<unknown>,
+      ...states: string[]
+    ): Promise<void> => {
+      const pool = postgres().newPool(config);
+      const transaction = await begun(pool);
+      const { tx } = transaction.begin(true);
+      const { rows } = await tx.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+      const gone = new Promise((resolve) => tx.once('error', resolve));
+      await end(rows[0]?.pid as number);
+      await gone;
+      expect(await failureOf(tx.query('SELECT 1'))).toMatchObject({ code: states[0] });
+      const done = lastValueFrom(from(transaction.commit({ messages: [], forget: [] })));
+      const { code, message } = await failureOf(done);
+      expect(code).toBe('connection-failed');
+      for (const state of states) expect(message).toContain(state);
+    };
+    const nothing = (): Promise<void> => Promise.resolve();
+    await ended({}, (pid) => postgres().query('SELECT pg_terminate_backend($1)', [pid]), '57P01', 'admin_shutdown');
+    await ended(
+      { options: '-c idle_in_transaction_session_timeout=200' },
+      nothing,
+      '25P03',
+      'idle for longer than idle_in_transaction_session_timeout',
+    );
+  });
 
-  it(
-    'is kept with a row that is dead',
-    async () => {
-      const schema = await newSchema(postgres());
-      const { store } = outboxRoad('pg', postgres(), { schema });
-      await postgres().query(`INSERT INTO ${schema}.outbox (topic, payload) VALUES ('out', 'x')`);
-      const [row] = await lastValueFrom(from(store.claim({ limit: 1, perLane: 1, maxBytes: 1e6, leaseMs: 60_000 })));
-      const error = `a\0b ${'é'.repeat(1_000)}`;
-      await lastValueFrom(from(store.dead([{ id: row?.id ?? '', token: row?.token ?? '', error }])));
-      const [kept] = await postgres().query<{ last_error: string }>(`SELECT last_error FROM ${schema}.outbox`);
-      expect(kept?.last_error).toBe(error.replace('\0', ''));
-    },
-    TIMEOUT_MS,
-  );
+  it('is kept with a row that is dead', async () => {
+    const schema = await newSchema(postgres());
+    const { store } = outboxRoad('pg', postgres(), { schema });
+    await postgres().query(`INSERT INTO ${schema}.outbox (topic, payload) VALUES ('out', 'x')`);
+    const [row] = await lastValueFrom(from(store.claim({ limit: 1, perLane: 1, maxBytes: 1e6, leaseMs: 60_000 })));
+    const error = `a\0b ${'é'.repeat(1_000)}`;
+    await lastValueFrom(from(store.dead([{ id: row?.id ?? '', token: row?.token ?? '', error }])));
+    const [kept] = await postgres().query<{ last_error: string }>(`SELECT last_error FROM ${schema}.outbox`);
+    expect(kept?.last_error).toBe(error.replace('\0', ''));
+  });
 });
