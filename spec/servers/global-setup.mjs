@@ -9,7 +9,11 @@ const startPubSub = async (name) => (await tsImport('./pubsub.ts', import.meta.u
 
 /** What can be shared, by the path that asks for it. */
 const openers = {
-  '/kafka': async () => (await tsImport('./open-kafka.ts', import.meta.url)).openKafka(),
+  // Nobody kills it, so it need not be missed soon: a broker that the machine held up for three seconds is fenced, and refuses all.
+  '/kafka': async () =>
+    (await tsImport('./open-kafka.ts', import.meta.url)).openKafka({
+      config: { 'broker.session.timeout.ms': '120000' },
+    }),
   // What specs write need not survive the machine.
   '/postgres': async () =>
     (await tsImport('./open-postgres.ts', import.meta.url)).openPostgres({ config: { fsync: 'off' } }),

@@ -63,7 +63,9 @@ const REQUEST_BYTES = 500_000;
 export function kafkaTestClient({ brokers }: { readonly brokers: readonly string[] }): KafkaTestClient {
   const newKafka = (config: Partial<KafkaConfig> = {}): Kafka =>
     new Kafka({ brokers: [...brokers], clientId: 'rxsluice-spec', logLevel: logLevel.NOTHING, ...config });
-  const kafka = newKafka();
+  // Its defaults of a second and of 30 would measure the load.
+  const patient = { connectionTimeout: 30_000, requestTimeout: 120_000 };
+  const kafka = newKafka(patient);
   const topics = new Set<string>();
   const groups = new Set<string>();
 
@@ -105,7 +107,7 @@ export function kafkaTestClient({ brokers }: { readonly brokers: readonly string
       const topicConfig = { topic, numPartitions: partitions, configEntries };
       await (await admin()).createTopics({ topics: [topicConfig], waitForLeaders: false });
       topics.add(topic);
-      await Promise.all(brokers.map((broker) => untilTopicIsReady(newKafka({ brokers: [broker] }), topic)));
+      await Promise.all(brokers.map((broker) => untilTopicIsReady(newKafka({ ...patient, brokers: [broker] }), topic)));
       return topic;
     },
     deleteTopic: async (topic) => {

@@ -20,7 +20,7 @@ export async function untilTopicIsReady(kafka: Kafka, topic: string): Promise<vo
   };
   await admin.connect();
   try {
-    await until(`${topic} is ready`, isReady, 10_000);
+    await until(`${topic} is ready`, isReady);
   } finally {
     await admin.disconnect();
   }
