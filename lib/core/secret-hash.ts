@@ -35,12 +35,36 @@ export function makeHashWords(): HashWords {
  * no such bound: there are keys that collide from many starts. It is faster too, since no multiplication waits for the one before.
  * @internal
  */
-export function secretHashOf(key: string | Uint8Array, { high, low }: HashWords): number {
+export function secretHashOf(key: string | Uint8Array, words: HashWords): number {
+  const { length } = key;
+  if (length >= WORDS - 1) return hashOfLong(key, words);
+  const { high, low } = words;
+  // The end is a unit too, or a key would collide with itself and zeros behind it.
+  let a = high[length] as number;
+  let b = low[length] as number;
+  // Text and bytes in loops of their own: to ask for each unit which of them it is costs as much as the hash.
+  if (typeof key === 'string') {
+    for (let i = 0; i < length; i++) {
+      const unit = key.charCodeAt(i);
+      a = (a + Math.imul(high[i] as number, unit)) | 0;
+      b = (b + Math.imul(low[i] as number, unit)) | 0;
+    }
+  } else {
+    for (let i = 0; i < length; i++) {
+      const unit = key[i] as number;
+      a = (a + Math.imul(high[i] as number, unit)) | 0;
+      b = (b + Math.imul(low[i] as number, unit)) | 0;
+    }
+  }
+  return upperHalves(a, b);
+}
+
+/** A key of several blocks: each goes on with what it has so far as the first units of its next one. */
+function hashOfLong(key: string | Uint8Array, { high, low }: HashWords): number {
   let a = 0;
   let b = 0;
   let place = 0;
   for (let i = 0; i < key.length; i++) {
-    // A longer key goes on with what it has so far as the first units of its next block.
     if (place === WORDS - 1) {
       const upper = a >>> 16;
       const lower = b >>> 16;
@@ -53,8 +77,9 @@ export function secretHashOf(key: string | Uint8Array, { high, low }: HashWords)
     b = (b + Math.imul(low[place] as number, unit)) | 0;
     place++;
   }
-  // The end is a unit too, or a key would collide with itself and zeros behind it.
-  a = (a + (high[place] as number)) | 0;
-  b = (b + (low[place] as number)) | 0;
+  return upperHalves((a + (high[place] as number)) | 0, (b + (low[place] as number)) | 0);
+}
+
+function upperHalves(a: number, b: number): number {
   return ((a >>> HIGH_SHIFT) << LOW_BITS) | (b >>> LOW_SHIFT);
 }
