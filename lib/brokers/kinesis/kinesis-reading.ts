@@ -79,6 +79,10 @@ export function createReading(
   let caughtUpAt = 0;
   // How far behind the last page was, and when it came.
   let heard: { readonly lagMs: number; readonly at: number } | null = null;
+  // Where it went on after its position was lost. A worker that begins before a message of there is done must not lose it again.
+  let jump: Checkpoint | null = null;
+  // What came since then; all of before counts no more.
+  let since = new WeakSet<KinesisRecord>();
   // Whether the page is the last that `until: 'end'` reads.
   let endsWithPage = false;
 
@@ -92,6 +96,11 @@ export function createReading(
     if (isPlaced(start) && start.sequenceNumber !== found) return reading.loses(found, start.kind === 'after');
     if (!isPlaced(start)) pages.forget();
     return 'on';
+  };
+
+  const progressOfJump = (place: Checkpoint): Progress => {
+    doneUntil = Math.max(doneUntil, place.kind === 'time' ? place.ms : 0);
+    return { checkpoint: encodeCheckpoint(place), acked: '', doneUntil };
   };
 
   const reading: Reading = {
@@ -130,6 +139,7 @@ export function createReading(
       const { last } = pages;
       const messages = pages.next();
       lastPushed = messages.at(-1) ?? lastPushed;
+      if (jump !== null) for (const message of messages) since.add(message);
       if (messages.length > 0) engine.push(assigned, messages);
       // All of it was done before, above the checkpoint: no settlement moves that on.
       else if (pages.last !== last) engine.commitSoon(assigned);
@@ -158,18 +168,24 @@ export function createReading(
       start = onPositionLost === 'earliest' ? { kind: 'oldest' } : { kind: 'latest' };
       pages = createPages({ from: start, acked: new Set(), range });
       isAnchored = false;
+      jump = start.kind === 'oldest' ? start : { kind: 'time', ms: environment.wallClock() - CLOCKS_DIFFER_MS };
+      since = new WeakSet();
+      engine.commitSoon(assigned);
       return start;
     },
     progressOf: ({ last, above }) => {
       lastDone = last;
       const { isAllDone } = reading;
       if (reading.isOver && isAllDone) return 'finished';
-      const place = isAllDone ? pages.last : (last as (KinesisRecord & { readonly ordinal: number }) | null);
-      if (place === null && pages.first === null) return null;
+      const counts = (record: KinesisRecord): boolean => jump === null || since.has(record);
+      const settled = last !== null && counts(last) ? (last as KinesisRecord & { readonly ordinal: number }) : null;
+      const place = isAllDone ? pages.last : settled;
+      if (place === null && pages.first === null) return jump === null ? null : progressOfJump(jump);
       const from = place === null ? 0 : place.ordinal + 1;
-      const acked = [...above().map(({ ordinal }) => ordinal as number), ...pages.acked]
-        // Behind a position that was lost they are counted anew.
-        .filter((ordinal) => ordinal >= from);
+      const done = above().filter(counts);
+      const acked = [...done.map(({ ordinal }) => ordinal as number), ...pages.acked].filter(
+        (ordinal) => ordinal >= from,
+      );
       doneUntil = Math.max(doneUntil, place?.arrivedAt ?? 0);
       return {
         checkpoint: encodeCheckpoint(

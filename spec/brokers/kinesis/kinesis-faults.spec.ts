@@ -325,6 +325,33 @@ describe('a position that is gone (I10)', () => {
     }),
   );
 
+  it.each(['earliest', 'latest'] as const)(
+    'is lost once, also where a worker begins before anything of there is done: %s',
+    (onPositionLost) =>
+      marbles((helpers) => {
+        const { stream, workers, before } = leftBehind(helpers);
+        helpers.advanceTo(100_000);
+        if (onPositionLost === 'earliest') stream.append(0, 'c');
+        const first = workers.start({ onPositionLost, acks: false, drainTimeoutMs: 100 });
+        helpers.advanceTo(110_000);
+        expectLost(first, onPositionLost);
+        const { checkpoint } = workers.rows().get(FIRST) as ShardLease;
+        expect(checkpoint).toMatch(
+          { earliest: /^(TRIM_HORIZON|AT \d+)$/, latest: /^AT_TIMESTAMP \d+$/ }[onPositionLost],
+        );
+        expect(checkpoint).not.toBe(before.checkpoint);
+        first.stop();
+        helpers.advanceTo(115_000);
+        stream.append(0, 'd');
+        helpers.advanceTo(120_000);
+        const second = workers.start({ onPositionLost });
+        helpers.advanceTo(130_000);
+        expect(second.eventsOf('position-lost')).toEqual([]);
+        expect(second.texts()).toContain('d');
+        end(helpers, second);
+      }),
+  );
+
   it('is not lost where all before it is done and retention has passed the last of it', () =>
     marbles((helpers) => {
       const kinesis = fakeKinesis();
