@@ -1,6 +1,7 @@
 import type { DeadLetterFormat } from '../../../lib/index.js';
 import { choices } from '../../model/random.js';
 import { aggregates } from './aggregates.js';
+import { batches } from './batches.js';
 import { deeds } from './deeds.js';
 import { bytesOf, goodValue, type CorpusBroker, type CorpusEntry } from './entry.js';
 import { headers } from './headers.js';
@@ -38,6 +39,7 @@ export function corpusFor(shape: CorpusShape, format: DeadLetterFormat, seed: nu
     ...deeds(),
     ...limits(mostBytes, format === 'headers'),
     ...aggregates(FLOOD_OF_AN_AGGREGATE),
+    ...batches(),
     flood(tiny),
     ...own,
   ];

@@ -23,10 +23,7 @@ export const LEFT_OUT: Readonly<Partial<Record<CorpusBroker, Readonly<Record<str
       ],
       'kafkajs reads headers into an object that has a prototype, so that these names are taken',
     ),
-    ...both(
-      ['1,000 headers', '20,000 headers of nothing', 'a header that is a list of 1,000'],
-      'kafkajs decodes headers in a time that grows faster than their number',
-    ),
+    ...both(['20,000 headers of nothing'], 'kafkajs decodes headers in a time that grows faster than their number'),
     ...each(
       [
         'null in the place of a message',
@@ -37,6 +34,7 @@ export const LEFT_OUT: Readonly<Partial<Record<CorpusBroker, Readonly<Record<str
       ],
       'kafkaPublisher asks a message for its partition outside of its own try, so that the whole call fails',
     ),
+    'a batch of gzip whose record is below 0': 'the broker takes it, and kafkajs ends the source of each reader by it',
     ...each(
       ['bytes that say that they are more', 'bytes that say that they are fewer'],
       'kafkajs believes the length that bytes say, and spoils the request',

@@ -29,7 +29,9 @@ export interface Letter {
 export interface CorpusDriver {
   readonly publisher: Publisher<Message>;
   readonly deadLetters: Publisher<Message>;
-  source(options: Pick<SourceOptions, 'telemetry' | 'stop' | 'lagEveryMs'>): Observable<Delivery<Uint8Array | null>>;
+  source(
+    options: Pick<SourceOptions, 'telemetry' | 'stop' | 'lagEveryMs' | 'until'>,
+  ): Observable<Delivery<Uint8Array | null>>;
   /** The `id` that a delivery of what was published has. */
   idOf(position: Position): string;
   /** Sends an entry as it is, and answers with the ids; rejects where the broker takes none such. */
@@ -88,6 +90,7 @@ export async function runCorpus(
     sent = await send(driver, items);
     const { ids } = sent;
     await until('all is settled', () => reading.isOver() || reading.isSettled(ids), PATIENCE_MS).catch(() => undefined);
+    reading.lookAgain();
     await until('nothing is held', () => reading.isOver() || reading.held() === 0, PATIENCE_MS).catch(() => undefined);
   });
   const held = reading.held();
@@ -104,12 +107,26 @@ export async function runCorpus(
     repeats: reading.repeats(),
     end: reading.end(),
     held,
-    leftOver: await driver.leftOver(),
+    leftOver: await driver.leftOver().catch(() => NaN),
     leaks: [...printed.filter((text) => text.includes(CANARY)), ...reading.leaks, ...sentLeaks(refused)],
     untyped,
     unhandled,
     peak: measured,
   };
+}
+
+/**
+ * What is printed with nothing configured: there is no telemetry, so that process warnings tell of failures. All is sent first, then read
+ * to the end.
+ */
+export async function printedWithoutTelemetry(
+  driver: CorpusDriver,
+  items: readonly CorpusItem[],
+  format: DeadLetterFormat,
+): Promise<readonly string[]> {
+  await send(driver, items);
+  const source = driver.source({ until: 'end' });
+  return printedBy(() => lastValueFrom(pipeline(source, driver.deadLetters, format), { defaultValue: null }));
 }
 
 type Refusals = Map<string, { readonly fate: Fate; readonly error: unknown }[]>;
@@ -256,7 +273,9 @@ function read(driver: CorpusDriver, format: DeadLetterFormat) {
       for (const id of ids.keys()) if (!settled.has(id)) return false;
       return true;
     },
-    held: () => [...held.values()].reduce((sum, each) => sum + each, 0),
+    /** What is told from now on counts. */
+    lookAgain: () => held.clear(),
+    held: () => (held.size === 0 ? NaN : [...held.values()].reduce((sum, each) => sum + each, 0)),
     end: () => (ends.length === 1 ? ends[0] : ends),
     stop: async (): Promise<void> => {
       stop.abort();
