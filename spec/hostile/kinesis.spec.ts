@@ -1,4 +1,4 @@
-import { it } from '@jest/globals';
+import { describe, it } from '@jest/globals';
 import { count, lastValueFrom } from 'rxjs';
 import { ackEach, type DeadLetterFormat, type Position } from '../../lib/index.js';
 import { fromKinesis, kinesisPublisher, type KinesisPosition } from '../../lib/kinesis.js';
@@ -21,11 +21,13 @@ const FITS = { maxBatchBytes: 4_000_000 } as const;
 
 const seed = randomSeed();
 
-describeKinesis('kinesalite', `what would do harm, among 10,000 good messages of a stream, seed ${seed}`, (kinesis) => {
-  it.each(['headers', 'json'] as const)(
-    'is done, a dead letter or refused, each as it should; dead letters as %s',
-    async (format) => expectSound(await kinesisDriver(kinesis(), format), SHAPE, { seed, format, most: MOST }),
-  );
+describe.each(['kinesalite', 'ferrokinesis'] as const)('Kinesis, %s', (server) => {
+  describeKinesis(server, `what would do harm, among 10,000 good messages of a stream, seed ${seed}`, (kinesis) => {
+    it.each(['headers', 'json'] as const)(
+      'is done, a dead letter or refused, each as it should; dead letters as %s',
+      async (format) => expectSound(await kinesisDriver(kinesis(), format), SHAPE, { seed, format, most: MOST }),
+    );
+  });
 });
 
 async function kinesisDriver(kinesis: KinesisTestClient, format: DeadLetterFormat): Promise<CorpusDriver> {

@@ -16,7 +16,7 @@ const KEYS: Readonly<Record<string, readonly [make: () => unknown, on?: Partial<
   'a key of half a surrogate pair': [() => '\ud800', { pubsub: INVALID }],
   'a key of 256 characters': [() => 'k'.repeat(256)],
   'a key of 257 characters': [() => 'k'.repeat(257), { kinesis: INVALID }],
-  // kinesalite counts each as two characters.
+  // The test servers count each as two characters.
   'a key of 256 faces': [() => '😀'.repeat(256), { kinesis: 'refused publish-failed' }],
   'a key of 1,025 bytes': [() => 'k'.repeat(1_025), BINARY],
   'a key of 1 MB': [() => CANARY.repeat(100_000), BINARY],

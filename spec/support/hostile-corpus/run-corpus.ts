@@ -326,7 +326,7 @@ function account(ids: Sent['ids'], { settled, reasons }: ReturnType<typeof read>
 function letterFate(letter: Letter | undefined, reason: unknown): Fate {
   const told = letter?.headers['dead-letter-error-class'];
   const digest = letter?.headers['dead-letter-value-sha256'] === undefined ? '' : ', its digest alone';
-  return `letter ${told === undefined ? tellError(reason).name : String(told)}${digest}`;
+  return `letter ${typeof told === 'string' ? told : tellError(reason).name}${digest}`;
 }
 
 /** `done`, or `done × 2, letter Error × 1`. */
