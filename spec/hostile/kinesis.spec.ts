@@ -21,7 +21,7 @@ const FITS = { maxBatchBytes: 4_000_000 } as const;
 
 const seed = randomSeed();
 
-describe.each(['kinesalite', 'ferrokinesis'] as const)('Kinesis, %s', (server) => {
+describe.each(['kinesalite'] as const)('Kinesis, %s', (server) => {
   describeKinesis(server, `what would do harm, among 10,000 good messages of a stream, seed ${seed}`, (kinesis) => {
     it.each(['headers', 'json'] as const)(
       'is done, a dead letter or refused, each as it should; dead letters as %s',

@@ -23,7 +23,7 @@ export async function expectSound(
   const startedAt = performance.now();
   const run = await runCorpus(driver, mix(GOOD, entries, seed), format);
   const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1);
-   
+
   console.log(
     `${shape.broker}, ${format}, seed ${seed}: ${GOOD} good ones and ${entries.length} entries; ${run.letters} dead letters, ` +
       `${run.repeats} repeats; peak above the start ${run.peak.rss} MB of RSS, ${run.peak.heap} MB of heap; ${seconds} s`,
