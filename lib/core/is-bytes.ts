@@ -8,9 +8,19 @@ export function isBytes(value: unknown): value is Uint8Array {
   return ArrayBuffer.isView(value) && (value as Uint8Array)[Symbol.toStringTag] === 'Uint8Array';
 }
 
-/** The same memory as a `Uint8Array` of this realm, for clients that take no other. @internal */
+/**
+ * The same memory as a `Uint8Array` of this realm, for clients that take no other. Bytes whose `length` says something else than they
+ * have, which would spoil the request that they share with others, are copied as they are.
+ * @internal
+ */
 export function bytesHere(bytes: Uint8Array): Uint8Array {
+  if (bytes.length !== trueLength(bytes)) return new Uint8Array(bytes);
   if (bytes instanceof Uint8Array) return bytes;
   const { buffer, byteOffset, byteLength } = bytes as Uint8Array;
   return new Uint8Array(buffer, byteOffset, byteLength);
+}
+
+// An object may have a `length` of its own before that of its class.
+function trueLength(bytes: Uint8Array): number {
+  return Reflect.get(Object.getPrototypeOf(Uint8Array.prototype) as object, 'length', bytes) as number;
 }

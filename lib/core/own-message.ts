@@ -1,12 +1,13 @@
 import { cutText } from './cut-text.js';
+import { isSluiceError, nameOf } from './errors.js';
 import { isBytes } from './is-bytes.js';
 import { kindOf } from './kind-of.js';
 import type { HeaderValue, MessageBytes, MessageHeaders } from './message.js';
 import type { OutboxMessage } from './outbox-message.js';
 import { safeWord } from './safe-word.js';
 
-/** Says why something is no message, in words that finish "…: ", by throwing. @internal */
-export type Refuse = (why: string) => never;
+/** Says why something is no message, in words that finish "…: ", by throwing an error of ours. @internal */
+export type Refuse = (why: string, cause?: unknown) => never;
 
 // A number of a partition is 32 bits wide, in Kafka and in a table.
 const MAX_PARTITION = 2 ** 31 - 1;
@@ -20,6 +21,16 @@ const HALF_PAIR = /\p{Surrogate}/u;
  * @internal
  */
 export function ownMessage(given: unknown, refuse: Refuse): OutboxMessage {
+  try {
+    return checkedMessage(given, refuse);
+  } catch (error) {
+    if (isSluiceError(error)) throw error;
+    // A getter of it throws, or it is a Proxy.
+    return refuse(`the message cannot be read: ${nameOf(error)}`, error);
+  }
+}
+
+function checkedMessage(given: unknown, refuse: Refuse): OutboxMessage {
   if (typeof given !== 'object' || given === null) return refuse('a message is an object with topic and value');
   const { topic, value, key, headers, partition, timestamp } = given as Readonly<Record<string, unknown>>;
   if (typeof topic !== 'string' || topic === '') return refuse('topic must be text that is not empty');

@@ -1,4 +1,5 @@
 import type { Subscriber } from 'rxjs';
+import { isSluiceError, nameOf, SluiceError } from './errors.js';
 import type { Message } from './message.js';
 import type { PublishOutcome } from './publisher.js';
 
@@ -35,11 +36,12 @@ export function takeOutcome(call: PublishCall, index: number, outcome: PublishOu
 }
 
 /**
- * Has each message of a call queued; one for which `add` throws is refused for good. Where none is left to wait for, the call
- * is answered.
+ * Has each message of a call queued; one for which `add` throws is refused for good, by an error that names the `owner`. Where none is
+ * left to wait for, the call is answered.
  * @internal
  */
 export function enqueueCall(
+  owner: string,
   call: PublishCall,
   messages: readonly Message[],
   add: (message: Message, index: number) => void,
@@ -48,11 +50,22 @@ export function enqueueCall(
     try {
       add(message, index);
     } catch (error) {
-      call.outcomes[index] = { status: 'permanent', error };
+      call.outcomes[index] = refusedFor(owner, error);
       call.left--;
     }
   });
   if (call.left > 0 || call.over) return;
   call.over = true;
   call.done(call.outcomes);
+}
+
+/**
+ * The outcome of a message over which an error was thrown: one of ours as it is. Any other comes from the message itself, of which a getter
+ * throws, or which is a Proxy or nothing at all: then the error is one of ours, and what was thrown is its cause.
+ * @internal
+ */
+export function refusedFor(owner: string, error: unknown): PublishOutcome {
+  if (isSluiceError(error)) return { status: 'permanent', error };
+  const text = `${owner}: the message cannot be read: ${nameOf(error)}. Hand over an object with a value of bytes, text or null.`;
+  return { status: 'permanent', error: new SluiceError('publish-failed', text, { cause: error }) };
 }

@@ -19,10 +19,11 @@ const TRACE_HEADERS = ['traceparent', 'tracestate'] as const;
 export function outboxEmitter(delivery: DeliveryNode, maxMessages: number): OutboxEmitter {
   const messages: OutboxMessage[] = [];
   let ended = false;
-  const refuse = (why: string): never => {
+  const refuse = (why: string, cause?: unknown): never => {
     throw permanent(
       new SluiceError('invalid-emit', `withOutbox: emit, for ${delivery.id}: ${why}.`, {
         details: { id: delivery.id },
+        ...(cause === undefined ? {} : { cause }),
       }),
     );
   };

@@ -114,6 +114,19 @@ describe('isBytes', () => {
     const own = Buffer.from('x');
     expect(bytesHere(own)).toBe(own);
   });
+
+  it.each([0, 1, 1e9])('gives bytes that say they are %s as what they are', (length) => {
+    const lying = Object.defineProperty(Buffer.from('abc'), 'length', { value: length });
+    const subclass = new (class extends Uint8Array {
+      override get length(): number {
+        return length;
+      }
+    })([97, 98, 99]);
+    for (const bytes of [lying, subclass]) {
+      const here = bytesHere(bytes);
+      expect([here.length, Buffer.from(here).toString()]).toEqual([3, 'abc']);
+    }
+  });
 });
 
 describe('isDate', () => {

@@ -1,3 +1,8 @@
+const boom = (): never => {
+  throw new RangeError('secret');
+};
+const withGetter = (): object => Object.defineProperty({}, 'h', { get: boom, enumerable: true });
+
 /** No store takes these messages; the last element is what the error says. */
 export const REFUSED_MESSAGES: readonly (readonly [string, unknown, string])[] = [
   ['no object', 'text', 'a message is an object with topic and value'],
@@ -16,5 +21,12 @@ export const REFUSED_MESSAGES: readonly (readonly [string, unknown, string])[] =
   ['a Map of headers', { topic: 'out', value: 'x', headers: new Map([['n', 'v']]) }, 'not Map'],
   ['the headers of fetch', { topic: 'out', value: 'x', headers: new Headers({ n: 'v' }) }, 'not Headers'],
   ['a list of headers', { topic: 'out', value: 'x', headers: ['a'] }, 'not Array'],
+  [
+    'a value that throws',
+    Object.defineProperty({ topic: 'out' }, 'value', { get: boom }),
+    'cannot be read: RangeError',
+  ],
+  ['a header that throws', { topic: 'out', value: 'x', headers: withGetter() }, 'cannot be read: RangeError'],
+  ['a Proxy that throws', new Proxy({}, { get: boom }), 'cannot be read: RangeError'],
   ['null for headers', { topic: 'out', value: 'x', headers: null }, 'not Null'],
 ];

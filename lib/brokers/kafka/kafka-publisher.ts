@@ -198,7 +198,7 @@ function createConnection(client: KafkaClientLike, options: KafkaPublisherOption
   };
 
   const enqueue = (messages: readonly Message[], call: PublishCall): void =>
-    enqueueCall(call, messages, (message, index) => {
+    enqueueCall('kafkaPublisher', call, messages, (message, index) => {
       const outgoing = encodeMessage(message, partitions, () => turn++);
       queue.push({ outgoing, size: sizeOf(outgoing), call, index });
     });

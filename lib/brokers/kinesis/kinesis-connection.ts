@@ -188,7 +188,7 @@ export function createConnection(client: KinesisClientLike, options: ConnectionO
           call.fail(refused('the connection is closed'));
           return;
         }
-        enqueueCall(call, messages, (message, index) => lanes.add(encode(message), call, index));
+        enqueueCall('kinesisPublisher', call, messages, (message, index) => lanes.add(encode(message), call, index));
         schedule();
         return () => {
           if (call.over) return;

@@ -30,6 +30,8 @@ export interface EncodeOptions {
 const MOST_KEY_CHARACTERS = 256;
 // 11 digits: some 2 ** 52 keys, which spread over the shards by their hash.
 const MADE_UP_KEYS = 36 ** 10;
+const HALF_PAIR = /\p{Surrogate}/u;
+const HALF_PAIRS = /\p{Surrogate}/gu;
 
 /** Throws `publish-failed`, or `invalid-key`, for what can be no record. @internal */
 export function encodeMessage(message: Message, options: EncodeOptions): KinesisOutgoing {
@@ -58,7 +60,8 @@ function keyOf(message: Message, partitionKey: EncodeOptions['partitionKey']): s
   if (text.length > MOST_KEY_CHARACTERS && [...text].length > MOST_KEY_CHARACTERS) {
     throw invalidKey(`a key has at most ${MOST_KEY_CHARACTERS} characters`);
   }
-  return text;
+  // As UTF-8 has it; a service may refuse the whole request for one.
+  return HALF_PAIR.test(text) ? text.replaceAll(HALF_PAIRS, '\ufffd') : text;
 }
 
 function textOf(bytes: Uint8Array): string {

@@ -7,6 +7,7 @@ import { kindOf } from '../../core/kind-of.js';
 import type { HeaderValue, Message, MessageBytes, MessageHeaders } from '../../core/message.js';
 import { checkNames, checkOptions } from '../../core/options.js';
 import { ownBytes, ownHeaders, wrongHeaders } from '../../core/own-message.js';
+import { refusedFor } from '../../core/publish-call.js';
 import type { Publisher, PublisherConnection, PublishOutcome } from '../../core/publisher.js';
 import { internalsOf, isMemoryBroker, unknownTopic, type MemoryBroker, type MemoryTopic } from './memory-client.js';
 import { append, truncate } from './memory-log.js';
@@ -51,7 +52,7 @@ function publishAll(broker: MemoryBroker, name: string, messages: readonly Messa
       touched.add(position.partition);
       return { status: 'ok', position };
     } catch (error) {
-      return { status: 'permanent', error };
+      return refusedFor('memoryPublisher', error);
     }
   });
   for (const partition of touched) {

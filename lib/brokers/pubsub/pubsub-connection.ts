@@ -205,7 +205,9 @@ export function createConnection(
           return;
         }
         const now = environment.now();
-        enqueueCall(call, messages, (message, index) => lanes.add(encodeMessage(message, options), call, index, now));
+        enqueueCall('pubsubPublisher', call, messages, (message, index) =>
+          lanes.add(encodeMessage(message, options), call, index, now),
+        );
         schedule();
         return () => {
           if (call.over) return;

@@ -1,7 +1,7 @@
 import { SluiceError } from '../../core/errors.js';
 import { permanent } from '../../core/failures.js';
 import type { OutboxMessage } from '../../core/outbox-message.js';
-import { ownMessage } from '../../core/own-message.js';
+import { ownMessage, type Refuse } from '../../core/own-message.js';
 import { readSafely } from '../../core/read-safely.js';
 import { columnsOf } from './outbox-columns.js';
 import type { OutboxWriteSql } from './outbox-write-sql.js';
@@ -58,10 +58,11 @@ function runOf(owner: string, tx: unknown): Run {
   return async (text, parameters) => (await (client as PostgresClientLike).query(text, parameters)).rows;
 }
 
-function refusing(owner: string, index: number): (why: string) => never {
-  return (why) => {
+function refusing(owner: string, index: number): Refuse {
+  return (why, cause) => {
     const text = `${owner}: emit, for message ${index}: ${why}.`;
-    throw permanent(new SluiceError('invalid-emit', text, { details: { owner, index } }));
+    const behind = cause === undefined ? {} : { cause };
+    throw permanent(new SluiceError('invalid-emit', text, { details: { owner, index }, ...behind }));
   };
 }
 

@@ -48,6 +48,14 @@ describe('a key', () => {
     expect(refusal({ key })).toContain(why);
   });
 
+  it('has U+FFFD for half of a surrogate pair, as its UTF-8 has', () => {
+    for (const key of ['\ud800', 'a\udfffb', '😀\ud83d']) {
+      const expected = text(utf8(key));
+      expect(encode({ key }).key).toBe(expected);
+      expect(encode({}, { partitionKey: () => key }).key).toBe(expected);
+    }
+  });
+
   it("that is missing is made up, another each time, and nobody's order", () => {
     const made = Array.from({ length: 1_000 }, () => encode({ key: null }));
     expect(new Set(made.map(({ key }) => key)).size).toBe(1_000);
