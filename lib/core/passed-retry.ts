@@ -3,8 +3,10 @@ import type { DeliveryNode } from './delivery-node.js';
 import type { FailureClass } from './failures.js';
 import { misuse } from './telemetry.js';
 
-const ORDER = 'Place retryToDlq() above all that can fail: only ordered() by the key of the message stands above it.';
-const NEVER_DEAD = 'It comes again without a limit, and never becomes a dead letter.';
+const ORDER =
+  'Put retryToDlq() right after the source, before decode(), mapValue() and handle(): only ordered() by the key of the message may come ' +
+  'before it.';
+const NEVER_DEAD = 'It is tried again without a limit, and never becomes a dead letter.';
 const MANY = 10;
 
 /**
@@ -15,7 +17,7 @@ const MANY = 10;
 export function tellIfPassedRetry(delivery: DeliveryNode, reason: unknown): void {
   const { session } = delivery.epoch;
   if (!session.retries) return;
-  const text = `${delivery.id} failed above retryToDlq(), or beside it: ${briefError(reason)}.`;
+  const text = `${delivery.id} failed before retryToDlq() in the pipe, or in another branch: ${briefError(reason)}.`;
   misuse(session, 'failed-above-retry', `${text} ${NEVER_DEAD} ${ORDER}`);
 }
 
@@ -36,7 +38,7 @@ export function tellIfEndless(delivery: DeliveryNode, reason: unknown, failure: 
 /** The same, before anything has failed. @internal */
 export function tellWorkAboveRetry({ epoch: { session } }: DeliveryNode): void {
   const text =
-    'retryToDlq() stands below something that made the value (decode, mapValue, handle or settling), and no other retryToDlq() stands ' +
-    'above that: what fails there comes again without a limit, and never becomes a dead letter.';
+    'retryToDlq() comes too late in the pipe: something before it makes the value (decode, mapValue, handle or settling), and no other ' +
+    'retryToDlq() comes before that. What fails there is tried again without a limit, and never becomes a dead letter.';
   misuse(session, 'work-above-retry', `${text} ${ORDER}`);
 }

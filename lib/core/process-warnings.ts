@@ -102,7 +102,7 @@ function whatFollows(session: Session, by: 'source' | 'operator'): string {
   const again = 'The source runs it again after a wait';
   const isLog = [...session.partitions].some(({ window }) => window !== null);
   return isLog && !session.retries
-    ? `${again}, without a limit, and it never becomes a dead letter, for no retryToDlq() stands above what failed.`
+    ? `${again}, without a limit, and it never becomes a dead letter: no retryToDlq() comes before what failed. Put it right after the source.`
     : `${again}.`;
 }
 
@@ -124,8 +124,8 @@ function otherWarningOf(event: TelemetryEvent): Warning | null {
       const { message, forMs, why } = event;
       const cause =
         why ??
-        'A handler hangs, an operator dropped the delivery without settling it, or the pipeline has no ackEach() at its end ' +
-          '(see docs/operators-and-plain-rxjs.md).';
+        'Look whether the pipeline ends with ackEach(), then whether an operator dropped the delivery without settling it, then ' +
+          'whether a handler hangs (see docs/operators-and-plain-rxjs.md).';
       return {
         kind: event.type,
         label: 'messages that were unsettled for too long',
@@ -137,9 +137,9 @@ function otherWarningOf(event: TelemetryEvent): Warning | null {
       const { partition, unsettled, afterMs, why } = event;
       const cause =
         why === undefined
-          ? 'A handler does not end, a plain RxJS operator holds them and completes only with them, or the pipeline has no ackEach() ' +
-            'at its end (see docs/operators-and-plain-rxjs.md).'
-          : `About the oldest of them: ${why}`;
+          ? 'Look whether the pipeline ends with ackEach(), then whether a plain RxJS operator holds them and completes only with them, then ' +
+            'whether a handler does not end (see docs/operators-and-plain-rxjs.md).'
+          : `The oldest one: ${why}`;
       return {
         kind: event.type,
         label: 'partitions with unsettled deliveries at the end',
@@ -157,9 +157,9 @@ function otherWarningOf(event: TelemetryEvent): Warning | null {
     case 'ack-failed':
       return {
         kind: `${event.type}, ${kindOfError(event.error)}`,
-        label: 'acks that did not reach the broker',
+        label: 'acks that failed',
         text: () =>
-          `acks of ${named(event.partition)} did not reach the broker: ${briefError(event.error)}. What is not acked comes again.`,
+          `acks of ${named(event.partition)} failed: ${briefError(event.error)}. What is not acked is delivered again.`,
       };
     case 'position-lost':
       return {

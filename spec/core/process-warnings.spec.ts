@@ -72,7 +72,7 @@ describe('without telemetry a failure', () => {
         expect(others).toEqual([]);
         expect(first).toMatch(/^rxsluice: message t\/0\/0 failed: RangeError at process-warnings\.spec\.ts:\d+:\d+\. /);
         expect(first).toContain(
-          'The source runs it again after a wait, without a limit, and it never becomes a dead letter, for no retryToDlq() stands above',
+          'The source runs it again after a wait, without a limit, and it never becomes a dead letter: no retryToDlq() comes before',
         );
         const times: number[] = [];
         const texts: string[] = [];
@@ -350,7 +350,7 @@ describe('a message that is unsettled for too long', () => {
         log.push(log.partition(0), 0);
         advance(20_000);
         expect(stuck(told())).toContain(
-          'A handler hangs, an operator dropped the delivery without settling it, or the pipeline has no ackEach() at its end',
+          'Look whether the pipeline ends with ackEach(), then whether an operator dropped the delivery without settling it',
         );
       },
       { unsettledWarnMs: 10_000 },
@@ -435,7 +435,7 @@ describe('a stop that leaves deliveries unsettled', () => {
         advance(3_000);
         const text = told().find((each) => each.includes('after the stop'));
         expect(text).toMatch(
-          /2000 ms after the stop t\/0 had unsettled deliveries: 3\. They come again\. About the oldest of them: It has failed once/,
+          /2000 ms after the stop t\/0 had unsettled deliveries: 3\. They come again\. The oldest one: It has failed once/,
         );
         expect(text).toMatch(/At the moment the dead-letter publisher is out: fake: no topic dead\.$/);
       },

@@ -30,28 +30,28 @@ const TOLD: readonly (readonly [mistake: string, ...texts: readonly RegExp[]])[]
   ],
   [
     'a handler that throws, without retryToDlq',
-    /message \S+ failed: RangeError at mistakes\.ts:\d+:\d+\. The source runs it again after a wait, without a limit, and it never becomes a dead letter, for no retryToDlq\(\) stands/,
+    /message \S+ failed: RangeError at mistakes\.ts:\d+:\d+\. The source runs it again after a wait, without a limit, and it never becomes a dead letter: no retryToDlq\(\) comes before what failed/,
   ],
   ['bad JSON, above it retryToDlq', /message \S+ is a dead letter now: .*not JSON/],
   [
     'bad JSON, without retryToDlq',
-    /message \S+ failed: .*not JSON.*\. The source runs it again after a wait, without a limit, and it never becomes a dead letter, for no retryToDlq\(\) stands/,
+    /message \S+ failed: .*not JSON.*\. The source runs it again after a wait, without a limit, and it never becomes a dead letter: no retryToDlq\(\) comes before what failed/,
   ],
   [
     'a topic for dead letters that is not there',
     /the dead-letter publisher is out: kafkaPublisher \(topic orders-dead\): the broker says UNKNOWN_TOPIC_OR_PARTITION.*Create it first/,
     /after the stop \S+ had unsettled deliveries: \d+\. They come again\. .*At the moment the dead-letter publisher is out: kafkaPublisher \(topic orders-dead\)/,
   ],
-  ['retryToDlq below what fails', /retryToDlq\(\) stands below something that made the value/],
+  [
+    'retryToDlq below what fails',
+    /retryToDlq\(\) comes too late in the pipe: something before it makes the value .* Put retryToDlq\(\) right after the source/,
+  ],
   ['ordered below retryToDlq', /ordered.*retryToDlq/],
   ['map in the middle', /An operator of rxsluice was given .* where a delivery must be/],
-  ['no ackEach at the end', /has been unsettled for 2000 ms.*or the pipeline has no ackEach\(\) at its end/],
+  ['no ackEach at the end', /has been unsettled for 2000 ms.*Look whether the pipeline ends with ackEach\(\)/],
   ['options of the wrong kind', /fromKafka: start must be 'earliest', 'latest', a Date or a list of .*, not 'begin'/],
   ['a subscription of Pub/Sub that is not there', /fromPubSub \(subscription billling\): Pub\/Sub says NOT_FOUND/],
-  [
-    'acks that Pub/Sub refuses',
-    /acks of \S+ did not reach the broker: fromPubSub .*PERMISSION_DENIED.*Look at the roles/,
-  ],
+  ['acks that Pub/Sub refuses', /acks of \S+ failed: fromPubSub .*PERMISSION_DENIED.*Look at the roles/],
   [
     'in memory, a topic for dead letters that is not there',
     /the dead-letter publisher is out: memoryPublisher: there is no topic orders-dead\. Create it first/,

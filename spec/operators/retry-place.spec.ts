@@ -164,14 +164,15 @@ describe('retryToDlq', () => {
       ),
     );
     expect(told.map(({ message }) => message)).toEqual([
-      'retryToDlq() stands below something that made the value (decode, mapValue, handle or settling), and no other retryToDlq() ' +
-        'stands above that: what fails there comes again without a limit, and never becomes a dead letter. Place retryToDlq() above ' +
-        'all that can fail: only ordered() by the key of the message stands above it.',
+      'retryToDlq() comes too late in the pipe: something before it makes the value (decode, mapValue, handle or settling), and no ' +
+        'other retryToDlq() comes before that. What fails there is tried again without a limit, and never becomes a dead letter. Put ' +
+        'retryToDlq() right after the source, before decode(), mapValue() and handle(): only ordered() by the key of the message may ' +
+        'come before it.',
     ]);
     const later = misusesOf((source) => source.pipe(filterValue(failsOfB), retry(), ackEach()));
     expect(later.map(({ message }) => message)).toEqual([
       expect.stringMatching(
-        /^orders\/0\/1 failed above retryToDlq\(\), or beside it: Error at retry-place\.spec\.ts:\d+:\d+\. It comes again without a limit, and never becomes a dead letter\. Place retryToDlq\(\) above all that can fail: only ordered\(\) by the key of the message stands above it\.$/,
+        /^orders\/0\/1 failed before retryToDlq\(\) in the pipe, or in another branch: Error at retry-place\.spec\.ts:\d+:\d+\. It is tried again without a limit, and never becomes a dead letter\. Put retryToDlq\(\) right after the source, before /,
       ),
     ]);
   });
