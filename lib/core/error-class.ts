@@ -1,7 +1,7 @@
 import { readSafely } from './read-safely.js';
 import { safeWord } from './safe-word.js';
 
-// What stands for many kinds of failure; the error's own name says which.
+// These classes stand for many kinds of failure; the error's own name says which.
 const GENERIC: ReadonlySet<unknown> = new Set(['Error', 'DOMException', 'Object']);
 
 /**

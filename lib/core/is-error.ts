@@ -1,4 +1,4 @@
-/** Of engines that have it: Node 24, browsers of 2025. */
+/** Newer engines have it: Node 24, browsers of 2025. */
 interface NewerErrors {
   isError?(value: unknown): boolean;
 }

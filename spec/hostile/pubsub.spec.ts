@@ -7,7 +7,7 @@ import { expectSound } from '../support/hostile-corpus/expect-sound.js';
 import type { CorpusDriver } from '../support/hostile-corpus/run-corpus.js';
 import { randomSeed } from '../support/seed.js';
 
-// What a request has, but for 1,024 bytes for the name of a topic and some for tags.
+// A request has this much, less 1,024 bytes for the name of a topic and some for tags.
 const MOST_BYTES = 9_998_976 - 17;
 const MOST = { rss: 1_500, heap: 1_200 };
 const SHAPE = { broker: 'pubsub', mostBytes: MOST_BYTES, flood: 10_000 } as const;

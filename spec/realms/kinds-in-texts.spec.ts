@@ -75,7 +75,7 @@ const PUBLISHED: Readonly<Record<string, (message: never) => unknown>> = {
   },
 };
 
-/** What nacks its message with a text that names a kind. */
+/** Each nacks its message with a text that names a kind. */
 const OPERATORS: Readonly<Record<string, (given: unknown) => OperatorFunction<never, never>>> = {
   filterValue: (given) => filterValue((() => given) as never) as never,
   split: (given) => split((() => given) as never) as never,

@@ -7,7 +7,7 @@ import type * as memory from '../../lib/memory.js';
 
 export type Copy = typeof root & typeof memory;
 
-// Of the platform, as test environments lend it to their realm.
+// Test environments lend these of the platform to their realm.
 const LENT = { TextEncoder, TextDecoder, AbortController, performance, console, process };
 
 /**

@@ -50,7 +50,7 @@ export function headerBytes(name: string | Uint8Array, value: string | null): Bu
   return Buffer.concat([zigzag(bytes.length), bytes, content]);
 }
 
-/** What a batch says of itself, where that is not what is true. */
+/** A batch says this of itself, and it is not true. */
 export interface WireBatch {
   readonly count?: number;
   readonly lastOffsetDelta?: number;

@@ -81,7 +81,7 @@ export function createReading(
   let heard: { readonly lagMs: number; readonly at: number } | null = null;
   // Where it went on after its position was lost. A worker that begins before a message of there is done must not lose it again.
   let jump: Checkpoint | null = null;
-  // What came since then; all of before counts no more.
+  // Only messages that came since then count.
   let since = new WeakSet<KinesisRecord>();
   // Whether the page is the last that `until: 'end'` reads.
   let endsWithPage = false;

@@ -11,7 +11,7 @@ import { flood, limits } from './limits.js';
 import { noMessages } from './no-messages.js';
 import { values } from './values.js';
 
-/** What the corpus has to know of a broker. */
+/** The corpus has to know this of a broker. */
 export interface CorpusShape {
   readonly broker: CorpusBroker;
   /** The largest value, in bytes, that it takes with a key of one character. */

@@ -16,7 +16,7 @@ const thrown =
 class Named extends Error {}
 Object.defineProperty(Named, 'name', { value: `${CANARY} `.repeat(100_000) });
 
-/** What may be thrown, and the class that a dead letter tells of it. */
+/** Each may be thrown; beside it stands the class that a dead letter tells of it. */
 const THROWN: Readonly<Record<string, readonly [fate: Fate, make: () => unknown]>> = {
   'an error': ['letter RangeError', () => new RangeError(CANARY)],
   null: ['letter object', () => null],

@@ -2,7 +2,7 @@
 export type CorpusBroker = 'memory' | 'kafka' | 'kinesis' | 'pubsub';
 
 /**
- * What becomes of a message:
+ * One of these becomes of a message:
  *
  * - `done`: it is handled.
  * - `letter CLASS`: it is a dead letter, whose error is of that class.
@@ -17,7 +17,7 @@ export type Fate = string;
 export interface CorpusEntry {
   /** Says what is odd about it; each is there once. */
   readonly name: string;
-  /** What is to become of it. */
+  /** The fate that it must have. */
   readonly fate: Fate;
   /** The same where a broker differs. */
   readonly on?: Readonly<Partial<Record<CorpusBroker, Fate>>>;

@@ -5,7 +5,7 @@ const TRIMMED = 300;
 
 /** Messages as large as a broker takes them: `most` is the largest value with a key of one character and no header. */
 export function limits(most: number, digestsOnKinesis: boolean): CorpusEntry[] {
-  // What has `{ "headers": …, "value": … }` around it.
+  // These have `{ "headers": …, "value": … }` around them.
   const ofJsonHeaders = digestsOnKinesis ? { kinesis: 'letter SluiceError, its digest alone' } : {};
   const ofSize = (bytes: number): unknown => ({ key: 'k', value: new Uint8Array(bytes).fill(NO_JSON) });
   return [

@@ -80,7 +80,7 @@ const NO_HEADERS: Readonly<Record<string, () => unknown>> = {
   'a list of a header with a number in it': () => ({ h: [CANARY, 4111] }),
 };
 
-/** What is handed to a publisher in the place of messages, by code that is not compiled or not careful. */
+/** Code that is not compiled or not careful hands these to a publisher in the place of messages. */
 export function noMessages(): CorpusEntry[] {
   return [
     ...Object.entries(NO_MESSAGES).map(([name, make]): CorpusEntry => ({

@@ -32,7 +32,7 @@ export function pipeline(
   const tries = new Map<string, number>();
   const work = (value: Order, delivery: Delivery<Order>): unknown => {
     if (value === 0) return value;
-    // Whatever a message is called.
+    // The name of a message does not matter.
     for (const name of Object.keys(delivery.headers)) void delivery.headers[name];
     if (value.deed !== undefined) {
       const tried = (tries.get(delivery.id) ?? 0) + 1;

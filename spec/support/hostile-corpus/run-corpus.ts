@@ -41,7 +41,7 @@ export interface CorpusDriver {
   leftOver(): Promise<number>;
 }
 
-/** What became of all. */
+/** The fates of all. */
 export interface CorpusRun {
   readonly fates: Readonly<Record<string, Fate>>;
   /** The numbers of the good ones that are done. */
@@ -116,7 +116,7 @@ export async function runCorpus(
 }
 
 /**
- * What is printed with nothing configured: there is no telemetry, so that process warnings tell of failures. All is sent first, then read
+ * Looks at all that is printed with nothing configured: there is no telemetry, so that process warnings tell of failures. All is sent first, then read
  * to the end.
  */
 export async function printedWithoutTelemetry(
@@ -222,7 +222,7 @@ async function connect(
   return { connection, close: () => close() };
 }
 
-// Of what may be no message at all: no getter is asked, and no Proxy.
+// It may be no message at all: no getter is asked, and no Proxy.
 function lengthOf(message: unknown): number {
   try {
     const value: unknown = Object.getOwnPropertyDescriptor(message, 'value')?.value;
@@ -273,7 +273,7 @@ function read(driver: CorpusDriver, format: DeadLetterFormat) {
       for (const id of ids.keys()) if (!settled.has(id)) return false;
       return true;
     },
-    /** What is told from now on counts. */
+    /** From now on all that is told counts. */
     lookAgain: () => held.clear(),
     held: () => (held.size === 0 ? NaN : [...held.values()].reduce((sum, each) => sum + each, 0)),
     end: () => (ends.length === 1 ? ends[0] : ends),
